@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg, reserved_argument
 from interfaces.rules.conversion import ConversionError, check_finite
 from interfaces.rules.converters import pipeline
 from interfaces.rules.extractors import (
-    EXTRACTORS,
-    BinaryExtractor,
     Dispatch,
     ExtractError,
     Extractor,
     Values,
     extractor_kinds,
-    make_extractor,
 )
-from interfaces.rules.layout import LayoutError
+from interfaces.rules.joining import check_join
 from interfaces.rules.message_template import (
     ANY,
     NO_CLOCK,
@@ -35,8 +32,8 @@ from interfaces.rules.message_template import (
     make_messages,
     make_templates,
 )
+from interfaces.rules.nested import check_reader, make_reader
 from interfaces.rules.repetition import FrameValues, each_of
-from interfaces.rules.safe_regex import RegexError
 from interfaces.rules.template import TemplateError
 
 UNMATCHED = "no rule matches"
@@ -76,7 +73,7 @@ class ValueReader:
     def __init__(
         self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
     ) -> None:
-        self.extractor: Extractor = make_extractor(options, encoding)
+        self.extractor: Extractor = make_reader(options, encoding)
         self.messages = make_templates(options, address, self.extractor.names, clock, self.extractor.groups)
         self._extract = self.extractor.extract
         values = options.get("values", {})
@@ -84,7 +81,7 @@ class ValueReader:
         self._default: Callable[[Any], Any] | None = None
         if ANY in values:
             self._default = pipeline(values[ANY]).read
-        elif isinstance(self.extractor, BinaryExtractor):  # only there, a value without converter can be no number
+        elif self.extractor.reads_floats:  # only there, a value without converter can be no number
             self._default = check_finite
 
     def read(self, frame: bytes) -> list[Values] | None:
@@ -100,7 +97,7 @@ class ValueReader:
         if sets is None:
             return None
         if sets and type(sets[0]) is FrameValues:
-            return self._read_repetitions(sets[0])
+            return self._read_repetitions([values for values in sets if isinstance(values, FrameValues)])
         converters, default = self._converters, self._default
         has_bad = False
         for index, values in enumerate(sets):  # converted in place, which saves a dictionary for each frame
@@ -131,13 +128,15 @@ class ValueReader:
             raise CodecError("{}: {}".format(*next(iter(errors.items()))), bad_readings(self.messages, sets))
         return sets
 
-    def _read_repetitions(self, frame_values: FrameValues) -> list[Values]:
+    def _read_repetitions(self, extracted: Iterable[FrameValues]) -> list[Values]:
         """Return the converted values of a frame, and then those of each of its repetitions together with them."""
-        once = self._converted(frame_values, frame_values.lost.items())
-        sets: list[Values] = [once]
-        for group, values in frame_values.repetitions:
-            own = self._converted(values)
-            sets.append(PartialValues({**once, **own}, {**once.bad, **own.bad}, own.left_out, group))
+        sets: list[Values] = []
+        for frame_values in extracted:
+            once = self._converted(frame_values, frame_values.lost.items())
+            sets.append(once)
+            for group, values in frame_values.repetitions:
+                own = self._converted(values)
+                sets.append(PartialValues({**once, **own}, {**once.bad, **own.bad}, own.left_out, group))
         if not any(sets):
             for _, error in bad_values("", sets):
                 raise CodecError(error.removeprefix(": "), bad_readings(self.messages, sets))
@@ -177,6 +176,23 @@ def _convert(convert: Callable[[Any], Any] | None, errors: list[str], value: Any
     return None if value == "" else value
 
 
+class Rule(Protocol):
+    """What a decoder asks of its rules; `prefix` is how each frame begins that the rule may match."""
+
+    name: str
+    prefix: bytes
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether no frame takes long to read."""
+
+    def decode(self, frame: bytes) -> list[InternalMsg] | None:
+        """Return the messages of a frame, or None if it does not match. Raises `CodecError`."""
+
+    def find(self, frame: bytes) -> Rule | None:
+        """Return the rule that `decode` has used for the same frame just before, for `check`. Raises `CodecError`."""
+
+
 class DecodeRule:
     """Which frames a rule matches, and which messages it makes from them."""
 
@@ -186,6 +202,13 @@ class DecodeRule:
         self.name: str = options.get("name") or str(options.get("regex", next(extractor_kinds(options), "rule")))
         self.reader = ValueReader(options, address, encoding, clock)
         self.messages = self.reader.messages
+        self.prefix = self.reader.extractor.prefix
+        self.is_quick = self.reader.extractor.is_quick
+        self.join: Mapping[str, Any] | None = options.get("join")
+
+    def find(self, frame: bytes) -> DecodeRule | None:
+        """Return the rule itself if it matches a frame. Raises `CodecError`."""
+        return None if self.reader.read(frame) is None else self
 
     def decode(self, frame: bytes) -> list[InternalMsg] | None:
         """Return the messages of a frame, or None if it does not match.
@@ -221,9 +244,9 @@ class DecodeRule:
 class Decoder:
     """All decode rules: the first one that matches a frame makes its messages, or, with `every`, each that matches."""
 
-    def __init__(self, rules: Sequence[DecodeRule], *, every: bool = False) -> None:
+    def __init__(self, rules: Sequence[Rule], *, every: bool = False) -> None:
         self.rules = rules
-        self._candidates = Dispatch([rule.reader.extractor.prefix for rule in rules]).candidates
+        self._candidates = Dispatch([rule.prefix for rule in rules]).candidates
         self.decode: Callable[[bytes], list[InternalMsg] | None] = self._decode_by_first
         """Return the messages of a frame, or None if no rule matches it. Raises `CodecError`, as a rule does."""
         if every:
@@ -262,11 +285,15 @@ class Decoder:
             return None
         return PartialMessages(result, bad, readings) if bad else result
 
-    def find_rule(self, frame: bytes) -> DecodeRule | None:
-        """Return the first rule that matches `frame`, for `check`. Raises `CodecError`."""
+    def find_rule(self, frame: bytes) -> Rule | None:
+        """Return the first rule that matches `frame`, which was decoded just before, for `check`.
+
+        Raises `CodecError`.
+        """
         for index in self._candidates(frame):
-            if self.rules[index].reader.read(frame) is not None:
-                return self.rules[index]
+            rule = self.rules[index].find(frame)
+            if rule is not None:
+                return rule
         return None
 
 
@@ -277,20 +304,15 @@ def check_decode_rule(
     options: Mapping[str, Any], address: Mapping[str, str], encoding: str, *, needs_message: bool = True
 ) -> Iterator[Problem]:
     """Yield the problems of a rule that its schema cannot find; paths begin at the rule."""
-    kinds = list(extractor_kinds(options))
-    if len(kinds) != 1:
-        present = " and ".join(kinds) if kinds else "none"
-        message = f"a rule has exactly one of {', '.join(EXTRACTORS)}; this one has {present}"
-        yield Problem((), message, "keep or add one of them: it describes how the rule reads a frame")
+    problems = list(check_reader(options, encoding))
+    yield from problems
+    yield from check_join(options)
+    if problems:
         return
     if needs_message and ("message" in options) == ("messages" in options):
         message = "a rule needs a message"
         yield Problem((), message, "add either 'message', or 'messages' with a list")
-    try:
-        extractor = make_extractor(options, encoding)
-    except (RegexError, LayoutError) as err:
-        yield Problem((kinds[0],), str(err), "correct it")
-        return
+    extractor = make_reader(options, encoding)
     names = extractor.names
     yield from _check_values(options.get("values", {}), names)
     messages = options.get("messages", [options["message"]] if "message" in options else [])

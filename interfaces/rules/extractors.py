@@ -11,12 +11,14 @@ are the names of the values of each repetition that makes messages of its own (`
 
 from __future__ import annotations
 
+import csv
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.errors import GatewayError
-from interfaces.rules.layout import Layout, LayoutError
+from interfaces.rules.json_paths import JsonPaths, JsonTextError
+from interfaces.rules.layout import Layout
 from interfaces.rules.repetition import MAX_REPETITIONS, FrameValues, Repetition, as_lists
 from interfaces.rules.safe_regex import RegexError, SafeRegex, safe_regex
 
@@ -29,7 +31,11 @@ _LOST_LINE = (
 
 
 class ExtractError(GatewayError):
-    """A frame could not be compared with a rule, because its regular expression took too long."""
+    """A frame could not be compared with a rule: its regular expression took too long, or a part of it is wrong."""
+
+
+class ExtractorError(GatewayError):
+    """The options of an extractor contradict each other."""
 
 
 class Extractor(ABC):
@@ -41,10 +47,15 @@ class Extractor(ABC):
     prefix: bytes = b""
     is_quick = True
     """False if a frame can take long, because an expression runs under a time limit."""
+    reads_floats = False
+    """Whether a value may be a float that is not finite."""
 
     @abstractmethod
     def extract(self, frame: bytes) -> list[Values] | None:
-        """Return the values of `frame`, or None if it does not match. Raises `ExtractError`."""
+        """Return the values of `frame`, or None if it does not match: all sets are `FrameValues`, or none is.
+
+        Raises `ExtractError`.
+        """
 
 
 class RegexExtractor(Extractor):
@@ -106,7 +117,7 @@ class RepeatedFields:
         self._positions = FieldPositions(options["at"], separator)
         self.names = [*self._positions.names, *([self._index] if self._index else [])]
         if not self._positions.are_within(self._size):
-            raise LayoutError(f"repeat: a position is outside of the {self._size} fields of a repetition")
+            raise ExtractorError(f"repeat: a position is outside of the {self._size} fields of a repetition")
 
     def read(self, fields: Sequence[str]) -> list[Values]:
         """Return the values of each repetition; one whose fields are all empty is left out."""
@@ -126,6 +137,7 @@ class FieldsExtractor(Extractor):
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
         self._separator: str = options["separator"]
         self._encoding = encoding
+        self._split_quoted = _csv_splitter(self._separator, options["quote"]) if "quote" in options else None
         self._positions = FieldPositions(options.get("at", {}), self._separator)
         self._constants = {int(i): [text] if isinstance(text, str) else text for i, text in options["is"].items()}
         self._minimum, self._maximum = options.get("minimum", 0), options.get("maximum")
@@ -134,15 +146,20 @@ class FieldsExtractor(Extractor):
         self.lists, self.groups = _repeated(options, repeated)
         self.names = repeated.union(self._positions.names)
         if not self.names:
-            raise LayoutError("neither 'at' nor 'repeat': there is nothing to read")
-        first = self._constants.get(0, ())
+            raise ExtractorError("neither 'at' nor 'repeat': there is nothing to read")
+        first: Sequence[str] = self._constants.get(0, ())
+        if "quote" in options:
+            first = ()  # in quotes or not, so they begin differently
         self.prefix = first[0].encode(encoding, "ignore") if len(first) == 1 else b""
 
     def extract(self, frame: bytes) -> list[Values] | None:
         """Return the fields; several positions of one name are joined with the separator."""
         try:
-            fields = frame.decode(self._encoding).split(self._separator)
+            text = frame.decode(self._encoding)
         except UnicodeDecodeError:
+            return None
+        fields = text.split(self._separator) if self._split_quoted is None else self._split_quoted(text)
+        if fields is None:
             return None
         count = len(fields)
         if count < self._minimum or (self._maximum is not None and count > self._maximum):
@@ -159,6 +176,28 @@ class FieldsExtractor(Extractor):
         if self.groups:
             return [FrameValues(values, [Repetition(1, item) for item in items])]
         return [FrameValues({**values, **as_lists(self._repeat.names, items)})]
+
+
+def _csv_splitter(separator: str, quote: str) -> Callable[[str], list[str] | None]:
+    """Return the function that splits a line into fields, which may stand in quotes; None: its quotes are wrong."""
+    if len(separator) > 1 and separator[1:] != " ":
+        raise ExtractorError("with quote, the separator is one character, and may have a space behind it")
+    has_space = len(separator) == 2
+    try:
+        csv.reader([], delimiter=separator[0], quotechar=quote)
+    except (TypeError, ValueError) as err:  # Python 3.13 refuses some characters that 3.11 accepts
+        raise ExtractorError(f"quote: {err}") from err
+    if quote == separator[0] or quote in "\r\n " or separator[0] in ("\r", "\n"):
+        raise ExtractorError("quote and separator are two different characters, and neither ends a line")
+
+    def split(text: str) -> list[str] | None:
+        lines = csv.reader([text], delimiter=separator[0], quotechar=quote, skipinitialspace=has_space, strict=True)
+        try:
+            return next(lines, []) or [""]
+        except csv.Error:
+            return None
+
+    return split
 
 
 class PairsExtractor(Extractor):
@@ -204,7 +243,7 @@ class LinesExtractor(Extractor):
         repeated = [safe_regex(text) for text in options.get("repeat", ())]
         once = [safe_regex(text) for text in options.get("patterns", ())]
         if not once and not repeated:
-            raise LayoutError("neither 'patterns' nor 'repeat': there is nothing to read")
+            raise ExtractorError("neither 'patterns' nor 'repeat': there is nothing to read")
         self._regexes = [*((regex, False) for regex in once), *((regex, True) for regex in repeated)]
         self._repeated = repeated
         self.is_quick = all(regex.is_fast for regex, _ in self._regexes)
@@ -258,8 +297,30 @@ class LinesExtractor(Extractor):
         return [FrameValues(values, lost=lost)]
 
 
+class JsonExtractor(Extractor):
+    """A JSON text: its values by path, or all members of its object; the items of a list are repetitions."""
+
+    def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
+        paths = JsonPaths(options)
+        self._read, self.names = paths.read, paths.names
+        self.lists, self.groups = _repeated(options, paths.repeated)
+        self._encoding = encoding
+
+    def extract(self, frame: bytes) -> list[Values] | None:
+        """Return the values; raise `ExtractError` for JSON that two programs could read differently."""
+        try:
+            values = self._read(frame.decode(self._encoding))
+        except UnicodeDecodeError:
+            return None
+        except JsonTextError as err:
+            raise ExtractError(str(err)) from err
+        return None if values is None else [values]
+
+
 class BinaryExtractor(Extractor):
     """Bytes in a layout."""
+
+    reads_floats = True
 
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:  # noqa: ARG002
         self._layout = Layout(options["fields"], options["byte_order"], options.get("length"))
@@ -278,10 +339,10 @@ def _repeated(options: Mapping[str, Any], names: frozenset[str]) -> tuple[frozen
     is_apart = options.get("each", False)
     if "repeat" not in options:
         if is_apart:
-            raise LayoutError("each: true needs 'repeat', which describes what occurs again")
+            raise ExtractorError("each: true needs 'repeat', which describes what occurs again")
         return frozenset(), ()
     if not is_apart and isinstance(options["repeat"], Mapping) and "index" in options["repeat"]:
-        raise LayoutError("repeat: an index needs each: true")
+        raise ExtractorError("repeat: an index needs each: true")
     return (frozenset(), (names,)) if is_apart else (names, ())
 
 
@@ -290,13 +351,17 @@ EXTRACTORS: Mapping[str, Callable[[Any, str], Extractor]] = {
     "fields": FieldsExtractor,
     "pairs": PairsExtractor,
     "lines": LinesExtractor,
+    "json": JsonExtractor,
     "binary": BinaryExtractor,
 }
 """The kinds by the name of their option, of which each rule has one; each is made from its option and the encoding."""
 
 
 def make_extractor(options: Mapping[str, Any], encoding: str) -> Extractor:
-    """Return the extractor of a rule; raise `RegexError` or `LayoutError` if its expression or layout is wrong."""
+    """Return the extractor of a rule.
+
+    Raises `RegexError`, `LayoutError` or `ExtractorError` if its expression, its layout or its options are wrong.
+    """
     kind = next(extractor_kinds(options))
     return EXTRACTORS[kind](options[kind], encoding)
 

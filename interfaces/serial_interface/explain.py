@@ -9,6 +9,7 @@ from gateway.errors import Problem
 from gateway.message import InternalMsg
 from interfaces.rules.answers import AnswerReader
 from interfaces.rules.decoding import UNMATCHED, BadValue, PartialMessages, bad_values
+from interfaces.rules.joined_rules import JoinedRules
 from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock, make_messages
 from interfaces.serial_interface.framing.checksum import ChecksumError
 from interfaces.serial_interface.framing.wire import FramingError
@@ -56,12 +57,21 @@ def _unframed(rules: SerialRules, data: bytes) -> tuple[bytes, str]:
 def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalMsg | Problem]:
     is_matched = is_answer = False
     try:
+        try:
+            messages, error = rules.decoder.decode(frame), None
+        except CodecError as err:
+            messages, error = None, err
+        yield from (f"joined frames {format_bytes(join.joined_text)}" for join in rules.joins if join.joined_text)
         rule = rules.decoder.find_rule(frame)
         if rule is not None:
             is_matched = True
-            yield f"matched rule {rule.name!a}"
-            messages = rules.decoder.decode(frame)
-            if not messages:
+            is_part = isinstance(rule, JoinedRules)
+            yield f"{'collected by' if is_part else 'matched'} rule {rule.name!a}"
+            if error is not None:
+                raise error
+            if is_part:
+                yield "no message yet: it is joined with frames that follow"
+            elif not messages:
                 yield "no message: its values are empty"
             yield from _left_out(messages.bad if isinstance(messages, PartialMessages) else ())
             yield from messages or ()

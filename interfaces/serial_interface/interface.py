@@ -106,7 +106,8 @@ class SerialInterface(DeviceInterface):
         """Return the counters of the device since the start of the interface. Any thread may call this.
 
         Frames: `frames_received`, of which dropped: `frames_bad_checksum`, `frames_unreadable`, `frames_unmatched`
-        (`unmatched_kinds` different ones); `answers_received`, of which `answers_late` came after the timeout, and
+        (`unmatched_kinds` different ones), `frames_unjoined` (collected by a `join`, and the others of their text have
+        not come); `answers_received`, of which `answers_late` came after the timeout, and
         `answers_unattributed`, which were dropped because nobody knows which request they answer. Values that could
         not be converted, while others of the frame could: `values_unreadable`. Bytes outside of frames:
         `bytes_discarded`, `partial_frames_discarded`. Writing: `frames_sent`; how commands, and opening requests and

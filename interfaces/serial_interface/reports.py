@@ -65,6 +65,7 @@ class DropReason(enum.Enum):
     BAD_CHECKSUM = "frames_bad_checksum"
     UNREADABLE = "frames_unreadable"
     UNMATCHED = "frames_unmatched"
+    UNJOINED = "frames_unjoined"
 
 
 class Reports:
@@ -89,7 +90,7 @@ class Reports:
         is_unmatched = reason is DropReason.UNMATCHED
         if is_unmatched and len(self._unmatched_kinds) < _MAX_KINDS:
             self._unmatched_kinds.add(_kind_of_frame(frame))
-        level = logging.INFO if is_unmatched else logging.WARNING
+        level = logging.INFO if is_unmatched or reason is DropReason.UNJOINED else logging.WARNING
         # Noise on a line gives checksum errors of many texts; they are one kind of warning.
         kind = "" if reason is DropReason.BAD_CHECKSUM else kind_of(error)
         cause = f"the device sent {_sent(frame)}, but no rule matches it" if is_unmatched else error

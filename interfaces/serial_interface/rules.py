@@ -9,9 +9,11 @@ from gateway.core.quoting import did_you_mean
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg
 from gateway.routing.command_index import Addresses
+from interfaces.rules.code_pages import CodePageError, check_encoding
 from interfaces.rules.content import make_content
 from interfaces.rules.decoding import Decoder, DecodeRule, check_decode_rule
 from interfaces.rules.encoding import Encoder, EncodeRule, check_content
+from interfaces.rules.joined_rules import JoinedRules, with_joins
 from interfaces.rules.message_template import NO_CLOCK, MessageTemplate, PartialValues, WallClock
 from interfaces.rules.template import TemplateError
 from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framing
@@ -30,7 +32,10 @@ class SerialRules:
         self.encoding = encoding
         self.codec = FrameCodec(params["framing"], params.get("checksum"))
         every = params["decode_every_rule"]
-        self.decoder = Decoder([DecodeRule(rule, address, encoding, clock) for rule in params["decode"]], every=every)
+        rules = [DecodeRule(rule, address, encoding, clock) for rule in params["decode"]]
+        joined_rules = with_joins(rules, encoding, every=every)
+        self.decoder = Decoder(joined_rules, every=every)
+        self.joins = [rule for rule in joined_rules if isinstance(rule, JoinedRules)]
         self.encoder = Encoder([EncodeRule(rule, address, encoding, clock) for rule in params["encode"]])
         conversation = params["conversation"]
         self.opening = [Request(options, address, encoding, clock) for options in conversation["opening"]]
@@ -42,8 +47,9 @@ class SerialRules:
         answers = [rule.answer for rule in self.encoder.rules]
         answers += [request.answer for request in (*self.opening, *self.polls)]
         readers = [reader for answer in answers for reader in (answer.response, answer.refusal) if reader is not None]
-        readers_of_rules = (rule.reader for rule in self.decoder.rules)
-        return all(reader.extractor.is_quick for reader in (*readers, *readers_of_rules))
+        return all(reader.extractor.is_quick for reader in readers) and all(
+            rule.is_quick for rule in self.decoder.rules
+        )
 
     def with_answer(self, reply: InternalMsg, result: Result) -> InternalMsg:
         """Return the reply to a command with the device's answer: its values, or its text as `answer`."""
@@ -64,6 +70,11 @@ class SerialRules:
 def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the problems in the options of a serial device that their schema cannot find."""
     address, encoding = params["address"], params["encoding"]
+    try:
+        check_encoding(encoding)
+    except CodePageError as err:
+        yield Problem(("encoding",), str(err), "use utf-8, ascii, latin-1, or a code page such as cp437 or cp1252")
+        return
     framing_problems = list(check_framing(params["framing"], params.get("checksum"), did_you_mean))
     yield from framing_problems
     for index, options in enumerate(params["decode"]):

@@ -96,6 +96,7 @@ class Session:
 
     def use_rules(self, rules: SerialRules) -> None:
         """Replace the rules for decoding and encoding; the framing and a partial frame stay, and so do the requests."""
+        self._forget_parts()
         rules.codec = self.codec
         self.rules = rules
         self._reports.forget_kinds()
@@ -127,6 +128,7 @@ class Session:
     def _begin(self, now: float) -> None:
         self.codec.framer.reset()
         self._conversation.reset()
+        self._forget_parts()
         self._unanswered = 0
         self._writable_at = now + self._options.settle
         for request in self._schedule.opening:
@@ -199,6 +201,8 @@ class Session:
             else:
                 for result in results:
                     yield from self._answered(result)
+        if self.rules.joins:
+            self._report_unjoined()
 
     def _answered(self, result: Result) -> Iterator[InternalMsg]:
         """Yield the messages of an answer; if it makes none of its own, those of the decode rules."""
@@ -236,6 +240,18 @@ class Session:
     def _drop(self, reason: DropReason, frame: bytes, error: str = "") -> None:
         self._counts[reason.value] += 1
         self._reports.frame_dropped(reason, frame, error)
+
+    def _forget_parts(self) -> None:
+        """Drop the frames that rules have collected, because those that belong to them will not come."""
+        for join in self.rules.joins:
+            join.forget_parts()
+        self._report_unjoined()
+
+    def _report_unjoined(self) -> None:
+        for join in self.rules.joins:
+            for frame, count, reason in join.take_unjoined():
+                self._counts[DropReason.UNJOINED.value] += count
+                self._reports.frame_dropped(DropReason.UNJOINED, frame, f"rule {join.name!a}: {reason}")
 
     def _check_for_frames(self) -> None:
         """Report a device of which more bytes than a frame may have were discarded, without any frame."""

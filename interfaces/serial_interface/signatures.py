@@ -10,12 +10,12 @@ from typing import Any
 
 from gateway.devices.declaration import ANY, Signature, Signatures
 from gateway.devices.point import ADDRESS_OF_DEVICE, PointType
-from interfaces.rules.extractors import make_extractor
 from interfaces.rules.message_template import TIME, dated_arguments
+from interfaces.rules.nested import make_reader
 
 _NUMBERS = {"float", "decimal_comma", "scale", "offset", "nmea_position"}
 _INTEGERS = {"int", "twos_complement", "signed_magnitude", "bcd"}
-_TEXTS = {"text", "upper", "lower", "timestamp"}
+_TEXTS = {"text", "upper", "lower", "timestamp", "replace", "bytes"}
 _ARGUMENTS = {
     "text": PointType.TEXT,
     "integer": PointType.INTEGER,
@@ -66,13 +66,13 @@ def _of_message(
         return
     action = _action(message)
     arguments = message.get("arguments", {})
-    extractor = make_extractor(rule, encoding)
+    extractor = make_reader(rule, encoding)
     if arguments == "*":
         names = extractor.names
         arguments = {name: f"{{{name}}}" for name in names} if names is not None else {ANY: None}
     # The time at which a frame was received is no value of the device: a point has it already.
     dated = dated_arguments(message)
-    if dated and TIME not in (make_extractor(rule, encoding).names or ()):
+    if dated and TIME not in (extractor.names or ()):
         arguments = {name: value for name, value in arguments.items() if name not in dated}
     if not arguments:
         yield (action, ""), Signature()
@@ -103,12 +103,22 @@ def _of_value(rule: Mapping[str, Any], value: Any) -> Signature:
 
 
 def _extracted(rule: Mapping[str, Any], name: str) -> PointType | None:
-    """Return the type of a value as it stands in the frame."""
+    """Return the type of a value as it stands in the frame; None: it is not known."""
+    if "nested" in rule:
+        outer = {kind: options for kind, options in rule.items() if kind != "nested"}
+        is_outer = not _may_read(rule["nested"], name)
+        return _extracted(outer if is_outer else rule["nested"], name)
+    if "json" in rule:
+        return PointType.INTEGER if _is_index(rule["json"], name) else None
     if "binary" not in rule:
-        is_index = rule.get("fields", {}).get("repeat", {}).get("index") == name
-        return PointType.INTEGER if is_index else PointType.TEXT
+        return PointType.INTEGER if _is_index(rule.get("fields", {}), name) else PointType.TEXT
     types = {_of_field(field) for field in _fields(rule["binary"]["fields"]) if name in _names_of(field)}
     return types.pop() if len(types) == 1 else None  # also for a bit, or several, of a field
+
+
+def _is_index(options: Mapping[str, Any], name: str) -> bool:
+    """Return whether a value numbers the repetitions of an extractor."""
+    return bool(options.get("repeat", {}).get("index") == name)
 
 
 def _fields(listed: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -129,6 +139,12 @@ def _of_field(field: Mapping[str, Any]) -> PointType | None:
     if kind in ("bytes", "text", "skip"):
         return PointType.TEXT
     return PointType.NUMBER if kind[0] == "f" else PointType.INTEGER
+
+
+def _may_read(rule: Mapping[str, Any], name: str) -> bool:
+    """Return whether the extractor of a rule reads a value, as far as that is known."""
+    names = make_reader(rule, "utf-8").names  # the encoding changes no name
+    return names is None or name in names
 
 
 def _converted(steps: Sequence[Any], kind: PointType | None) -> Signature:

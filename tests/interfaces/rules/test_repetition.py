@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,8 +11,7 @@ from hypothesis import strategies as st
 
 from gateway.message import InternalMsg
 from interfaces.rules.decoding import PartialMessages, check_decode_rule
-from interfaces.rules.extractors import make_extractor
-from interfaces.rules.layout import LayoutError
+from interfaces.rules.extractors import ExtractorError, make_extractor
 from interfaces.rules.message_template import CodecError
 from interfaces.rules.repetition import MAX_REPETITIONS
 from interfaces.serial_interface.rules import SerialRules, check_rules
@@ -133,6 +133,128 @@ def test_each_repetition_of_fields_is_read_whole_and_in_order(rows: list[tuple[i
     fields = {"repeat": {"from": 1, "size": 2, "at": {"a": 0, "b": 1}}}
     rule = {"fields": fields, "values": {"*": "int"}, "message": {"action": "A", "arguments": "*"}}
     assert made(rule, frame) == [("", "A", {"a": [a for a, _ in rows], "b": [b for _, b in rows]})]
+
+
+def test_fields_in_quotes_occur_again() -> None:
+    repeat = {"from": 1, "size": 2, "at": {"name": 0, "level": 1}}
+    rule = {"fields": {"quote": '"', "repeat": repeat}, "values": {"level": "int"},
+            "message": {"action": "A", "arguments": "*"}}  # fmt: skip
+    assert made(rule, b'L,"a, b",1,"c",2') == [("", "A", {"name": ["a, b", "c"], "level": [1, 2]})]
+
+
+# --- JSON
+
+NODES: dict[str, Any] = {"at": {"site": "site"}, "repeat": {"in": "nodes", "at": {"id": "id", "t": "values.0"}}}
+REPORT = b'{"site": "hall", "nodes": [{"id": 1, "values": [21.5]}, {"x": 1}, 5, {"id": 3, "values": ["---"]}]}'
+
+
+def test_the_items_of_a_list_make_a_message_each() -> None:
+    repeat = {**NODES["repeat"], "index": "n"}
+    rule = {
+        "json": {**NODES, "repeat": repeat, "each": True},
+        "messages": [message("{site}", "site"), message("{site}{id}", "t", "n", action="T")],
+    }  # fmt: skip
+    assert made(rule, REPORT) == [
+        ("hall", "A", {"site": "hall"}), ("hall1", "T", {"t": 21.5, "n": 1}), ("hall3", "T", {"t": "---", "n": 4}),
+    ]  # fmt: skip
+
+
+def test_the_items_of_a_list_become_lists() -> None:
+    rule = {"json": NODES, "values": {"t": "float"}, "message": {"action": "A", "arguments": "*"}}
+    messages = decoder_of(rule).decode(REPORT)
+    assert [dict(msg.arguments) for msg in messages] == [{"site": "hall", "id": [1, 3], "t": [21.5, None]}]
+    assert isinstance(messages, PartialMessages)
+    assert made(rule, b'{"nodes": []}') == [("", "A", {"id": [], "t": []})]
+    assert made(rule, b'{"site": "hall", "nodes": 5}') == [("", "A", {"site": "hall", "id": [], "t": []})]
+    assert made(rule, b'{"nodes": 5}') is None
+
+
+def test_with_a_list_only_the_named_members_are_values() -> None:
+    rule = {"json": {"repeat": NODES["repeat"]}, "message": {"action": "A", "arguments": "*"}}
+    assert made(rule, REPORT) == [("", "A", {"id": [1, 3], "t": [21.5, "---"]})]
+
+
+@given(st.lists(st.tuples(st.integers(), st.text(min_size=1)), max_size=12))
+def test_each_item_of_a_list_is_read_whole_and_in_order(rows: list[tuple[int, str]]) -> None:
+    text = json.dumps([[{"a": a, "b": {"c": b}} for a, b in rows]]).encode()
+    rule = {"json": {"repeat": {"in": ["0"], "at": {"a": "a", "b": "b.c"}}},
+            "message": {"action": "A", "arguments": "*"}}  # fmt: skip
+    assert made(rule, text) == [("", "A", {"a": [a for a, _ in rows], "b": [b for _, b in rows]})]
+
+
+# --- nested
+
+NODE = r"N(?P<node>[0-9]) (?P<data>[0-9A-F]+)"
+CELSIUS = {"of": "{data}", "convert": {"bytes": "hex"},
+           "binary": {"byte_order": "big", "fields": [{"type": "i16", "name": "t"}]}}  # fmt: skip
+
+
+def test_what_is_nested_in_a_line_that_occurs_again_is_read_for_each_of_them() -> None:
+    rule = {
+        "lines": {"patterns": ["S(?P<site>.*)"], "repeat": [NODE, "G(?P<gas>.*)"], "each": True},
+        "nested": CELSIUS, "values": {"t": {"scale": 0.1}},
+        "messages": [message("{site}", "site"), message("n{node}", "t", "site"), message("gas", "gas")],
+    }  # fmt: skip
+    frame = b"Shall\nN1 00D7\nN2 00\nN3 FFD8\nG5"
+    assert made(rule, frame) == [
+        ("hall", "A", {"site": "hall"}),
+        ("n1", "A", {"t": 21.5, "site": "hall"}),  # that of N2 is too short, as if the line were not there
+        ("n3", "A", {"t": -4.0, "site": "hall"}),
+        ("gas", "A", {"gas": "5"}),
+    ]
+    assert made(rule, b"Shall\nN2 00") is None
+
+
+def test_a_frame_with_repetitions_may_be_nested_in_another_one_that_has_its_own() -> None:
+    cells = {"type": "repeat", "each": True, "index": "cell", "fields": [{"type": "u8", "name": "volts"}]}
+    rule: dict[str, Any] = {
+        "lines": {"patterns": ["D(?P<data>[0-9A-F]*)"], "repeat": ["G(?P<gas>.*)"], "each": True},
+        "nested": {**CELSIUS, "binary": {"byte_order": "big", "fields": [cells]}},
+        "messages": [message("cell{cell}", "volts"), message("gas", "gas")],
+    }  # fmt: skip
+    assert made(rule, b"D0102\nG5") == [
+        ("gas", "A", {"gas": "5"}), ("cell1", "A", {"volts": 1}), ("cell2", "A", {"volts": 2}),
+    ]  # fmt: skip
+    as_list = {"type": "repeat", "fields": [{"type": "u8", "name": "volts"}]}
+    rule["nested"]["binary"]["fields"] = [as_list]
+    rule["messages"] = [message("all", "volts"), message("gas", "gas")]
+    assert made(rule, b"D0102\nG5") == [("all", "A", {"volts": [1, 2]}), ("gas", "A", {"gas": "5"})]
+    assert made(rule, b"D0102\nD0103\nG5") == [("all", "A", {"volts": [1, 3]}), ("gas", "A", {"gas": "5"})]
+    (bad,) = decoder_of(rule).decode(b"D0102\nD0103\nG5").bad
+    assert "several such lines" in bad.error, "what the outer extractor has lost is reported, too"
+
+
+def test_pairs_read_apart_may_have_repetitions_nested_in_some_of_them() -> None:
+    rule = {
+        "pairs": {"separator": ";", "equals": "=", "each": True},
+        "nested": {"of": "{value}", "fields": {"separator": "/", "repeat": {"from": 0, "size": 1, "at": {"x": 0}}}},
+        "message": message("{key}", "x"),
+    }  # fmt: skip
+    assert made(rule, b"a=1/2;b=3") == [("a", "A", {"x": ["1", "2"]}), ("b", "A", {"x": ["3"]})]
+    rule["nested"] = {"of": "{value}", "regex": "(?P<x>(.|\n)*)", "nested": {"of": "{x}", "lines": {
+        "patterns": ["<(?P<y>.*)"]}}}  # fmt: skip
+    rule["message"] = message("{key}", "y")
+    assert made(rule, b"a=<1;b=<2\n<3;c=4") == [("a", "A", {"y": "1"}), ("b", "A", {"y": "3"})]
+
+
+@pytest.mark.parametrize(
+    ("outer", "nested", "path", "what"),
+    [
+        ({"repeat": [NODE]}, CELSIUS, ("nested", "of"), "{data} is a list"),
+        ({"repeat": [NODE], "each": True}, {"of": "{data}", "json": {}}, ("nested",), "its values are not known"),
+        ({"repeat": [NODE], "each": True},
+         {"of": "{data}", "json": {"repeat": {"in": "a", "at": {"x": "x"}}, "each": True}}, ("nested",),
+         "each: true is possible only outside"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_nested_in_a_repetition_is_found(
+    outer: dict[str, Any], nested: dict[str, Any], path: tuple[str, ...], what: str
+) -> None:
+    rule = {"lines": outer, "nested": nested, "message": {"action": "A", "arguments": {"n": "{node}"}}}
+    (problem,) = check_decode_rule(rule, {}, "utf-8")
+    assert problem.path == path
+    assert what in problem.what
+    assert problem.remedy
 
 
 # --- layouts
@@ -302,6 +424,9 @@ def test_the_number_of_repetitions_is_limited() -> None:
     fields = {"fields": {"repeat": {"from": 0, "size": 1, "at": {"x": 0}}}, "message": message("", "x")}
     assert made(fields, b"1," * MAX_REPETITIONS) is not None
     assert made(fields, b"1," * MAX_REPETITIONS + b"1") is None
+    items = {"json": {"repeat": {"in": "0", "at": {"x": "x"}}}, "message": message("", "x")}
+    assert made(items, b'[[{"x": 1}%s]]' % (b',{"x": 1}' * (MAX_REPETITIONS - 1))) is not None
+    assert made(items, b'[[{"x": 1}%s]]' % (b',{"x": 1}' * MAX_REPETITIONS)) is None
 
 
 # --- findings
@@ -336,10 +461,12 @@ def test_a_message_that_is_impossible_is_found(rule: dict[str, Any], path: tuple
          "an index needs each"),
         ({"lines": {}}, "neither 'patterns' nor 'repeat'"),
         ({"lines": {"patterns": ["a"], "each": True}}, "each: true needs 'repeat'"),
+        ({"json": {"at": {"x": "x"}, "each": True}}, "each: true needs 'repeat'"),
+        ({"json": {"repeat": {"in": "x", "at": {"x": "x"}, "index": "n"}}}, "an index needs each"),
     ],
 )  # fmt: skip
 def test_contradictory_options_are_rejected(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(LayoutError, match=message):
+    with pytest.raises(ExtractorError, match=message):
         make_extractor(options, "utf-8")
 
 

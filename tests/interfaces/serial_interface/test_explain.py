@@ -68,3 +68,27 @@ def test_a_pattern_that_fits_two_lines_is_shown_and_each_repetition_makes_its_me
     assert once[2:] == ["GAS2"]
     rule = {"lines": {"repeat": [line], "each": True}, "message": message}
     assert explained(b"/G1 5\nG2 6\n!", framing=framing, decode=[rule]) == ["matched rule 'lines'", "GAS1", "GAS2"]
+
+
+SMS: dict[str, Any] = {
+    "name": "sms", "join": {"first": r"\+CMT: .*"}, "regex": r'\+CMT: "(?P<from>[0-9+]*)".*\n(?P<text>.*)',
+    "message": {"action": "SMS", "arguments": "*"},
+}  # fmt: skip
+
+
+def test_frames_that_are_joined_are_shown() -> None:
+    assert explained(b'+CMT: "+491"\nhello', decode=[SMS]) == [
+        "collected by rule 'sms'",
+        "no message yet: it is joined with frames that follow",
+        "frame 'hello' (68 65 6c 6c 6f)",
+        "joined frames '+CMT: \"+491\"\\nhello'",
+        "matched rule 'sms'",
+        "SMS",
+    ]
+
+
+def test_a_joined_text_that_no_rule_reads_is_shown() -> None:
+    lines = explained(b"+CMT: x\nhello", decode=[SMS])
+    assert lines[-2:] == ["joined frames '+CMT: x\\nhello' (2b 43 4d 54 3a 20 78 0a 68 65 6c 6c 6f)",
+        "dropped: no rule matches",
+    ]  # fmt: skip

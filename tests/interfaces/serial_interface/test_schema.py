@@ -58,7 +58,7 @@ def test_extractors(section: str) -> None:
     options = (
         PROPERTIES["decode"]["items"]["properties"] if section == "decode" else DEFINITIONS["reader"]["properties"]
     )
-    others = {"name", "values", "same", "message", "messages", "publish"}
+    others = {"name", "values", "same", "nested", "join", "message", "messages", "publish"}
     assert [name for name in options if name not in others] == list(EXTRACTORS)
 
 

@@ -29,6 +29,9 @@ def reads(*decode: dict[str, Any], **more: Any) -> dict[tuple[str, str], Signatu
         ({"enum": {"1": "eco", "2": "day"}}, Signature(PointType.CHOICE, choices=("eco", "day"))),
         ({"enum": {"1": True, "0": False}}, Signature(PointType.BOOLEAN)),
         ("auto", Signature()),
+        ({"replace": {"/": "_"}}, Signature(PointType.TEXT)),
+        ([{"bytes": "hex"}, {"text": "utf-8"}], Signature(PointType.TEXT)),
+        ({"timestamp": {"format": "%y%m%d", "zone": "UTC"}}, Signature(PointType.TEXT)),
     ],
 )
 def test_the_type_of_a_value_is_that_behind_its_converters(steps: Any, signature: Signature) -> None:
@@ -75,6 +78,27 @@ def test_the_time_at_which_a_frame_was_received_is_no_value_of_the_device() -> N
     assert ("T", "at") in reads({"regex": "(?P<t>.*) (?P<time>.*)", "message": message})
     bell = {"action": "BELL", "arguments": {"at": "{time}"}}
     assert reads({"regex": "B", "message": bell}) == {("BELL", ""): Signature()}
+
+
+def test_the_type_of_a_nested_value_is_that_of_its_own_extractor() -> None:
+    layout = {"fields": [{"type": "i16", "name": "t"}, {"type": "u8", "name": "raw", "bits": {"low": 0}}]}
+    nested = {"of": "{data}", "convert": {"bytes": "hex"}, "binary": layout}
+    rule = {"regex": "(?P<node>.)(?P<data>.*)", "nested": nested, "message": {"action": "A", "arguments": "*"}}
+    assert {name: signature.type for (_, name), signature in reads(rule).items()} == {
+        "node": PointType.TEXT, "data": PointType.TEXT, "t": PointType.INTEGER, "raw": PointType.INTEGER, "low": None,
+    }  # fmt: skip
+
+
+def test_the_type_of_a_json_value_is_known_only_behind_its_converters() -> None:
+    rule = {"json": {"at": {"a": "a", "b": "b"}}, "values": {"b": "float"},
+            "message": {"action": "A", "arguments": "*"}}  # fmt: skip
+    assert reads(rule) == {("A", "a"): Signature(), ("A", "b"): Signature(PointType.NUMBER)}
+    assert reads({"json": {}, "message": {"action": "A", "arguments": "*"}}) == {("A", ANY): Signature()}
+    repeat = {"in": "list", "at": {"x": "x"}}
+    rule = {"json": {"repeat": repeat}, "message": {"action": "A", "arguments": "*"}}
+    assert reads(rule) == {("A", "x"): Signature(is_list=True)}
+    rule = {**rule, "json": {"repeat": {**repeat, "index": "n"}, "each": True}}
+    assert reads(rule) == {("A", "x"): Signature(), ("A", "n"): Signature(PointType.INTEGER)}
 
 
 def test_actions_without_arguments_constants_and_templates() -> None:
