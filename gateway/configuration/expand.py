@@ -104,6 +104,8 @@ class _Expander:
         if targets and "defaults" in options:
             self._read_defaults(options["defaults"], schema, targets)
             options = {name: value for name, value in options.items() if name != "defaults"}
+        if not self._defaults and not _contains_for(options):
+            return dict(options)
         return self._mapping(options, self._schema, _Scope(self._at, self._at, {}))
 
     def _read_defaults(self, defaults: Any, schema: Schema, targets: Mapping[str, str]) -> None:
@@ -298,6 +300,13 @@ class _Expander:
         except (ValueError, TypeError, OverflowError) as err:
             self._complain(scope, f"{value!a} cannot be written as {{{name}:{spec}}}: {err}", "use another format")
             return ""
+
+
+def _contains_for(value: Any) -> bool:
+    """Return whether a part of `value` has an option `for`: most configurations have none, and may be large."""
+    if isinstance(value, dict):
+        return "for" in value or any(map(_contains_for, value.values()))
+    return isinstance(value, list) and any(map(_contains_for, value))
 
 
 def _has_parts(schema: Schema) -> bool:

@@ -358,6 +358,15 @@ def test_findings_point_to_what_is_written(tmp_path: Path, old: str, new: str, f
     assert len(set(without_notes)) == len(found), "the same is reported only once"
 
 
+def test_a_finding_shows_a_value_of_the_environment_as_it_is_written(tmp_path: Path) -> None:
+    text = SHORT.replace("[1, 2, 3]}\n      match", '["${CODE}"]}\n      match').replace("{on} 00", "{off} 00")
+    (tmp_path / "gw.conf").write_text(text)
+    with pytest.raises(ConfigurationError) as raised:
+        load_configuration(tmp_path / "gw.conf", {"CODE": "4711"})
+    assert "encode[0].hex (unit: ${CODE}): {off} is not an argument" in str(raised.value)
+    assert "4711" not in str(raised.value)
+
+
 def test_too_many_entries_are_reported_at_their_list(tmp_path: Path) -> None:
     units = json.dumps(list(range(1, 1002)))
     (finding, *_) = findings_in(tmp_path, SHORT.replace("[1, 2, 3]}\n      id", f"{units}}}\n      id"))
