@@ -19,6 +19,7 @@ from benchmarks.lab import Lab
 from benchmarks.report import Figures, Metric, WrongResultError, median_ratio
 from benchmarks.rounds import run_rounds
 from gateway.configuration.schema_check import fill_defaults
+from gateway.configuration.schemas import interface_schema
 from gateway.message import InternalMsg
 from interfaces.serial_interface import SerialInterface
 from interfaces.serial_interface.rules import SerialRules
@@ -87,7 +88,7 @@ def _with_crc(body: bytes) -> bytes:
 
 
 def _rules(options: dict[str, Any]) -> SerialRules:
-    return SerialRules(fill_defaults({"port": "loop://", **options}, SerialInterface.SCHEMA))
+    return SerialRules(fill_defaults({"port": "loop://", **options}, interface_schema(SerialInterface)))
 
 
 def kinds(lab: Lab) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Feed, Point, PointType, Write
@@ -42,13 +43,15 @@ class Signatures(NamedTuple):
 
     `reads` are the statuses it makes, `writes` the commands it executes. None: that is not known, and not checked.
     `addresses` are the words of its statuses, by action and field; a word with braces depends on the message.
-    Unless `are_all`, there may be other statuses, too, as when a hook changes them.
+    Unless `are_all`, there may be other statuses, too, as when a hook changes them. `words` are examples of words, by
+    action and field, that a command has where not every word will do.
     """
 
     reads: Mapping[tuple[str, str], Signature] | None = None
     writes: Mapping[tuple[str, str], Signature] | None = None
     addresses: Mapping[str, Sequence[Mapping[str, str]]] | None = None
     are_all: bool = True
+    words: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 
 
 class Declared(NamedTuple):

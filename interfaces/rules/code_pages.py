@@ -5,10 +5,12 @@ from __future__ import annotations
 import codecs
 import functools
 
+from gateway.errors import GatewayError
+
 _CONTROLS = range(32)
 
 
-class CodePageError(ValueError):
+class CodePageError(GatewayError):
     """A name is not that of a character encoding in which text of a device can be read."""
 
 

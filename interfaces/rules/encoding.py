@@ -18,6 +18,7 @@ from interfaces.rules.content import CONTENTS, content_kinds, make_content
 from interfaces.rules.layout import LayoutError
 from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock
 from interfaces.rules.template import TemplateError
+from interfaces.rules.word_match import WordMatch
 
 
 class EncodeRule:
@@ -27,6 +28,7 @@ class EncodeRule:
         self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
     ) -> None:
         self.words = self.words_of(options, address)
+        self.word_match = WordMatch(options.get("match", {}), address)
         self.arguments = {name: Argument(name, argument) for name, argument in options.get("arguments", {}).items()}
         self.content = make_content(options, encoding)
         self.answer = Answer(options, address, encoding, clock)
@@ -38,18 +40,25 @@ class EncodeRule:
 
     def matches(self, msg: InternalMsg, *, ignoring: str = "") -> bool:
         """Return whether `msg` has all words that this rule requires, except in the field `ignoring`."""
-        return all(word is None or name == ignoring or getattr(msg, name) == word for name, word in self.words.items())
+        return self.word_match.read(msg, ignoring=ignoring) is not None
 
     def arguments_of(self, msg: InternalMsg) -> dict[str, Any]:
-        """Return the arguments of a command in their types, and the defaults of missing ones.
+        """Return the arguments of a command in their types, parts of its words too, and the defaults of missing ones.
 
         Raises `CodecError` if the rule does not accept one of them.
         """
+        known = [name for name in self.arguments if name not in self.word_match.names]
         for name in msg.arguments:
-            if name not in self.arguments:
-                remedy = f"use {', '.join(self.arguments)}" if self.arguments else "this command has no arguments"
+            if name not in known:
+                remedy = f"use {', '.join(known)}" if known else "this command has no arguments"
                 raise CodecError(f"unknown argument {name!a}: {remedy}")
+        msg = self._with_parts(msg)
         return {name: argument.value_of(msg) for name, argument in self.arguments.items()}
+
+    def _with_parts(self, msg: InternalMsg) -> InternalMsg:
+        """Return a command with those parts of its words that are arguments."""
+        parts = self.word_match.read(msg) if self.word_match.names else None
+        return msg.replace(arguments={**msg.arguments, **parts}) if parts else msg
 
     def encode(self, arguments: Mapping[str, Any]) -> bytes:
         """Return what to write for `arguments_of` a command, without checksum and framing.
@@ -60,12 +69,12 @@ class EncodeRule:
 
     def count_accepted(self, msg: InternalMsg) -> tuple[bool, int]:
         """Return how near the rule is to a command: whether it has the same arguments, and how many it accepts."""
-        accepted = 0
+        accepted, filled = 0, self._with_parts(msg)
         for argument in self.arguments.values():
             with contextlib.suppress(CodecError):
-                argument.value_of(msg)
+                argument.value_of(filled)
                 accepted += 1
-        return msg.arguments.keys() <= self.arguments.keys(), accepted
+        return msg.arguments.keys() <= self.arguments.keys() - self.word_match.names, accepted
 
 
 class Encoded(NamedTuple):

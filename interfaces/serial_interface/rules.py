@@ -16,6 +16,7 @@ from interfaces.rules.encoding import Encoder, EncodeRule, check_content
 from interfaces.rules.joined_rules import JoinedRules, with_joins
 from interfaces.rules.message_template import NO_CLOCK, MessageTemplate, PartialValues, WallClock
 from interfaces.rules.template import TemplateError
+from interfaces.rules.word_match import WordMatch, check_match
 from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framing
 from interfaces.serial_interface.polling import Request
 from interfaces.serial_interface.transaction import Result
@@ -105,7 +106,8 @@ def _check_reachable(rules: Sequence[Mapping[str, Any]], address: Mapping[str, s
 
 def _check_writing(options: Mapping[str, Any], encoding: str, codec: FrameCodec | None) -> Iterator[Problem]:
     """Yield the problems of what a rule or a request writes; paths begin at it."""
-    problems = list(check_content(options, encoding, options.get("arguments", {})))
+    arguments = options.get("arguments", {})
+    problems = [*check_match(options.get("match", {}), arguments), *check_content(options, encoding, arguments)]
     yield from problems
     if problems or codec is None:
         return
@@ -139,10 +141,7 @@ def rule_words(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...
 
 def command_addresses(params: Mapping[str, Any]) -> Addresses:
     """Return the addresses of the commands that any rule of `encode` matches, without their actions."""
-    addresses = [EncodeRule.words_of(rule, params["address"]) for rule in params["encode"]]
-    return [
-        {name: word for name, word in words.items() if word is not None and name != "action"} for words in addresses
-    ]
+    return [WordMatch(rule["match"], params["address"]).address for rule in params["encode"]]
 
 
 def _messages(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:

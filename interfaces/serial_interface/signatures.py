@@ -10,8 +10,10 @@ from typing import Any
 
 from gateway.devices.declaration import ANY, Signature, Signatures
 from gateway.devices.point import ADDRESS_OF_DEVICE, PointType
+from interfaces.rules.arguments import Argument
 from interfaces.rules.message_template import TIME, dated_arguments
 from interfaces.rules.nested import make_reader
+from interfaces.rules.word_match import WordMatch
 
 _NUMBERS = {"float", "decimal_comma", "scale", "offset", "nmea_position"}
 _INTEGERS = {"int", "twos_complement", "signed_magnitude", "bcd"}
@@ -38,16 +40,28 @@ def signatures(params: Mapping[str, Any]) -> Signatures:
                 addresses.setdefault(_action(message), []).append(words)
             for key, signature in _of_message(rule, message, params["encoding"]):
                 reads[key] = signature if reads.get(key, signature) == signature else Signature()
+    writes, samples = _of_commands(params)
+    return Signatures(reads, writes, addresses, words=samples)
+
+
+def _of_commands(
+    params: Mapping[str, Any],
+) -> tuple[dict[tuple[str, str], Signature], dict[str, Mapping[str, str]]]:
+    """Return the signatures of all commands, and, by action and field, examples of words with a form."""
     writes: dict[tuple[str, str], Signature] = {}
+    samples: dict[str, Mapping[str, str]] = {}
     for rule in params["encode"]:
-        action = rule["match"]["action"]
-        arguments = rule.get("arguments", {})
+        action, words = _action(rule["match"]), WordMatch(rule["match"], params["address"])
+        if words.names:
+            parts = {name: Argument(name, rule["arguments"][name]).example() for name in words.names}
+            samples.setdefault(action, words.words_with(parts))
+        arguments = {name: options for name, options in rule.get("arguments", {}).items() if name not in words.names}
         for name, options in arguments.items():
             signature = _of_argument(options)
             writes[action, name] = _either(writes.get((action, name), signature), signature)
         if not arguments:
             writes[action, ""] = Signature()
-    return Signatures(reads, writes, addresses)
+    return writes, samples
 
 
 def _rules(params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -82,6 +96,7 @@ def _of_message(
 
 
 def _action(message: Mapping[str, Any]) -> str:
+    """Return the action of a message or a command; `ANY` if a part of it depends on the message."""
     action: str = message.get("action", "")
     return ANY if "{" in action else action
 

@@ -11,10 +11,11 @@ from interfaces.serial_interface.framing.checksum import (
     Checksum,
     ChecksumError,
     algorithm_names,
-    custom_crc,
+    custom_algorithm,
     find_algorithm,
 )
 from interfaces.serial_interface.framing.framers import FRAMINGS, make_framer
+from interfaces.serial_interface.framing.sums import check_parameters
 
 
 class FramingError(GatewayError):
@@ -62,8 +63,8 @@ class FrameCodec:
 
 
 def _make_checksum(options: Mapping[str, Any]) -> Checksum:
-    kind = options["type"]
-    algorithm = find_algorithm(kind) if isinstance(kind, str) else custom_crc(kind)
+    kind, order = options["type"], options.get("byte_order", "big")
+    algorithm = find_algorithm(kind, order) if isinstance(kind, str) else custom_algorithm(kind, order)
     if algorithm is None:
         raise FramingError(f"unknown checksum {kind!a}")
     return Checksum(
@@ -72,7 +73,7 @@ def _make_checksum(options: Mapping[str, Any]) -> Checksum:
         start=options.get("from", 0),
         end=options.get("to"),
         form=options.get("form", "binary"),
-        big_endian=options.get("byte_order", "big") == "big",
+        big_endian=order == "big",
     )
 
 
@@ -90,6 +91,13 @@ def check_framing(
         for text in [option] if isinstance(option, str) else option:
             if any(ord(character) > 255 for character in text):
                 yield Problem(("framing", name), f"{text!a} is not bytes", 'write bytes as "\\xNN"')
-    if checksum and isinstance(checksum["type"], str) and find_algorithm(checksum["type"]) is None:
-        remedy = near(checksum["type"], algorithm_names())
-        yield Problem(("checksum", "type"), f"unknown checksum {checksum['type']!a}", remedy)
+    if checksum:
+        yield from _check_checksum(checksum["type"], near)
+
+
+def _check_checksum(kind: str | Mapping[str, Any], near: Callable[[str, Iterable[str]], str]) -> Iterator[Problem]:
+    if isinstance(kind, Mapping):
+        for problem in check_parameters(kind):
+            yield problem._replace(path=("checksum", "type", *problem.path))
+    elif find_algorithm(kind) is None:
+        yield Problem(("checksum", "type"), f"unknown checksum {kind!a}", near(kind, algorithm_names()))

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gateway.configuration.schema_check import fill_defaults
+from gateway.configuration.schemas import interface_schema
 from gateway.errors import DeviceError
 from interfaces.serial_interface import SerialInterface
 from interfaces.serial_interface.options import PortOptions
@@ -22,7 +23,7 @@ BEYOND_SELECT = 1024  # the first descriptor that select() cannot handle
 
 
 def opened(port: str, read_size: int = READ_CHUNK, **options: object) -> Port:
-    params = fill_defaults({"port": port, **options}, SerialInterface.SCHEMA)
+    params = fill_defaults({"port": port, **options}, interface_schema(SerialInterface))
     return open_port(PortOptions.from_params(params), read_size)
 
 

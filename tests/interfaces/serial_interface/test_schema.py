@@ -58,7 +58,7 @@ def test_extractors(section: str) -> None:
     options = (
         PROPERTIES["decode"]["items"]["properties"] if section == "decode" else DEFINITIONS["reader"]["properties"]
     )
-    others = {"name", "values", "same", "nested", "join", "message", "messages", "publish"}
+    others = {"for", "name", "values", "same", "nested", "join", "message", "messages", "publish"}
     assert [name for name in options if name not in others] == list(EXTRACTORS)
 
 
@@ -72,6 +72,7 @@ def test_extractors(section: str) -> None:
 )
 def test_contents(options: dict[str, Any]) -> None:
     others = {
+        "for",
         "name",
         "match",
         "arguments",
