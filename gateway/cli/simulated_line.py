@@ -106,7 +106,8 @@ class TcpLine:
         try:
             self._listener = socket.create_server(("127.0.0.1", self._port))
         except OSError as err:
-            raise GatewayError(f"port {self._port} cannot be opened: {err.strerror}: choose another one") from err
+            reason = os.strerror(err.errno) if err.errno else str(err)
+            raise GatewayError(f"port {self._port} cannot be opened: {reason}: choose another one") from err
         self._listener.setblocking(False)
         self._port = self._listener.getsockname()[1]
         return f"port: socket://127.0.0.1:{self._port}"
