@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import socket
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import serial
 
 from gateway.cli.main import main
-from tests.support.gateway_process import COMMAND
+from tests.support.simulation import SimulateProcess
 from tests.support.waiting import wait_until
 
 SCRIPT = """\
@@ -25,39 +21,23 @@ faults: []
 """
 
 
-@contextmanager
-def simulated(folder: Path, script: str, *where: str) -> Iterator[Path]:
-    """Run the command in `folder`; yield the path of its output. It ends with Ctrl-C, and with 0."""
-    (folder / "device.sim").write_text(script)
-    output = folder / "output.txt"
-    with output.open("w") as file:
-        process = subprocess.Popen([*COMMAND, "simulate", "device.sim", *where], cwd=folder, stdout=file, stderr=file)
-    try:
-        wait_until(lambda: "the device is there" in output.read_text(), timeout=20, what="the device")
-        yield output
-    finally:
-        process.send_signal(signal.SIGINT)
-        code = process.wait(10)
-    assert code == 0, output.read_text()
-
-
 def test_a_pseudo_terminal_under_a_path(tmp_path: Path) -> None:
     link = tmp_path / "tty"
     link.symlink_to("/dev/pts/987654")  # of a simulation that was killed
-    with simulated(tmp_path, SCRIPT, "--pty", "tty") as output:
-        assert f"the device is there: port: {link}" in output.read_text()
+    with SimulateProcess(tmp_path, SCRIPT, "--pty", "tty") as device:
+        assert f"the device is there: port: {link}" in device.output
         with serial.Serial(str(link), timeout=5) as port:
             assert port.readline().endswith(b"TICK\r\n")
             port.write(b"PING\r\n")
             lines = [port.readline() for _ in range(5)]
             assert b"PONG\r\n" in lines
-        wait_until(lambda: re.search(r"^ +[0-9.]+ hears 'PING': answer 'PING'$", output.read_text(), re.MULTILINE))
+        wait_until(lambda: re.search(r"^ +[0-9.]+ hears 'PING': answer 'PING'$", device.output, re.MULTILINE))
     assert not link.is_symlink()
 
 
 def test_a_tcp_port_whose_newest_connection_counts(tmp_path: Path) -> None:
-    with simulated(tmp_path, SCRIPT, "--tcp", "0") as output:
-        match = re.search(r"port: socket://127\.0\.0\.1:(\d+)", output.read_text())
+    with SimulateProcess(tmp_path, SCRIPT, "--tcp", "0") as device:
+        match = re.search(r"port: socket://127\.0\.0\.1:(\d+)", device.output)
         assert match
         address = ("127.0.0.1", int(match[1]))
         with socket.create_connection(address, timeout=10) as first, first.makefile("rwb", buffering=0) as file:
@@ -73,9 +53,9 @@ def test_a_tcp_port_whose_newest_connection_counts(tmp_path: Path) -> None:
 def test_a_line_that_hangs_up_is_back_under_the_same_path(tmp_path: Path) -> None:
     link = tmp_path / "tty"
     script = SCRIPT.replace("[]", "[{every: 1, from: 0.5, to: 0.8, hang_up: true}]")
-    with simulated(tmp_path, script, "--pty", str(link)) as output:
-        wait_until(lambda: output.read_text().count("the device is there") >= 2, what="its return")
-        assert "the line is gone" in output.read_text()
+    with SimulateProcess(tmp_path, script, "--pty", str(link)) as device:
+        wait_until(lambda: device.output.count("the device is there") >= 2, what="its return")
+        assert "the line is gone" in device.output
 
 
 def test_a_file_that_is_no_terminal_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
