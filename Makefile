@@ -5,6 +5,7 @@
 # make bench [FAST=1]   measures, next to peers and to the goals; in a hurry, in two minutes
 # make fault-test [FULL=1]   every fault of tests/faults; in full, floods of a million messages
 # make crash-test N=1000     kills gateway and broker N times under load, and counts what is lost
+# make restart-test N=100    restarts gateway and broker N times in any order, and compares the documents of devices
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +13,7 @@ PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 SUITES := bookworm trixie forky
 
-.PHONY: run test test-on $(SUITES) check unit fuzz bench fault-test crash-test dist clean
+.PHONY: run test test-on $(SUITES) check unit fuzz bench fault-test crash-test restart-test dist clean
 
 run: $(VENV)/demo
 	$(BIN)/mqttgateway --conf dummy2mqtt.conf
@@ -53,6 +54,10 @@ fault-test: $(VENV)/dev
 crash-test: $(VENV)/dev
 	tests/install-tools.sh tools
 	$(BIN)/python -m tests.crash $(N)
+
+restart-test: $(VENV)/dev
+	tests/install-tools.sh tools
+	$(BIN)/python -m tests.restart $(N)
 
 dist: $(VENV)/dev
 	rm -rf dist

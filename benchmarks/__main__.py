@@ -14,6 +14,7 @@ from types import FrameType
 from benchmarks import (
     commands,
     decoding,
+    device_model,
     devices,
     latency,
     null,
@@ -46,6 +47,7 @@ BENCHMARKS: dict[str, tuple[float, Callable[[Lab], None]]] = {
     "cpu": (0.2, null.run),
     "stages": (0.02, stages.run),
     "map": (0.1, translation.run),
+    "model": (0.04, device_model.run),
     "devices": (0.3, devices.run),
     "scale": (0.02, scale.run),
 }

@@ -37,7 +37,7 @@ _POLL_INTERVAL = 1.0  # s between two checks by a waiting thread whether its int
 class internalMsg:  # noqa: N801  (the legacy name)
     """A mutable message. A missing word is `""`."""
 
-    _reply_to: ReplyTo | None = None  # not part of the content: the response topic of a command
+    _reply_to: ReplyTo | None = None  # not part of the content: what the outcome of a command takes along
 
     def __init__(  # in the legacy order: some interfaces depend on it
         self,
@@ -195,8 +195,8 @@ class _Outgoing(MsgList):
 def _mutable(msg: InternalMsg) -> internalMsg:
     arguments = copy.deepcopy(dict(msg.arguments))  # another interface may have received the same message
     mutable = internalMsg(msg.iscmd, **_words(msg), arguments=arguments)
-    if msg.reply_to is not None:
-        mutable._reply_to = msg.reply_to
+    if msg.iscmd:
+        mutable._reply_to = msg.request  # now: the interface may turn the message itself into the outcome
     return mutable
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple, Self, TypeAlias
 
@@ -30,13 +31,16 @@ class ReplyTo(NamedTuple):
     """The response topic of a command, and the correlation data that identifies the command in the response.
 
     The topic is `""` if there is none: the correlation data alone still identifies a duplicate of the command.
-    `command` is a number that identifies the command within this process; 0: it has none.
-    Source: MQTT 5.0, section 4.10.
+    `command` is a number that identifies the command within this process; 0: it has none. `sender` and `requested` are
+    the sender and the arguments of the command, which its outcome takes along (see `InternalMsg.request`); None: they
+    are not known. Source: MQTT 5.0, section 4.10.
     """
 
     topic: str
     correlation: bytes = b""
     command: int = 0
+    sender: str = ""
+    requested: Mapping[str, Argument] | None = None
 
 
 class ReportRule(NamedTuple):
@@ -45,7 +49,8 @@ class ReportRule(NamedTuple):
     `on_change`: only if it has changed, a number by more than its `deadband` (one for all arguments, or one for each
     by name). `interval`: at most every so many seconds; the last value within an interval goes out at its end.
     `refresh`: again after so many seconds, though nothing has changed or arrived. `by`: the arguments that tell
-    readings apart, where address and action do not.
+    readings apart, where address and action do not. `uncompared`: the arguments that make no difference, since they
+    always differ, such as the time of the reading.
     """
 
     on_change: bool = False
@@ -53,13 +58,15 @@ class ReportRule(NamedTuple):
     interval: float = 0.0
     refresh: float | None = None
     by: tuple[str, ...] = ()
+    uncompared: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
         """Return the rule that a `publish` option stands for. A deadband implies `on_change`."""
+        deadband = options.get("deadband", 0.0)
         return cls(
             options.get("on_change", False) or "deadband" in options,
-            options.get("deadband", 0.0),
+            deadband if isinstance(deadband, Mapping) else float(deadband),
             float(options.get("interval", 0.0)),
             options.get("refresh"),
             tuple(options.get("by", ())),
@@ -81,6 +88,7 @@ class _Fields(NamedTuple):
     arguments: Mapping[str, Argument]
     reply_to: ReplyTo | None
     report: ReportRule | None
+    time: float | None
 
 
 class InternalMsg(_Fields):
@@ -89,7 +97,8 @@ class InternalMsg(_Fields):
     A missing word is `""`; `None` is converted to that. An empty `sender` is replaced by the name of the gateway
     when the message is published. Messages are immutable: `replace` and `reply` return a new one.
     `reply_to` is not part of the content: it holds the response topic of a command (see `answered_at`). Neither is
-    `report`, the rule that decides when a reading is published (see `reported_by`); copies of the message keep it.
+    `report`, the rule that decides when a reading is published (see `reported_by`), and `time`, at which the device has
+    given it (s, Unix time; None: unknown; see `read_at`); copies of the message keep both.
     """
 
     __slots__ = ()
@@ -119,6 +128,7 @@ class InternalMsg(_Fields):
             MappingProxyType(dict(arguments)) if arguments else _NO_ARGUMENTS,
             None,
             None,
+            None,
         )
 
     def __eq__(self, other: object) -> bool:
@@ -135,13 +145,13 @@ class InternalMsg(_Fields):
     def replace(self, **changes: Any) -> InternalMsg:
         """Return a copy with other words or arguments, and without response topic: see `answered_at`."""
         copy = InternalMsg(**{**dict(zip(self._fields, self[:8], strict=False)), **changes})
-        return copy if self.report is None else copy.reported_by(self.report)
+        return copy if self[9:] == (None, None) else _new(InternalMsg, (*copy[:9], *self[9:]))
 
     _replace = __replace__ = replace  # the names that other named tuples and `copy.replace` use
 
     def with_arguments(self, arguments: Mapping[str, Argument]) -> InternalMsg:
         """Return a copy with other arguments, faster than `replace`. The mapping must not be changed afterwards."""
-        return _new(InternalMsg, (*self[:7], MappingProxyType(arguments), self[8], self[9]))
+        return _new(InternalMsg, (*self[:7], MappingProxyType(arguments), *self[8:]))
 
     def argument(self, name: str, default: Argument = None) -> Argument:
         """Return the argument called `name`, or `default` if the message has none of that name."""
@@ -166,7 +176,12 @@ class InternalMsg(_Fields):
             arguments = {**{key: requested[key] for key in requested if key not in OUTCOME_WORDS}, **arguments}
         elif requested:
             arguments["requested"] = requested
-        return self.replace(iscmd=False, sender="", arguments=arguments).answered_at(self.reply_to)
+        return self.replace(iscmd=False, sender="", arguments=arguments).answered_at(self.request)
+
+    @property
+    def request(self) -> ReplyTo:
+        """What the outcome of this command takes along: where it is answered, who sent it, and what it requested."""
+        return (self.reply_to or ReplyTo(""))._replace(sender=self.sender, requested=self.arguments)
 
     @property
     def is_outcome(self) -> bool:
@@ -177,17 +192,29 @@ class InternalMsg(_Fields):
         """Return this message with another response topic: where a command is answered, or a response goes."""
         if reply_to is self.reply_to:
             return self
-        return _new(InternalMsg, (*self[:8], reply_to, self[9]))
+        return _new(InternalMsg, (*self[:8], reply_to, *self[9:]))
 
     def reported_by(self, rule: ReportRule | None) -> InternalMsg:
         """Return this message with the rule by which it goes out: only what has changed, and not too often."""
-        return _new(InternalMsg, (*self[:9], rule))
+        return _new(InternalMsg, (*self[:9], rule, self[10]))
+
+    def read_at(self, time: float) -> InternalMsg:
+        """Return this message with the time at which the device has given it (s, Unix time)."""
+        return _new(InternalMsg, (*self[:10], time))
 
     def __str__(self) -> str:
         """Return the message as one readable line: kind, address, action, arguments."""
         address = "/".join(_shown(getattr(self, name)) for name in ADDRESS_FIELDS)
         arguments = "".join(f" {_shown(key)}={value!a}" for key, value in self.arguments.items())
         return f"{'command' if self.iscmd else 'status'} {address} {_shown(self.action)}{arguments}"
+
+
+def iso_time(wall: float) -> str:
+    """Return a time (s, Unix time) as messages and documents contain it: in UTC, to the millisecond.
+
+    Raises `ValueError` or `OverflowError` for a year outside of 1 to 9999. Source: RFC 3339.
+    """
+    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def reserved_argument(name: str) -> str:
@@ -209,7 +236,7 @@ class Lane(enum.IntEnum):
     EVENT = 1
     """Events: every one matters."""
     LATEST = 2
-    """States: only the newest one of each topic is kept."""
+    """States: only the newest one of each topic and `Publication.key` waits."""
     BULK = 3
     """Measurements in large numbers, which are not urgent."""
 
@@ -219,6 +246,8 @@ class Publication(NamedTuple):
 
     Topic, payload (bytes), QoS (0 or 1), retain flag, whether it is a command; the lane in which it waits, its
     lifetime (s; None: as configured); and, for the response to a command (MQTT 5), the correlation data of the command.
+    `key` tells the states of one topic apart: one that waits is replaced only by another one with the same key.
+    `user_property` is a user property of MQTT 5, name and value; two empty texts: there is none.
     """
 
     topic: str
@@ -229,10 +258,16 @@ class Publication(NamedTuple):
     lane: Lane = Lane.EVENT
     lifetime: float | None = None
     correlation: bytes = b""
+    key: bytes = b""
+    user_property: tuple[str, str] = ("", "")
 
     def with_payload(self, payload: bytes) -> Publication:
         """Return a copy with another payload, faster than `_replace`."""
         return _new(Publication, (self[0], payload, *self[2:]))
+
+    def keyed(self, key: bytes) -> Publication:
+        """Return a copy with another key."""
+        return _new(Publication, (*self[:8], key, self[9]))
 
     def answering(self, reply_to: ReplyTo) -> Publication:
         """Return a copy that is a response on the topic of `reply_to`."""

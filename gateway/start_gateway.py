@@ -71,6 +71,7 @@ class Gateway:
             self.outbox.record_retained,
             lambda device, kind: self.configuration.document_topic(device, kind),
             self._wakeup.set,
+            self.clear_retained,
         )
         self._interfaces = InterfaceHosts(configuration.interfaces, self.outbox, self._publish_availability, documents)
         self.outbox.on_level_change = self._interfaces.notify_level
@@ -97,6 +98,12 @@ class Gateway:
         return self._interfaces.by_name
 
     @property
+    def live_topics(self) -> set[str]:
+        """The topics on which this gateway publishes states of its own, and documents, as long as it runs."""
+        configuration = self.configuration
+        return {*configuration.availability_topics, configuration.run_topic, *self._interfaces.document_topics}
+
+    @property
     def received(self) -> dict[str, int]:
         """How many messages the broker has sent, and what became of them."""
         return {**self.router.counts, **self.client.receive_counts}
@@ -119,10 +126,10 @@ class Gateway:
         self.client.set_state(self.configuration.availability_topic(name), payload)
 
     def _configure_devices(self) -> None:
-        """Use the devices of the configuration; what the broker retains of others is cleared as stale."""
+        """Use the devices of the configuration, and clear what the broker retains of those that are gone."""
         self._interfaces.remember_devices()  # a device may move to another interface, or be removed
         for topic in self._interfaces.configure_devices(dict(self.outbox.retained)):
-            self.client.forget_state(topic)
+            self.clear_retained(topic)
 
     def _set_routes(self) -> None:
         """Route messages between the interfaces and the broker, and subscribe to the topics of the maps."""
@@ -145,13 +152,12 @@ class Gateway:
     def _clear_stale_topics(self) -> None:
         """Clear the retained topics at the broker that an earlier run, with another map, has published."""
         configuration = self.configuration
-        states = [configuration.availability_topic(name) for name in ("", *(i.name for i in configuration.interfaces))]
-        states.append(configuration.run_topic)
+        states = [*configuration.availability_topics, configuration.run_topic]
         maps = dict.fromkeys(interface.msg_map for interface in configuration.interfaces)
         # A copy: during a reload, other threads send, and what they send with retain is added to the original.
-        stale = list(stale_topics(dict(self.outbox.retained), maps, [*states, *self._interfaces.document_topics]))
+        stale = list(stale_topics(dict(self.outbox.retained), maps, self.live_topics))
         for topic in stale:
-            self.outbox.put(Publication(topic, b"", qos=1, retain=True, lane=Lane.LATEST))
+            self.clear_retained(topic)
         if stale:
             LOG.info(
                 "clearing %d retained topics that this configuration does not publish: %s",
@@ -160,6 +166,21 @@ class Gateway:
             )
         for topic in states:
             self.outbox.record_retained(topic, OFFLINE)  # the last one, which the client publishes itself
+
+    def clear_retained(self, topic: str) -> bool:
+        """Have the broker retain nothing on `topic`, on which nothing is published any more; return False if the
+        outbox is full.
+
+        A topic is cleared on the way on which it was published, messages in the outbox and documents as states.
+        Otherwise, what still waits on that way could be published later, or what is published there again be lost.
+        """
+        if not self.configuration.is_own_topic(topic):
+            return self.outbox.put(Publication(topic, b"", qos=1, retain=True, lane=Lane.LATEST))
+        payload = self.outbox.retained.get(topic)
+        if payload:  # of an earlier run: or the outbox would publish it again for a broker that has lost its memory
+            self.outbox.record_retained(topic, payload)
+        self.client.set_state(topic, b"")
+        return True
 
     # --- running
 
@@ -270,7 +291,7 @@ class Gateway:
         interface_changes, removed = self._interfaces.reconfigure(new_configuration.interfaces)
         changes += interface_changes
         for name in removed:
-            self.client.forget_state(previous.availability_topic(name))
+            self.clear_retained(previous.availability_topic(name))
         self._configure_devices()
         self._set_routes()
         self._watch_hooks()

@@ -102,6 +102,39 @@ def test_a_command_of_an_hour_ago_is_not_executed(tmp_path: Path, mosquitto: Mos
         assert "2 expired command" in gateway.log.splitlines()[-1]
 
 
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_the_outcome_of_each_command_for_a_device_is_a_document(
+    version: str, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    mqtt_options = {"version": 5 if version == "5" else version}
+    conf = write_conf(
+        tmp_path, mosquitto.port, mqtt=mqtt_options, interface={"type": "dummy", "interval": 1000},
+        commands={"timestamp_argument": "time"},
+    )  # fmt: skip
+    lamp = "home/lighting//office/lamp/homeassistant/C"
+    with mosquitto.client("home/#") as listener, GatewayProcess(conf) as gateway:
+        subscribed(mosquitto)
+        for payload in "LAMP_ON", '{"action": "LAMP_DIM", "level": 5}', '{"action": "LAMP_OFF", "time": 1600000000}':
+            listener.publish(lamp, payload)
+        listener.publish("home/lighting//office/bell/homeassistant/C", "RING")  # of no device that is declared
+
+        def documents() -> list[tuple[object, ...]]:
+            payloads = [m.payload for m in listener.messages if m.topic == "home/gw/lamp/outcome" and not m.retain]
+            names = ("action", "arguments", "response", "sender")
+            return [tuple(json.loads(payload)[name] for name in names) for payload in payloads]
+
+        wait_until(lambda: len(documents()) >= 3, what=lambda: f"{documents()} {gateway.log}")
+        gateway.stop()
+        assert sorted(documents()) == [
+            ("LAMP_DIM", {"level": 5}, "REFUSED", "homeassistant"),
+            ("LAMP_OFF", {"time": 1600000000}, "REFUSED", "homeassistant"),
+            ("LAMP_ON", {}, "OK", "homeassistant"),
+        ]
+    with mosquitto.client("home/gw/#") as later:
+        later.wait_topic("home/gw/lamp/state")
+        assert not [topic for topic, _ in later.pairs() if topic.endswith("outcome")]
+
+
 def test_filters_and_hooks_decide_what_passes_in_both_directions(tmp_path: Path, mosquitto: Mosquitto) -> None:
     (tmp_path / "hooks.py").write_text(
         "def by_day(msg):\n    return None if msg.action == 'night' else msg.replace(location='terrace')\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -16,10 +17,13 @@ from gateway.configuration.load_config import load_configuration
 from gateway.configuration.settings import Configuration
 from gateway.devices.point import Device, Feed, Point, PointType
 from gateway.message import InternalMsg, ReportRule
+from gateway.mqtt.link_state import LinkState
 from gateway.start_gateway import Gateway
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
+from tests.support.gateway_process import GatewayProcess
+from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
 
 TEMPERATURE = Point("temperature", PointType.NUMBER, (Feed("TEMPERATURE", "celsius"),))
@@ -173,6 +177,31 @@ def test_the_documents_of_a_device_that_is_gone_are_removed(
         wait_until(lambda: retained(mosquitto, AVAILABILITY) is None)
 
 
+@pytest.mark.parametrize("is_back", [False, True])
+def test_a_device_that_is_removed_while_the_broker_is_away(
+    is_back: bool, tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    """If it is added again meanwhile, the document that is published then must not be cleared."""
+    expected_logs.expect("lost the broker")
+    with Proxy(mosquitto.port) as proxy, running(tmp_path, proxy.port, BOILER) as gateway:
+        gateway.push(reading(celsius=21.5))
+        wait_until(lambda: state(mosquitto).get("temperature") == 21.5)
+        proxy.refuse_connections()
+        proxy.cut()
+        wait_until(lambda: gateway.gateway.client.link_state is not LinkState.UP)
+        for devices in [(), (BOILER,)] if is_back else [()]:
+            gateway.devices = devices
+            gateway.gateway.reload()
+            wait_until(lambda: gateway.gateway.hosts["dev"].options.devices == gateway.devices)
+        proxy.accept_connections()
+        client = gateway.gateway.client
+        wait_until(lambda: client.link_state is LinkState.UP and client.is_subscribed)
+        wait_until(lambda: not len(gateway.gateway.outbox) and client.sender.states.is_idle and not len(client.sender))
+        assert state(mosquitto).get("temperature") == (21.5 if is_back else None)
+        assert retained(mosquitto, AVAILABILITY) == (b"online" if is_back else None)
+        assert (STATE in gateway.gateway.outbox.retained) is is_back
+
+
 def test_a_reload_gives_a_new_device_the_status_of_its_interface(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with running(tmp_path, mosquitto.port) as gateway:
         gateway.devices = (BOILER,)
@@ -223,3 +252,107 @@ def test_what_a_rule_has_reported_is_not_refreshed_after_the_rules_have_changed(
         before = sent()
         time.sleep(1.0)
         assert sent() == before
+
+
+def test_devices_of_a_template_keep_their_documents_over_a_restart(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    meter = Device("meter{unit}", (TEMPERATURE,), address={"device": "boiler"}, where={"unit": "{unit}"})
+    outbox = {"file": str(tmp_path / "gw.outbox")}
+
+    def state_of(unit: int) -> dict[str, Any]:
+        payload = retained(mosquitto, f"home/gw/meter{unit}/state")
+        return json.loads(payload) if payload else {}
+
+    with running(tmp_path, mosquitto.port, meter, outbox=outbox) as gateway:
+        for unit in (3, 4):
+            gateway.push(reading(celsius=unit, unit=unit))
+        wait_until(lambda: state_of(4).get("temperature") == 4)
+    with running(tmp_path, mosquitto.port, meter, outbox=outbox) as gateway:
+        assert gateway.gateway.stats()["interfaces"]["dev"]["devices"] == 2
+        gateway.push(reading(celsius=3.5, unit=3))
+        wait_until(lambda: state_of(3).get("temperature") == 3.5)
+        assert state_of(3).keys().isdisjoint({"_address", "_where"})
+        wait_until(lambda: state_of(4).get("_quality") == {"temperature": "stale"})
+        assert (state_of(4)["temperature"], state_of(4)["_status"]) == (4, "unknown")
+    with running(tmp_path, mosquitto.port, meter._replace(id="unit{unit}"), outbox=outbox):
+        wait_until(lambda: not state_of(3) and not state_of(4))
+        wait_until(lambda: retained(mosquitto, "home/gw/meter4/availability") is None)
+
+
+class RunningTwo(Running):
+    """A gateway with two interfaces, each with devices of its own."""
+
+    def load(self) -> Configuration:
+        interfaces = {"dev": trial("Recorder"), "other": trial("Recorder")}
+        configuration = load_configuration(write_conf(self.folder, self.port, interfaces=interfaces), {})
+        dev, other = configuration.interfaces
+        template, declared = self.devices
+        return configuration._replace(
+            interfaces=(dev._replace(devices=(template,)), other._replace(devices=(declared,)))
+        )
+
+
+def test_an_id_that_another_interface_has_is_rejected_and_logged_with_the_remedy(
+    tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("'boiler' is that of a declared device of the interface other; change the id of the template")
+    expected_logs.expect("the id 'other' is that of an interface")
+    gateway = RunningTwo(tmp_path, mosquitto.port, (Device("{device}", (TEMPERATURE,)), BOILER))
+    try:
+        for word in ("boiler", "boiler", "other", "attic"):
+            gateway.push(reading(celsius=1).replace(device=word))
+        wait_until(lambda: retained(mosquitto, "home/gw/attic/state") is not None)
+        assert gateway.gateway.stats()["interfaces"]["dev"]["devices_rejected"] == 3
+        assert state(mosquitto).get("temperature") is None
+        gateway.devices = (gateway.devices[0], BOILER._replace(id="attic"))
+        gateway.gateway.reload()  # what is declared goes before what a template has found
+        wait_until(lambda: gateway.gateway.stats()["interfaces"]["dev"]["devices"] == 0)
+        wait_until(lambda: b'"temperature":"stale"' in (retained(mosquitto, "home/gw/attic/state") or b""))
+    finally:
+        gateway.close()
+
+
+HANGING = '''
+from pathlib import Path
+import time
+
+from gateway.api import DeviceInterface, InternalMsg
+
+
+class Hanging(DeviceInterface):
+    """A thermometer whose read() does not return while there is a file called `hang`."""
+
+    read_interval = 0.1
+    longest_call = 0.5
+
+    @classmethod
+    def devices(cls, params):
+        return [{"id": "boiler", "points": {"temperature": {"from": "TEMPERATURE.celsius", "type": "number"}}}]
+
+    def read(self):
+        while (Path(__file__).parent / "hang").exists():
+            time.sleep(0.05)
+        return [InternalMsg(action="TEMPERATURE", arguments={"celsius": 21.5})]
+'''
+
+
+def test_the_devices_of_an_interface_that_hangs_in_its_read_are_offline_until_it_works_again(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    (tmp_path / "hanging.py").write_text(HANGING)
+    conf = write_conf(tmp_path, mosquitto.port, interface={"type": "hanging.py"})
+    with GatewayProcess(conf) as gateway:
+        wait_until(lambda: state(mosquitto).get("_status") == "online")
+        (tmp_path / "hang").touch()
+        wait_until(lambda: state(mosquitto)["_status"] == "offline", timeout=15)
+        hung = state(mosquitto)
+        assert retained(mosquitto, AVAILABILITY) == b"offline"
+        assert re.fullmatch(
+            r"the interface has not returned from read\(\) for \d+ s: it is at .*hanging.py:2[01] \(read\)",
+            hung["_reason"],
+        )
+        assert (hung["temperature"], hung["_quality"]) == (21.5, {"temperature": "stale"})
+        (tmp_path / "hang").unlink()
+        wait_until(lambda: state(mosquitto)["_status"] == "online", timeout=15)
+        assert state(mosquitto)["_quality"] == {}
+        assert retained(mosquitto, AVAILABILITY) == b"online"
+    assert gateway.log.count("has not returned") == 1 and "device 'boiler'" not in gateway.log

@@ -31,7 +31,7 @@ from gateway.configuration.load_config import load_configuration
 from gateway.configuration.load_map import load_map
 from gateway.configuration.schemas import config_schema, device_schema, interface_schema
 from gateway.core.paths import shipped
-from gateway.devices.document import state_document
+from gateway.devices.document import outcome_document, state_document
 from gateway.devices.model import Model
 from gateway.errors import DeliveryError, MessageError, PayloadError
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg
@@ -47,7 +47,7 @@ from tests.support.broker import Mosquitto, find_tool, free_port, mosquitto_or_s
 from tests.support.certificates import server_context
 from tests.support.configuration import shipped_conf, write_conf
 from tests.support.desk import Desk
-from tests.support.docs import PAGES, ROOT, Block, Page, page, rows
+from tests.support.docs import PAGES, ROOT, Block, Page, page, rows, without_times
 from tests.support.gateway_process import COMMAND, GatewayProcess
 from tests.support.peer import Peer, stay_silent
 
@@ -66,6 +66,8 @@ CHECKED_BLOCKS = {
     "json map file=": "test_blocks_load_and_run_in_order, test_map_*",
     "json file=": "test_blocks_load_and_run_in_order (by the console block that follows)",
     "json state": "test_the_state_document_is_as_shown",
+    "json command": "test_the_document_of_an_outcome_is_as_shown",
+    "json outcome": "test_the_document_of_an_outcome_is_as_shown",
     "console": "test_blocks_load_and_run_in_order",
     "console exit=": "test_blocks_load_and_run_in_order",
     "console run=": "test_the_picture_of_a_run_is_true",
@@ -211,12 +213,12 @@ def _run_console(block: Block, folder: Path) -> None:
         ran = subprocess.run(
             [*COMMAND, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=20, check=False
         )
-        output = (ran.stdout + ran.stderr).replace(
+        output = without_times(ran.stdout + ran.stderr).replace(
             str(shipped("conf")), "/opt/mqttgateway/lib/python3.11/site-packages/gateway/conf"
         )
         assert ran.returncode == int(block.settings.get("exit", 0)), f"{block.place}: {output}"
         if shown:
-            pattern = re.escape(shown).replace(re.escape("..."), ".*")
+            pattern = re.escape(without_times(shown)).replace(re.escape("..."), ".*")
             assert re.fullmatch(pattern, output), f"{block.place}: {command} prints\n{output}\ninstead of\n{shown}"
 
 
@@ -492,6 +494,16 @@ def test_the_state_document_is_as_shown(tmp_path: Path) -> None:
     assert json.loads(state_document(state)) == shown
     keys = {cells[0].strip("`") for cells in rows(DEVICES.section("## The documents of a device"))}
     assert {key for key in shown if key.startswith("_")} < keys
+
+
+def test_the_document_of_an_outcome_is_as_shown() -> None:
+    requested = json.loads(DEVICES.only("json command").text)
+    shown = json.loads(DEVICES.only("json outcome").text)
+    command = InternalMsg(True, sender=shown["sender"], action=requested.pop("action"), arguments=requested)
+    wall = datetime.fromisoformat(shown["_time"]).timestamp()
+    assert json.loads(outcome_document(command.reply(shown["response"], shown["reason"]), wall)) == shown
+    table = " ".join(cells[0] for cells in rows(DEVICES.section("## The outcome of a command")))
+    assert re.findall("`(.*?)`", table) == list(shown)
 
 
 def test_exit_codes_are_those_of_the_command_line() -> None:

@@ -592,6 +592,20 @@ def test_notifications_do_not_shorten_the_delay_before_an_interface_is_built_aga
         assert supervisor.join(10)
 
 
+class AskedDevice(NotifiedDevice):
+    def ask(self, actions: Collection[str]) -> None:
+        self._record(tuple(actions))
+
+
+def test_what_another_thread_asks_for_is_asked_by_the_thread_of_the_interface(runs: Runs) -> None:
+    device = runs.start(AskedDevice)
+    runs.desk.outlet.ask_later(["TEMPERATURE"])
+    assert runs.supervisor is not None
+    runs.supervisor.notify()
+    wait_until(lambda: device.events == [("TEMPERATURE",)], what=lambda: str(device.events))
+    assert device.threads == {"dev"}
+
+
 # --- what was refused
 
 

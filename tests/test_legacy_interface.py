@@ -339,9 +339,11 @@ def test_the_outcome_of_a_command_is_published_on_its_response_topic() -> None:
     inbox = MsgList()
     interface = adapt(It)({}, inbox, Out())
     asked = ReplyTo("me/reply", b"17")
-    inbox.push(InternalMsg(True, action="ON").answered_at(asked))
+    command = InternalMsg(True, sender="me", action="ON", arguments={"level": 3}).answered_at(asked)
+    inbox.push(command)
     interface.loop()
-    assert [msg.reply_to for msg in sent] == [asked, None]
+    assert [msg.reply_to for msg in sent] == [command.request, None]
+    assert sent[0].reply_to == asked._replace(sender="me", requested={"level": 3})
     interface.loop_stop()
     inbox.close()
 

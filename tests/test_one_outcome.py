@@ -14,6 +14,7 @@ import pytest
 from gateway.core.activity import report_overdue
 from gateway.core.backoff import Backoff
 from gateway.core.inbox import MsgList
+from gateway.devices.point import Device
 from gateway.errors import DeviceError
 from gateway.interface import DeviceInterface
 from gateway.message import InternalMsg
@@ -30,7 +31,7 @@ class Bench:
     """An interface, its supervisor, and the clock of its inbox, which may be put forward."""
 
     def __init__(self) -> None:
-        self.desk = Desk()
+        self.desk = Desk(devices=[Device("lamp", (), address={"device": "lamp"})])
         self.ahead = 0.0
         real = self.desk.inbox.now
         self.desk.inbox = MsgList(clock=lambda: real() + self.ahead)
@@ -58,6 +59,7 @@ class Bench:
         wait_until(lambda: len(self.outcomes()) >= len(expected), what=lambda: f"{expected}; got {self.outcomes()}")
         self.stop()
         assert self.outcomes() == list(expected)
+        assert [(document["action"], document["response"]) for document in self.desk.outcomes] == list(expected)
 
     def stop(self) -> None:
         self.release.set()

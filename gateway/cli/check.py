@@ -8,11 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import time
 from collections.abc import Iterator, Sequence
 
 from gateway.cli.message_options import address_options, chosen_interfaces, message_from
-from gateway.configuration.settings import DOCUMENT_KINDS, Configuration, InterfaceOptions
+from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.core.paths import SERVICE_CONF, SERVICE_STATE
+from gateway.devices.document import DOCUMENT_KINDS, RETAINED_KINDS
 from gateway.devices.point import Feed, Point, Write
 from gateway.errors import ConfigurationError, MessageError, Problem, UsageError
 from gateway.interface import Interface
@@ -96,7 +98,8 @@ def _devices(configuration: Configuration, interface: InterfaceOptions) -> Itera
         yield f"    device      {device.id}{f' ({texts})' if texts else ''}"
         if "{" in device.id:
             yield f"                added at the first reading, at most {interface.max_devices} devices"
-        yield from (f"                {configuration.document_topic(device.id, kind)}" for kind in DOCUMENT_KINDS)
+        kinds = DOCUMENT_KINDS if any(point.writes for point in device.points) else RETAINED_KINDS
+        yield from (f"                {configuration.document_topic(device.id, kind)}" for kind in kinds)
         width = max((len(point.key) for point in device.points), default=0)
         yield from (f"      {point.key:<{width}}  {_point(point)}" for point in device.points)
 
@@ -158,6 +161,9 @@ def _explanation(interface: InterfaceOptions, options: argparse.Namespace) -> It
 
 
 def _message(interface: InterfaceOptions, msg: InternalMsg) -> Iterator[str | Problem]:
+    reading_time = interface.reading_time
+    if reading_time is not None:
+        msg = reading_time.with_argument(reading_time.dated(msg, time.time()))
     yield f"  {msg}"
     try:
         publication = interface.msg_map.internal2mqtt(msg)
@@ -166,6 +172,10 @@ def _message(interface: InterfaceOptions, msg: InternalMsg) -> Iterator[str | Pr
         return
     yield f"    topic    {publication.topic}"
     yield f"    payload  {publication.payload.decode('utf-8')}"
+    if reading_time is not None:
+        name, value = reading_time.with_property(publication, msg).user_property
+        if name:
+            yield f"    property {name}: {value}"
 
 
 _ESCAPES = {"\\\\": b"\\", "\\r": b"\r", "\\n": b"\n", "\\t": b"\t"}

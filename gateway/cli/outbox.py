@@ -180,6 +180,8 @@ def _common(row: Row | DeadLetterRow) -> dict[str, Any]:
         members["payload"] = row.payload.decode("utf-8")
     except UnicodeDecodeError:
         members["payload_base64"] = base64.b64encode(row.payload).decode("ascii")
+    if row.property_name:
+        members["user_property"] = {row.property_name: row.property_value}
     return {**members, "qos": row.qos, "retain": bool(row.retain)}
 
 

@@ -73,8 +73,8 @@ def _line(maps: Sequence[MsgMap], topic: str, payload: bytes, colours: bool) -> 
             problems.append(err)
     if topic.endswith("/availability") and all(isinstance(err, TopicError) for err in problems):
         return availability_line(topic, payload)
-    if topic.endswith("/state") and all(isinstance(err, TopicError) for err in problems):
-        return state_line(topic, payload)
+    if topic.endswith(("/state", "/outcome")) and all(isinstance(err, TopicError) for err in problems):
+        return document_line(topic, payload)
     if topic.endswith(f"/{RUN}") and all(isinstance(err, TopicError) for err in problems):
         return None
     # With several maps, the reason of a map that knows the topic matters more than that another does not know it.
@@ -82,10 +82,11 @@ def _line(maps: Sequence[MsgMap], topic: str, payload: bytes, colours: bool) -> 
     return _paint(f"not read: {problem} ({topic!a})", _RED, colours)
 
 
-def state_line(topic: str, payload: bytes) -> str:
-    """Return the line of the state document of a device."""
+def document_line(topic: str, payload: bytes) -> str:
+    """Return the line of a document of a device: its state, or the outcome of a command."""
+    device, _, kind = topic.rpartition("/")
     document = payload.decode(errors="backslashreplace")
-    return f"{ascii(topic.removesuffix('/state'))[1:-1]}: state {ascii(document)[1:-1]}"
+    return f"{ascii(device)[1:-1]}: {kind} {ascii(document)[1:-1]}"
 
 
 def availability_line(topic: str, payload: bytes) -> str:

@@ -96,6 +96,13 @@ def _load(context: LoadContext) -> Configuration:
     common_filters = loader.filters_of(data, (), maps) if fits else Filters()
     interfaces = tuple(interface._replace(filters=interface.filters.within(common_filters)) for interface in interfaces)
     context.add(loader.filters.findings)
+    if mqtt.version != 5:
+        context.notes += [
+            f"interface {each.name!a}: MQTT 3.1.1 has no user properties: the time of a reading is left out; "
+            f"set reading_time.argument, or mqtt.version to 5"
+            for each in interfaces
+            if each.reading_time is not None and not each.reading_time.argument
+        ]
     context.collect_secrets()
     if context.findings:
         raise ConfigurationError(context.masked_findings())

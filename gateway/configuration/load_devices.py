@@ -11,8 +11,9 @@ from gateway.configuration.document import Path as DataPath
 from gateway.configuration.load_context import LoadContext
 from gateway.configuration.schema_check import check_schema
 from gateway.configuration.schemas import devices_schema
-from gateway.configuration.settings import DOCUMENT_KINDS, InterfaceOptions, document_topic
+from gateway.configuration.settings import InterfaceOptions, document_topic
 from gateway.devices.declaration import Signatures, declare
+from gateway.devices.document import DOCUMENT_KINDS
 from gateway.devices.point import Device
 from gateway.errors import Problem
 from gateway.interface import Interface

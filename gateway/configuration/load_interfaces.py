@@ -20,9 +20,10 @@ from gateway.core.quoting import did_you_mean
 from gateway.core.topic import word_problem
 from gateway.errors import ConfigurationError
 from gateway.interface import Interface
-from gateway.message import ADDRESS_FIELDS
+from gateway.message import ADDRESS_FIELDS, iso_time
 from gateway.routing.command_index import Addresses
 from gateway.routing.message_filter import Filters
+from gateway.routing.reading_time import ReadingTime
 from gateway.translation.mqtt_map import MsgMap
 
 
@@ -167,6 +168,8 @@ class InterfacesLoader:
             has_no_errors = context.finding_count == count_before
         filters = self.filters_of(options, at, [msg_map]) if has_no_errors else Filters()
         interface = InterfaceOptions(name, cls, params, msg_map, filters, self._addresses(at, cls, params, is_sound))
+        if has_no_errors:
+            interface = interface._replace(reading_time=self._reading_time(at, cls, options, msg_map))
         if is_sound and has_no_errors:
             interface = self._with_devices(at, interface, options)
         self._built[at] = interface
@@ -190,6 +193,21 @@ class InterfacesLoader:
             problem = "in the map it stands for an empty level"
         if problem:
             self._context.complain((*at, "sender"), f"{sender!a} cannot be a sender: {problem}", "use a plain name")
+
+    def _reading_time(
+        self, at: DataPath, cls: type[Any], options: Mapping[str, Any], msg_map: MsgMap
+    ) -> ReadingTime | None:
+        """Return how the times of readings travel; check that the map can write the argument for it."""
+        context = self._context
+        if "reading_time" not in options or "reading_time" not in shared_options(
+            cls, is_legacy=context.document.is_legacy
+        ):
+            return None
+        reading_time = ReadingTime(**options["reading_time"])
+        problem = msg_map.argument_problem(reading_time.argument, iso_time(0.0)) if reading_time.argument else None
+        if problem is not None:
+            context.complain((*at, "reading_time", "argument"), problem.what, problem.remedy)
+        return reading_time
 
     def _addresses(self, at: DataPath, cls: type[Any], params: Mapping[str, Any], is_sound: bool) -> Addresses | None:
         """Return the addresses of an interface's commands; None if it receives every message."""

@@ -9,8 +9,8 @@ from typing import Any
 
 from gateway.core.option_schema import read_schema
 
-_OF_DEVICES = ("devices", "max_devices")
-"""The options of all interfaces that declare devices."""
+_NEWER = ("devices", "max_devices", "reading_time")
+"""The options of all interfaces whose names an interface may use for options of its own."""
 
 
 @cache
@@ -31,7 +31,7 @@ def config_schema() -> Mapping[str, Any]:
 def interface_schema(cls: type[Any], *, is_legacy: bool = False) -> Mapping[str, Any]:
     """Return the JSON Schema of the options of an interface class, with the options that all interfaces have.
 
-    `is_legacy`: for an INI file of a version before 3.0. It cannot declare devices, so that the names of these options
+    `is_legacy`: for an INI file of a version before 3.0. It cannot use the newer of these options, so that their names
     are free for options of the interface.
     """
     common, interface_part = common_schema(), _own_schema(cls)
@@ -49,10 +49,10 @@ def interface_schema(cls: type[Any], *, is_legacy: bool = False) -> Mapping[str,
 def shared_options(cls: type[Any], *, is_legacy: bool = False) -> list[str]:
     """Return the names of the options of an interface class that are not its own, but those that all interfaces have.
 
-    An interface may have options of its own called `devices` and `max_devices`: then it cannot declare devices there.
+    An interface may have options of its own called `devices`, for example: then it cannot declare devices there.
     """
     own = {**_own_schema(cls)}.get("properties", {})
-    return [name for name in common_schema()["properties"] if name not in _OF_DEVICES or not (is_legacy or name in own)]
+    return [name for name in common_schema()["properties"] if name not in _NEWER or not (is_legacy or name in own)]
 
 
 def _own_schema(cls: type[Any]) -> Mapping[str, Any]:

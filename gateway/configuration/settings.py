@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gateway.devices.document import RETAINED_KINDS
 from gateway.devices.point import Device
 from gateway.errors import Finding
 from gateway.logs.init_logger import LogOptions
@@ -15,11 +16,9 @@ from gateway.outbox.options import OutboxOptions
 from gateway.routing.command_guard import CommandOptions
 from gateway.routing.command_index import Addresses
 from gateway.routing.message_filter import Filters
+from gateway.routing.reading_time import ReadingTime
 from gateway.routing.response_topics import ResponseTopics
 from gateway.translation.mqtt_map import MsgMap
-
-DOCUMENT_KINDS = ("state", "availability")
-"""The documents of a device: the last levels of their topics."""
 
 
 def document_topic(root: str, gateway: str, device: str, kind: str) -> str:
@@ -32,6 +31,7 @@ class InterfaceOptions(NamedTuple):
 
     `addresses` are the addresses of the commands that the interface receives; None: it receives every message.
     `devices` are the devices behind it; `max_devices` limits those that are added at their first reading.
+    `reading_time` says how the times of readings travel with them; None: they do not.
     """
 
     name: str
@@ -42,6 +42,7 @@ class InterfaceOptions(NamedTuple):
     addresses: Addresses | None = None
     devices: tuple[Device, ...] = ()
     max_devices: int = 100
+    reading_time: ReadingTime | None = None
 
 
 class Configuration(NamedTuple):
@@ -69,8 +70,16 @@ class Configuration(NamedTuple):
         return f"Configuration({self.file})"  # never the secrets
 
     def document_topic(self, device: str, kind: str) -> str:
-        """Return the topic of a document of a device, by the device's id; `kind` is `state` or `availability`."""
-        return "/".join(filter(None, (self.root, self.name, device, kind)))
+        """Return the topic of a document of a device, by the device's id; `kind` is one of `DOCUMENT_KINDS`."""
+        return document_topic(self.root, self.name, device, kind)
+
+    def is_own_topic(self, topic: str) -> bool:
+        """Return whether `topic` can be that of an availability or a retained document of this gateway.
+
+        It need not be that of an interface or a device that is declared now.
+        """
+        levels = topic.removeprefix(self.availability_topic().removesuffix("availability")).split("/")
+        return levels == ["availability"] or (len(levels) == 2 and levels[1] in RETAINED_KINDS)
 
     def availability_topic(self, interface: str = "") -> str:
         """Return the topic on which the gateway publishes whether it, or one of its interfaces, is available."""

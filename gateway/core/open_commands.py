@@ -55,11 +55,11 @@ class OpenCommands:
             return not command.is_answered
 
     def _index_of(self, reply: InternalMsg) -> int | None:
-        """Return the index of the command that `reply` answers: same words and, if possible, same response topic."""
+        """Return the index of the command that `reply` answers: same words and, if possible, same request."""
         first: int | None = None
         for index, command in enumerate(self.commands):  # usually it is the oldest one
             if _is_answer(command.msg, reply):
-                if command.msg.reply_to == reply.reply_to:
+                if reply.reply_to in (command.msg.request, command.msg.reply_to):
                     return index
                 first = index if first is None else first
         # An interface may answer in other words than the command's; with one open command there is no doubt.

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 
 from gateway.devices.point import AUTO, Device
 from gateway.devices.reading import Quality, Reading
 from gateway.devices.report import NEVER
 
-_GAPS, _FEWEST_GAPS = 20, 3  # pauses between two messages that are remembered, and that it takes to tell from
-_GAP_FACTOR, _LEAST_SILENCE = 5.0, 60.0  # a device is silent after so many of its longest pauses; s, at least
-
-
-MOST_UNANSWERED = 3
-"""Requests in a row without an answer after which a device is gone, unless it has a limit of silence of its own."""
+_PAUSES, _FEWEST_PAUSES = 20, 3  # pauses between two messages that are remembered, and that it takes to tell from
+_PAUSE_FACTOR = 5.0  # a device is silent after so many of its longest pauses,
+_LEAST_SILENCE, _FIRST_SILENCE = 60.0, 86_400.0  # but not sooner: s; before enough pauses are known
+_MOST_UNANSWERED = 3  # requests in a row without an answer: then a device is gone, unless it has a limit in seconds
 
 
 class DeviceState:
@@ -25,13 +24,14 @@ class DeviceState:
     """
 
     __slots__ = (
-        "_gaps", "device", "document_at", "is_changed", "is_online", "is_status_new", "last_heard", "reading_of",
-        "reason", "scheduled", "template", "unanswered",
+        "_is_auto", "_longest", "_pauses", "device", "document_at", "is_changed", "is_left", "is_online",
+        "is_status_new", "last_heard", "reading_of", "reason", "scheduled", "template", "unanswered",
     )  # fmt: skip
 
     def __init__(self, device: Device, template: Device | None = None) -> None:
         self.device = device
         self.template = template
+        self.is_left = False  # known only from an earlier run, and not heard since
         self.reading_of: dict[str, Reading] = {point.key: Reading(point) for point in device.points}
         self.is_online: bool | None = None
         self.is_status_new = False
@@ -41,7 +41,9 @@ class DeviceState:
         self.document_at = NEVER
         self.unanswered = 0
         self.scheduled = math.inf
-        self._gaps: deque[float] = deque(maxlen=_GAPS)
+        self._pauses: deque[float] = deque(maxlen=_PAUSES)  # s, between two messages; only for AUTO
+        self._longest = 0.0  # of them
+        self._is_auto = device.silent_after == AUTO
 
     def __repr__(self) -> str:
         status = {None: "unknown", True: "online", False: "offline"}[self.is_online]
@@ -49,31 +51,67 @@ class DeviceState:
 
     def hear(self, now: float) -> bool:
         """Record that the device has sent something that was understood; return whether `due` may be sooner for it."""
-        is_sooner = not self.is_online
-        if self.is_online and self.device.silent_after == AUTO:
-            self._gaps.append(now - self.last_heard)
-            is_sooner = len(self._gaps) == _FEWEST_GAPS
+        is_sooner = False
+        if not self.is_online:
+            self.is_left = False
+            self._set_online(True, "")
+            is_sooner = True
+        elif self._is_auto:
+            is_sooner = self._add_pause(now - self.last_heard)
         self.last_heard = now
         self.unanswered = 0
-        if not self.is_online:
-            self._set_online(True, "")
         return is_sooner
+
+    def _add_pause(self, pause: float) -> bool:
+        """Record a pause between two messages; return whether the limit of silence is shorter for it."""
+        pauses = self._pauses
+        leaving = pauses[0] if len(pauses) == _PAUSES else -1.0
+        pauses.append(pause)
+        if pause >= self._longest:
+            self._longest = pause
+        elif leaving == self._longest:
+            self._longest = max(pauses)
+            return True
+        return len(pauses) == _FEWEST_PAUSES
+
+    @property
+    def pauses(self) -> list[float]:
+        """The last pauses (s) between two messages, from which `silent_after: auto` derives its limit."""
+        return list(self._pauses)
+
+    def restore_pauses(self, pauses: Iterable[float]) -> None:
+        """Begin with the pauses of an earlier run; those of this run go before them."""
+        if self._is_auto and not self._pauses:
+            self._pauses.extend(pauses)
+            self._longest = max(self._pauses, default=0.0)
+
+    def count_unanswered(self) -> None:
+        """Record that a request to the device was not answered; after three in a row, the device is gone."""
+        self.unanswered += 1
+        if self.is_online is not False:
+            self._lose_unanswering()
+
+    def _lose_unanswering(self) -> bool:
+        """Record that the device is gone, and return True, if it has left too many requests unanswered."""
+        has_limit = self.device.silent_after not in (None, AUTO)
+        if self.unanswered < _MOST_UNANSWERED or has_limit:
+            return False
+        self.lose(f"{self.unanswered} requests in a row were not answered")
+        return True
 
     def recover(self, now: float) -> None:
         """Record that the interface works again: a device that need not be heard from time to time is there.
 
-        One that has to be heard has its time for that from now on; one that did not answer when it was asked last is
-        offline until it does.
+        One that has to be heard has its time for that from now on. One that did not answer when it was asked last is
+        offline until it does, and of one that is only known from an earlier run nothing is known until it is heard.
         """
-        if self.is_online:
+        if self.is_online or self._lose_unanswering():
             return
-        if self.device.silent_after is not None:
-            if self.is_online is None and self.last_heard == NEVER:
-                self.last_heard = now
-        elif self.unanswered >= MOST_UNANSWERED:
-            self.lose(f"{self.unanswered} requests in a row were not answered")
-        else:
-            self._set_online(True, "")
+        if self.device.silent_after is None:
+            if not self.is_left:
+                self._set_online(True, "")
+        elif self.is_online is None and self.last_heard == NEVER:
+            self.last_heard = now
 
     def lose(self, reason: str) -> None:
         """Record that the device cannot be relied on any more: its readings are stale."""
@@ -86,8 +124,9 @@ class DeviceState:
         """Go on with what is known of the same device as a whole; the readings are carried over one by one."""
         self.is_online, self.is_status_new, self.reason = previous.is_online, previous.is_status_new, previous.reason
         self.last_heard, self.unanswered = previous.last_heard, previous.unanswered
-        self.document_at = previous.document_at
-        self._gaps.extend(previous._gaps)
+        self.document_at, self.is_left = previous.document_at, previous.is_left
+        self._pauses.extend(previous._pauses)
+        self._longest = previous._longest
 
     def _set_online(self, is_online: bool, reason: str) -> None:
         self.is_status_new = self.is_status_new or self.is_online is not is_online
@@ -100,7 +139,8 @@ class DeviceState:
         if limit is None:
             return math.inf
         if limit == AUTO:
-            return max(_LEAST_SILENCE, _GAP_FACTOR * max(self._gaps)) if len(self._gaps) >= _FEWEST_GAPS else math.inf
+            least = _LEAST_SILENCE if len(self._pauses) >= _FEWEST_PAUSES else _FIRST_SILENCE
+            return max(least, _PAUSE_FACTOR * self._longest)
         return float(limit)
 
     @property

@@ -1,29 +1,45 @@
-"""The state document of a device: its readings, how good they are and when they were read, as one JSON object. Pure.
+"""The documents of a device: its state, and the outcomes of its commands, each as one JSON object. Pure.
 
-The document is in the gateway's own words, whatever the map says of messages. Point keys begin with a letter, so that
-what begins with `_` is the gateway's. A value stays in the document once there was one: its quality tells whether it
-can be trusted, and whoever comes later finds what was known last.
+Documents are in the gateway's own words, whatever the map says of messages. Point keys begin with a letter, so that
+what begins with `_` is the gateway's. A value stays in the state document once there was one: its quality tells whether
+it can be trusted, and whoever comes later finds what was known last.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from gateway.devices.device_state import DeviceState
-from gateway.devices.point import Point, PointType
+from gateway.devices.point import ADDRESS_OF_DEVICE, Point, PointType
 from gateway.devices.reading import Quality, Reading, Unset
+from gateway.message import OUTCOME_WORDS, Argument, InternalMsg, iso_time
+
+RETAINED_KINDS = ("state", "availability")
+"""The documents of a device that the broker retains: the last levels of their topics."""
+
+DOCUMENT_KINDS = (*RETAINED_KINDS, "outcome")
+"""All documents of a device."""
 
 _STATUS = {None: "unknown", True: "online", False: "offline"}
 _MAX_BYTES = 256 * 1024
+_ADDRESS, _WHERE, _PAUSES = "_address", "_where", "_pauses"  # keys of what is kept and not published
+_ADDRESS_MARK = b'"_address":'
 _MAX_BITS = 8192
+_MAX_CHARACTERS = 1000  # of each text of an outcome that is too large as a whole
 
 
 def is_state(point: Point) -> bool:
     """Return whether a point has a value that lasts: an event has none, nor has what is only written."""
     return bool(point.feeds or point.assumed) and point.type is not PointType.EVENT
+
+
+def known_points(state: DeviceState) -> frozenset[str]:
+    """Return the keys of the points of a device of which there has been a value."""
+    return frozenset([key for key, reading in state.reading_of.items() if not isinstance(reading.value, Unset)])
 
 
 def state_document(state: DeviceState) -> bytes:
@@ -47,6 +63,53 @@ def state_document(state: DeviceState) -> bytes:
     return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
 
 
+def kept_document(state: DeviceState, document: bytes) -> bytes:
+    """Return what is kept of a device for the next run: its state `document`, and what is not published.
+
+    That are the words and values by which a template has made it, and the pauses between its messages.
+    """
+    more: dict[str, Any] = {}
+    if state.template is not None:
+        more[_ADDRESS], more[_WHERE] = dict(state.device.address), dict(state.device.where)
+    if state.pauses:
+        more[_PAUSES] = [round(pause, 3) for pause in state.pauses]
+    if not more:
+        return document
+    try:
+        text = json.dumps(more, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return document[:-1] + b"," + text[1:].encode()
+    except (TypeError, ValueError):  # a value that JSON cannot have: the device is added when it is heard again
+        return document
+
+
+class LeftDevice(NamedTuple):
+    """A device of a template in the documents of an earlier run: its words, and the time of its newest value."""
+
+    address: Mapping[str, str]
+    where: Mapping[str, Argument]
+    newest: str
+
+
+def left_device(payload: bytes) -> LeftDevice | None:
+    """Return the device of a template that has left the document `payload`; None if it is of none."""
+    document = _parsed(payload) if _ADDRESS_MARK in payload else {}
+    address, where, times = (document.get(key) for key in (_ADDRESS, _WHERE, "_time"))
+    if not isinstance(address, dict) or not isinstance(where, dict):
+        return None
+    if any(not isinstance(address.get(field), str) for field in ADDRESS_OF_DEVICE):
+        return None
+    written = times.values() if isinstance(times, dict) else ()
+    return LeftDevice(address, where, max((time for time in written if isinstance(time, str)), default=""))
+
+
+def _parsed(payload: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(payload) if len(payload) <= _MAX_BYTES else None
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
 def _is_writable(value: object) -> bool:
     """Return whether JSON can have `value`; Python writes no integer of more than 4300 digits."""
     return type(value) is not int or value.bit_length() <= _MAX_BITS
@@ -58,12 +121,10 @@ def restore(state: DeviceState, payload: bytes) -> int:
     They are stale: nobody knows what happened meanwhile. A reading of this run goes before them. What is no document,
     or has become another type, is passed over: it is what a broker, or a disk, has kept for an unknown time.
     """
-    try:
-        document = json.loads(payload) if len(payload) <= _MAX_BYTES else None
-    except (ValueError, RecursionError):
-        return 0
-    if not isinstance(document, dict):
-        return 0
+    document = _parsed(payload)
+    pauses = document.get(_PAUSES)
+    if isinstance(pauses, list):
+        state.restore_pauses(pause for pause in pauses if type(pause) in (int, float) and 0 <= pause < math.inf)
     times = document.get("_time")
     restored = 0
     for point in state.device.points:
@@ -85,6 +146,68 @@ def _restore(reading: Reading, value: Any, time: Any) -> bool:
     return True
 
 
-def iso_time(wall: float) -> str:
-    """Return a time (s, Unix time) in UTC, to the millisecond. Source: RFC 3339."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def outcome_document(outcome: InternalMsg, wall: float) -> bytes:
+    """Return the document of the outcome of a command, as UTF-8; `wall` is the time of the outcome (s, Unix time).
+
+    `arguments` and `sender` are those of the command, as far as the outcome has taken them along. An argument that JSON
+    cannot represent is left out, and so are all of them if the document would be too large; texts are cut then.
+    """
+    words = {"action": _text(outcome.action), "response": _text(outcome.argument("response"))}
+    words["reason"] = _text(outcome.argument("reason"))
+    words["sender"] = _text("" if outcome.reply_to is None else outcome.reply_to.sender)
+    arguments = {name: value for name, value in _requested(outcome).items() if _encoded({name: value}) is not None}
+    for allowed, longest in ((arguments, _MAX_BYTES), ({}, _MAX_BYTES), ({}, _MAX_CHARACTERS)):
+        texts = {name: text[:longest] for name, text in words.items()}
+        document = {"action": texts.pop("action"), "arguments": allowed, **texts, "_time": iso_time(wall)}
+        payload = _encoded(document) or b""
+        if 0 < len(payload) <= _MAX_BYTES:
+            break
+    return payload
+
+
+def _requested(outcome: InternalMsg) -> Mapping[str, Argument]:
+    """Return the arguments of the command; those that the outcome shows if it is not known what was requested."""
+    if outcome.reply_to is not None and outcome.reply_to.requested is not None:
+        return outcome.reply_to.requested
+    if outcome.argument("response") == "OK":
+        return {name: value for name, value in outcome.arguments.items() if name not in OUTCOME_WORDS}
+    requested = outcome.argument("requested")
+    return requested if isinstance(requested, Mapping) else {}
+
+
+def with_filtered_request(before: InternalMsg, after: InternalMsg) -> InternalMsg:
+    """Return `after`, the outcome into which a hook has changed `before`, with the same changes in its request.
+
+    Otherwise the document of the outcome would contain what the hook has hidden in the message, or converted.
+    """
+    if after.reply_to is None or after.reply_to.requested is None:
+        return after
+    old, new = _shown_arguments(before), _shown_arguments(after)
+    requested = {
+        name: new[name] if name in new and new[name] is not old.get(name) else value
+        for name, value in after.reply_to.requested.items()
+        if name in new or name not in old
+    }
+    return after.answered_at(after.reply_to._replace(requested=requested))
+
+
+def _shown_arguments(outcome: InternalMsg) -> Mapping[str, Argument]:
+    requested = outcome.argument("requested")
+    return {**(requested if isinstance(requested, Mapping) else {}), **outcome.arguments}
+
+
+def _text(value: object) -> str:
+    """Return what should be a text as one; an interface may have passed anything."""
+    if isinstance(value, str):
+        return value
+    payload = b"" if value is None else _encoded(value)
+    return f"a value of the type {type(value).__name__}" if payload is None else payload.decode()
+
+
+def _encoded(value: object) -> bytes | None:
+    """Return `value` as JSON in UTF-8; None if JSON cannot represent it."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except Exception:  # noqa: BLE001  (a value of an interface may be of any class)
+        return None
+    return text.encode(errors="replace")

@@ -10,21 +10,18 @@ All times are in seconds: `now` by a monotonic clock, `wall` Unix time. A model 
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from gateway.devices.device_state import MOST_UNANSWERED, DeviceState
-from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Point
-from gateway.devices.reading import BAD, CHANGED, DUE, HELD, UNSET, WAITING, Quality, Reading
+from gateway.devices.device_state import DeviceState
+from gateway.devices.point import ADDRESS_OF_DEVICE, Device
+from gateway.devices.reading import BAD, CHANGED, DUE, GOOD_AGAIN, HELD, UNSET, WAITING, Reading
 from gateway.devices.report import NEVER
-from gateway.devices.template import MAX_ID, fits, instance_of
+from gateway.devices.schedule import Schedule
+from gateway.devices.series import MAX_SERIES, Group, Report, Series
+from gateway.devices.template import MAX_ID, fits, instance_of, remade
 from gateway.message import OUTCOME_WORDS, Argument, InternalMsg
-
-MAX_SERIES = 10_000
-"""Messages that differ in address, action or the arguments of `by`, and are remembered for a report rule alone."""
 
 
 class Pending(NamedTuple):
@@ -34,59 +31,40 @@ class Pending(NamedTuple):
     states: list[DeviceState]
 
 
-class _Series:
-    """The messages of one address and action, and one set of values of the arguments that tell them apart."""
-
-    __slots__ = ("constants", "pending", "readings", "reported", "scheduled", "states")
-
-    def __init__(self) -> None:
-        self.readings: dict[str, Reading] = {}
-        self.constants: list[tuple[Reading, Argument]] = []
-        self.states: list[DeviceState] = []
-        self.reported: InternalMsg | None = None  # the last message that went out
-        self.pending: InternalMsg | None = None  # one that goes out at the end of an interval
-        self.scheduled = math.inf
-
-
-class _Group:
-    """The messages of one address and action."""
-
-    __slots__ = ("by", "children", "feeds")
-
-    def __init__(self) -> None:
-        self.by: tuple[str, ...] = ()
-        self.children: dict[tuple[str, ...], _Series] = {}
-        self.feeds: list[tuple[DeviceState, Point, Mapping[str, Argument]]] = []
-
-    def key_of(self, arguments: Mapping[str, Argument]) -> tuple[str, ...]:
-        """Return the key in `children` of messages with `arguments`."""
-        return tuple([repr(arguments.get(name)) for name in self.by]) if self.by else ()
-
-
 class Model:
     """The devices of one interface, and the memory of what they have reported.
 
     `own` are the words of the interface's messages by field, for those that a device does not name. `max_devices`
     bounds the devices that templates bring about (`found_devices`); `rejected_devices` counts the messages of others.
-    `suppressed` counts the messages that were not worth reporting, `bad_values` the values that were none.
+    `claim` is called with the id of such a device, and returns why the device cannot have it, or `""`. `suppressed`
+    counts the messages that were not worth reporting, `bad_values` the values that were none.
     """
 
     def __init__(
-        self, devices: Iterable[Device] = (), own: Mapping[str, str] | None = None, max_devices: int = 100
+        self,
+        devices: Iterable[Device] = (),
+        own: Mapping[str, str] | None = None,
+        max_devices: int = 100,
+        claim: Callable[[str], str] = lambda _: "",
     ) -> None:
         self.states: dict[str, DeviceState] = {}
         self.suppressed = self.bad_values = self.found_devices = self.rejected_devices = 0
         self.bad: list[str] = []
         """The arguments of the message that was observed last which were no values."""
+        self.rejection = ""
+        """Why a message has added no device, though a template fits it."""
+        self.removed: list[str] = []
+        """The ids of devices that have given their place to others."""
         self._own = own or {}
         self._max_devices = max_devices
-        self._groups: dict[tuple[object, ...], _Group] = {}
+        self._claim = claim
+        self._left: list[DeviceState] = []  # those of an earlier run; the one whose values are oldest is the last
+        self._groups: dict[tuple[object, ...], Group] = {}
         self._ruled = 0  # series that exist for a report rule alone
         self._templates: list[Device] = []
         self._actions: dict[tuple[object, ...], Reading] = {}  # of messages without arguments, by address
         self._by_address: dict[tuple[str, ...], list[DeviceState]] = {}
-        self._heap: list[tuple[float, int, _Series | DeviceState]] = []
-        self._count = itertools.count()
+        self._schedule: Schedule[Report | DeviceState] = Schedule()
         self._changed: dict[str, DeviceState] = {}
         for device in devices:
             if "{" in device.id:
@@ -97,7 +75,7 @@ class Model:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is declared and nothing remembered."""
-        return not (self._groups or self._templates)
+        return not (self.states or self._groups or self._templates)
 
     @property
     def has_templates(self) -> bool:
@@ -128,35 +106,37 @@ class Model:
         if rule is not None and rule.by and not set(rule.by) <= set(group.by):
             self._distinguish_by(group, rule.by)
         arguments = msg.arguments
-        series = group.children.get(group.key_of(arguments))
+        series = group.children.get(group.key_of(arguments) if group.by else ())
         if series is None:
             if self._templates and not any(fits(wanted, arguments) for _, _, wanted in group.feeds):
                 self._add_from_template(msg)
             series = self._new_series(group, msg)
         return self._observe(series, msg, now, wall)
 
-    def _observe(self, series: _Series, msg: InternalMsg, now: float, wall: float) -> InternalMsg | None:
+    def _observe(self, series: Series, msg: InternalMsg, now: float, wall: float) -> InternalMsg | None:
         rule, readings = msg.report, series.readings
-        verdict, bad = 0, []
+        verdict = 0
+        bad: list[str] | None = None
         for constant, fixed in series.constants:
             verdict |= constant.update("", fixed, rule, now, wall)
         for name, value in msg.arguments.items():
             reading = readings.get(name)
             if reading is None:
-                if rule is None:
+                if rule is None or name in rule.uncompared:
                     continue
                 reading = readings[name] = Reading()
             result = reading.update(name, value, rule, now, wall)
             if result & BAD:
-                bad.append(name)
+                bad = [*(bad or ()), name]
             verdict |= result
         for state in series.states:
             # Not `_hear`: it asks when the device is due, which looks at all its points; too much for each message.
             is_sooner = state.hear(now)
             if verdict & CHANGED or state.is_status_new:
                 self.mark_changed(state)
+                is_sooner = is_sooner or bool(verdict & GOOD_AGAIN)  # the silence of a point begins to count
             if is_sooner:
-                self._schedule(state, state.due())
+                self._schedule.put(state, state.due())
         if bad:
             self.bad = bad
             self.bad_values += len(bad)
@@ -165,82 +145,42 @@ class Model:
                 return None
             msg = msg.with_arguments(rest)
         # What no rule holds back, since nothing of it feeds a point that has one, goes out as it is.
-        if verdict & HELD and not verdict & DUE and not self._has_other_arguments(series, msg):
-            self._hold_back(series, msg if verdict & WAITING else None)
+        if verdict & HELD and not verdict & DUE:
+            self.suppressed += 1
+            if verdict & WAITING or series.reports:
+                self._schedule_report(series.hold_back(msg, is_waiting=bool(verdict & WAITING)))
             return None
-        self._set_reported(series, msg, now)
+        report = series.set_reported(msg, now)
+        if report is not None:
+            self._schedule_report(report)
         return msg
 
-    def _has_other_arguments(self, series: _Series, msg: InternalMsg) -> bool:
-        """Return whether the arguments of `msg` are others than those of the last one: it tells more, or less."""
-        return series.reported is not None and series.reported.arguments.keys() != msg.arguments.keys()
-
-    def _hold_back(self, series: _Series, msg: InternalMsg | None) -> None:
-        self.suppressed += 1
-        series.pending = msg
-        if msg is not None:
-            self._schedule(series, self._due_of(series))
-
-    def _set_reported(self, series: _Series, msg: InternalMsg, now: float) -> None:
-        series.pending, series.reported = None, msg
-        for reading, value in series.constants:
-            reading.set_reported(value, now)
-        for name, value in msg.arguments.items():
-            reading = series.readings.get(name)  # type: ignore[assignment]
-            if reading is not None:
-                reading.set_reported(value, now)
-        if series.scheduled == math.inf:
-            self._schedule(series, self._due_of(series))
-
-    def _due_of(self, series: _Series) -> float:
-        """Return when a message of the series is to go out without another one coming in; infinite: never."""
-        due = math.inf
-        last = series.pending or series.reported
-        rule = None if last is None else last.report
-        for name, reading in self._readings_of(series, last):
-            own = reading.report or rule
-            if own is None:
-                continue
-            if series.pending is not None:
-                if own.on_change and not reading.has_moved(name, own):
-                    continue  # another value of the message waits
-                due = min(due, reading.reported_at + own.interval)
-            elif own.refresh is not None:
-                due = min(due, reading.reported_at + own.refresh)
-        return due
-
-    @staticmethod
-    def _readings_of(series: _Series, msg: InternalMsg | None) -> list[tuple[str, Reading]]:
-        """Return the readings that `msg`, one of the series, tells: others of the series say nothing of it."""
-        names = () if msg is None else msg.arguments
-        told = [(name, series.readings[name]) for name in names if name in series.readings]
-        return [*told, *(("", reading) for reading, _ in series.constants)]
+    def _schedule_report(self, report: Report) -> None:
+        if report.scheduled == math.inf or report.pending is not None:
+            self._schedule.put(report, report.due())
 
     # --- time
 
     def due(self) -> float:
         """Return when `tick` has something to do; infinite: never, as far as is known now. Needs no guard."""
-        first = self._heap[:1]  # in one step: another thread may take it away after a look whether there is one
-        return first[0][0] if first else math.inf
+        return self._schedule.due()
 
-    def tick(self, now: float) -> Pending:
+    def tick(self, now: float, sent_before: float = math.inf) -> Pending:
         """Do what time alone brings about; return what is to go out for it.
 
+        What waits for the end of an interval goes on waiting as long as the message before it may still be on its way:
+        all that was reported before the time `sent_before` is in the outbox.
         The messages have passed filters and rules already. Each of the states is to have its document
         written; `set_written` records that.
         """
         pending = Pending([], [])
-        again: list[_Series | DeviceState] = []
-        while self._heap and self._heap[0][0] <= now:
-            when, _, entity = heapq.heappop(self._heap)
-            if when != entity.scheduled:
-                continue  # it was scheduled again, for a sooner time
-            entity.scheduled = math.inf
+        again: list[Report | DeviceState] = []
+        while (entity := self._schedule.pop(now)) is not None:
             again.append(entity)
-            if isinstance(entity, _Series):
-                msg = self._message_due(entity, now)
+            if isinstance(entity, Report):
+                msg = entity.message_due(now, sent_before)
                 if msg is not None:
-                    self._set_reported(entity, msg, now)
+                    entity.series.set_reported(msg, now)
                     pending.messages.append(msg)
             else:
                 entity.check_silence(now)
@@ -249,30 +189,8 @@ class Model:
                     pending.states.append(entity)
         for entity in again:
             if entity.scheduled == math.inf:
-                self._schedule(entity, self._due_of(entity) if isinstance(entity, _Series) else entity.due())
+                self._schedule.put(entity, entity.due())
         return pending
-
-    def _message_due(self, series: _Series, now: float) -> InternalMsg | None:
-        """Return what a series is to send: what waited for the end of an interval, or the last message once more."""
-        due = self._due_of(series)
-        if due == math.inf:
-            series.pending = None  # another message has taken back meanwhile what waited
-        if due > now:
-            return None
-        if series.pending is not None:
-            # Another action may have told something else meanwhile: then it is that one's turn.
-            is_so = all(reading.value == value for reading, value in series.constants)
-            msg, series.pending = series.pending, None
-            return msg if is_so else None
-        readings = [reading for _, reading in self._readings_of(series, series.reported)]
-        is_so = all(reading.quality is Quality.GOOD for reading in readings) and all(
-            reading.value == value for reading, value in series.constants
-        )
-        if not is_so:
-            for reading in readings:
-                reading.reported_at = max(reading.reported_at, now)  # asked again after a refresh, not at once
-            return None
-        return series.reported
 
     def changed(self, now: float) -> list[DeviceState]:
         """Return the devices of which a document may be written now; those that have to wait for it are `due` later."""
@@ -285,7 +203,7 @@ class Model:
     def set_written(self, state: DeviceState, now: float) -> None:
         """Record that the document of a device has been written."""
         state.is_changed, state.document_at = False, now
-        self._schedule(state, state.due())
+        self._schedule.put(state, state.due())
 
     def mark_changed(self, state: DeviceState) -> None:
         """Have the document of a device written, for what it has told or for what was restored of it."""
@@ -293,12 +211,7 @@ class Model:
         if state.device.id not in self._changed:
             self._changed[state.device.id] = state
             if state.scheduled > state.document_due:
-                self._schedule(state, state.due())
-
-    def _schedule(self, entity: _Series | DeviceState, when: float) -> None:
-        if when < entity.scheduled:
-            entity.scheduled = when
-            heapq.heappush(self._heap, (when, next(self._count), entity))
+                self._schedule.put(state, state.due())
 
     # --- devices
 
@@ -310,7 +223,7 @@ class Model:
         state.hear(now)
         if is_changed or state.is_status_new:
             self.mark_changed(state)
-        self._schedule(state, state.due())
+        self._schedule.put(state, state.due())
 
     def unanswered(self, msg: InternalMsg) -> None:
         """Record that a request for `msg` was not answered; after three in a row, the device is gone.
@@ -318,13 +231,8 @@ class Model:
         The arguments of `msg` are those that are known without an answer; they tell devices of one address apart.
         """
         for state in self._devices_fed_by(msg):
-            state.unanswered += 1
-            if (
-                state.unanswered >= MOST_UNANSWERED
-                and state.is_online is not False
-                and state.device.silent_after is None
-            ):
-                state.lose(f"{state.unanswered} requests in a row were not answered")
+            state.count_unanswered()
+            if state.is_status_new:
                 self.mark_changed(state)
 
     def answered(self, msg: InternalMsg, now: float) -> None:
@@ -340,7 +248,7 @@ class Model:
         group = self._groups.get(msg[:7])
         if group is None:
             return
-        series = group.children.get(group.key_of(msg.arguments)) or self._new_series(group, msg)
+        series = group.series_of(msg) or self._new_series(group, msg)
         flags = 0
         for name, error in errors.items():
             reading = series.readings.get(name)
@@ -370,8 +278,7 @@ class Model:
         """Refresh what report rules alone remember only after it was heard again: its source, or its rule, is gone."""
         for group in self._groups.values():
             for series in group.children.values() if not group.feeds else ():
-                for reading in (*series.readings.values(), *(reading for reading, _ in series.constants)):
-                    reading.doubt()
+                series.doubt()
 
     def recover_all(self, now: float) -> None:
         """Record that the interface works again."""
@@ -379,7 +286,7 @@ class Model:
             state.recover(now)
             if state.is_status_new:
                 self.mark_changed(state)
-            self._schedule(state, state.due())
+            self._schedule.put(state, state.due())
 
     def _add(self, device: Device, template: Device | None = None) -> DeviceState:
         state = self.states[device.id] = DeviceState(device, template)
@@ -387,74 +294,74 @@ class Model:
         self._by_address.setdefault(words, []).append(state)
         for point in device.points:
             for feed in point.feeds:
-                group = self._groups.setdefault(
-                    (False, *words, device.address.get("sender", ""), feed.action), _Group()
-                )
+                group = self._groups.setdefault((False, *words, device.address.get("sender", ""), feed.action), Group())
                 group.feeds.append((state, point, {**device.where, **point.where}))
                 self._distinguish_by(group, (*device.where, *point.where))
         return state
 
-    def _distinguish_by(self, group: _Group, names: Iterable[str]) -> None:
+    def _distinguish_by(self, group: Group, names: Iterable[str]) -> None:
         """Distinguish the messages of a group by the arguments `names`, too."""
         by = tuple(dict.fromkeys((*group.by, *names)))
         if by != group.by:
             group.by = by
             self._forget(group)  # what was remembered stood for several: each of them is reported once more
 
-    def _new_group(self, msg: InternalMsg) -> _Group | None:
+    def _new_group(self, msg: InternalMsg) -> Group | None:
         """Return what is to remember messages like `msg`, seen for the first time; None if nothing is."""
         if self._add_from_template(msg):
             return self._groups[msg[:7]]
         if msg.report is None:
             return None
-        group = self._groups[msg[:7]] = _Group()
+        group = self._groups[msg[:7]] = Group()
         return group
 
-    def _forget_oldest(self, but: _Group) -> None:
+    def _forget_oldest(self, but: Group) -> None:
         """Forget what was remembered first for the sake of a rule alone: it is reported once more than it need be."""
-        key = next((key for key, group in self._groups.items() if not group.feeds and group is not but), None)
-        if key is None:
-            self._forget(but)
-        else:
-            self._forget(self._groups.pop(key))
+        oldest = ((key, group) for key, group in self._groups.items() if group.ruled and group is not but)
+        key, group = next(oldest, (None, but))
+        self._forget(group)
+        if key is not None and not group.feeds:
+            del self._groups[key]
 
-    def _forget(self, group: _Group) -> None:
+    def _forget(self, group: Group) -> None:
         for series in group.children.values():
-            series.scheduled = math.inf  # its place in the heap counts no more
-        if not group.feeds:
-            self._ruled -= len(group.children)
+            series.forget()
+        self._ruled -= group.ruled
+        group.ruled = 0
         group.children.clear()
+
+    def distinguished_by(self, msg: InternalMsg) -> tuple[str, ...]:
+        """Return the arguments by whose values messages like `msg` are distinguished. Needs no guard."""
+        group = self._groups.get(msg[:7])
+        return () if group is None else group.by
 
     def not_sent(self, msg: InternalMsg) -> None:
         """Record that a message which was to go out did not: the next one like it is a change."""
         group = self._groups.get(msg[:7])
-        series = None if group is None else group.children.get(group.key_of(msg.arguments))
+        series = None if group is None else group.series_of(msg)
         if series is not None:
-            for _, reading in self._readings_of(series, msg):
+            for _, reading in series.readings_of(msg):
                 reading.reported = UNSET
 
-    def _new_series(self, group: _Group, msg: InternalMsg) -> _Series:
-        series, arguments = _Series(), msg.arguments
+    def _new_series(self, group: Group, msg: InternalMsg) -> Series:
+        series, arguments = Series(), msg.arguments
         for state, point, wanted in group.feeds:
             if not fits(wanted, arguments):
                 continue
             for feed in point.feeds:
-                if feed.action != msg.action:
-                    continue
-                if feed.argument is None:
-                    series.constants.append((state.reading_of[point.key], feed.value))
-                else:
-                    series.readings[feed.argument] = state.reading_of[point.key]
+                if feed.action == msg.action:
+                    series.feed(feed.argument, feed.value, state.reading_of[point.key])
             if state not in series.states:
                 series.states.append(state)
-        if not series.states and msg.report is None:
-            return series  # it feeds nothing and has no rule: each unknown unit on a bus would fill the memory
-        if not group.feeds:
+        if not series.states:
+            if msg.report is None:
+                return series  # it feeds nothing and has no rule: each unknown unit on a bus would fill the memory
             if self._ruled >= MAX_SERIES:
                 self._forget_oldest(but=group)
             self._ruled += 1
-            if not arguments:
-                series.constants.append((self._action_reading(msg), msg.action))
+            group.ruled += 1
+            if not (group.feeds or arguments):
+                series.feed(None, msg.action, self._action_reading(msg))
         group.children[group.key_of(arguments)] = series
         return series
 
@@ -463,6 +370,8 @@ class Model:
 
         So ON after OFF is a change, though ON was the last that anybody told of ON.
         """
+        if len(self._actions) >= MAX_SERIES and msg[:6] not in self._actions:
+            del self._actions[next(iter(self._actions))]
         return self._actions.setdefault(msg[:6], Reading())
 
     def _add_from_template(self, msg: InternalMsg) -> bool:
@@ -473,16 +382,71 @@ class Model:
             device = instance_of(template, msg, self._own)
             if device is None:
                 continue
-            if not 0 < len(device.id) <= MAX_ID or device.id in self.states:  # another word has made the same id
-                self.rejected_devices += 1
-                continue
-            if self.found_devices >= self._max_devices:
-                self.rejected_devices += 1
-                return False
-            self.found_devices += 1
-            self._add(device, template)
-            return True
+            problem = self._problem_of(device)
+            if not problem:
+                if self.found_devices >= self._max_devices:
+                    self._remove(self._left.pop())
+                self._add_found(device, template)
+                return True
+            self.rejected_devices += 1
+            self.rejection = problem
         return False
+
+    def _problem_of(self, device: Device) -> str:
+        """Return why a device cannot be added, or `""`. Its id is claimed if it can."""
+        if not 0 < len(device.id) <= MAX_ID:
+            return (
+                f"its id would be {device.id[: MAX_ID + 1]!a}: an id has 1 to {MAX_ID} characters; declare the device"
+            )
+        if device.id in self.states:  # another word has made the same id
+            return f"the id {device.id!a} is that of another device of this interface; declare one of them"
+        while self._left and not self._left[-1].is_left:
+            self._left.pop()  # it was heard
+        if self.found_devices >= self._max_devices and not self._left:
+            return f"there are {self._max_devices} already; raise max_devices, or declare the devices"
+        return self._claim(device.id)
+
+    def _add_found(self, device: Device, template: Device) -> DeviceState:
+        self.found_devices += 1
+        return self._add(device, template)
+
+    def adopt(self, address: Mapping[str, str], where: Mapping[str, Argument], is_same: Callable[[str], bool]) -> bool:
+        """Add the device of a template that an earlier run has left, if a template still makes it; return whether.
+
+        `is_same` is asked whether an id is the one that it had. Call this for those with the newest values first: they
+        keep their place the longest.
+        """
+        for template in self._templates:
+            device = remade(template, address, where, self._own)
+            if device is None or not is_same(device.id) or self.found_devices >= self._max_devices:
+                continue
+            if not self._problem_of(device):
+                state = self._add_found(device, template)
+                state.is_left = True
+                self._left.append(state)
+                return True
+        return False
+
+    def _remove(self, state: DeviceState) -> None:
+        """Remove a device of a template."""
+        device_id = state.device.id
+        self.found_devices -= 1
+        self.removed.append(device_id)
+        del self.states[device_id]
+        self._changed.pop(device_id, None)
+        state.scheduled = math.inf
+        for states in self._by_address.values():
+            if state in states:
+                states.remove(state)
+        for key, group in list(self._groups.items()):
+            if any(fed is state for fed, _, _ in group.feeds):
+                group.feeds = [feed for feed in group.feeds if feed[0] is not state]
+                for values, series in list(group.children.items()):
+                    if state in series.states:
+                        series.forget()
+                        del group.children[values]
+                if not group.feeds and not group.children:
+                    del self._groups[key]
 
     # --- outcomes
 
@@ -503,7 +467,7 @@ class Model:
         state = self.device_of(msg)
         if state is None:
             return
-        state.hear(now)
+        is_changed = False
         for point in state.device.points:
             for write in point.writes:
                 if write.action != msg.action:
@@ -511,9 +475,8 @@ class Model:
                 value = write.value if write.argument is None else msg.argument(write.argument)
                 if point.assumed and value is not None:
                     state.reading_of[point.key].update("", value, None, now, wall)
-                    state.is_changed = True
-        if state.is_changed or state.is_status_new:
-            self.mark_changed(state)
+                    is_changed = True
+        self._hear(state, now, is_changed)
 
     def to_ask(self, outcome: InternalMsg, since: float) -> tuple[str, ...]:
         """Return the actions of messages that would tell what a command has changed, where nothing has told it yet.
@@ -531,6 +494,11 @@ class Model:
         return tuple(actions)
 
     # --- other runs, other configurations
+
+    def actions_of_others(self, previous: Model) -> set[str]:
+        """Return the actions of messages that feed devices which `previous` does not have."""
+        added = [state.device for device_id, state in self.states.items() if device_id not in previous.states]
+        return {feed.action for device in added for point in device.points for feed in point.feeds}
 
     def carry_over(self, previous: Model) -> list[DeviceState]:
         """Go on with what another model remembers, where it means the same here; return its devices that are gone.
@@ -550,16 +518,19 @@ class Model:
         for key, group in previous._groups.items():
             if not group.feeds and key not in self._groups:
                 self._groups[key] = group
-                self._ruled += len(group.children)
+                self._ruled += group.ruled
                 for series in group.children.values():
-                    series.scheduled = math.inf
-                    self._schedule(series, self._due_of(series))
+                    for report in series.reports.values():
+                        report.scheduled = math.inf
+                        self._schedule.put(report, report.due())
         self._actions.update(previous._actions)
         self.suppressed, self.bad_values = previous.suppressed, previous.bad_values
         self.rejected_devices = previous.rejected_devices
         for state in previous.states.values():
             if state.device.id not in self.states:
                 self._adopt_found(state)
+        while self.found_devices > self._max_devices and self._left:
+            self._remove(self._left.pop())
         return [state for device_id, state in previous.states.items() if device_id not in self.states]
 
     def _carry_over_state(self, state: DeviceState, before: DeviceState) -> None:
@@ -570,7 +541,10 @@ class Model:
     def _adopt_found(self, state: DeviceState) -> None:
         """Keep a device that a template brought about, if the template is still there."""
         if state.template is not None and any(template == state.template for template in self._templates):
-            own = self._add(state.device, state.template)
+            if self._claim(state.device.id):
+                return
+            own = self._add_found(state.device, state.template)
             own.reading_of = state.reading_of
             self._carry_over_state(own, state)
-            self.found_devices += 1
+            if own.is_left:
+                self._left.append(own)

@@ -41,10 +41,11 @@ _TYPES: Final = {
 """The types of a point's values; bool is no number here, though Python derives it from int."""
 
 
-DUE, WAITING, CHANGED, BAD, HELD = 1, 2, 4, 8, 16
+DUE, WAITING, CHANGED, BAD, HELD, GOOD_AGAIN = 1, 2, 4, 8, 16, 32
 """What a value that has come makes of its message, bit by bit: it goes out now; it has changed, and goes out at the end
-of the interval; the state of the device is another one; it is no value; a rule holds it back. Plain numbers, for they
-are added up for each value of each line, and those of `enum.Flag` take ten times as long."""
+of the interval; the state of the device is another one; it is no value; a rule holds it back; there was no good value
+before it. Plain numbers, for they are added up for each value of each line, and those of `enum.Flag` take ten times as
+long."""
 
 
 def bad_values(arguments: Mapping[str, Argument]) -> list[str]:
@@ -92,22 +93,24 @@ class Reading:
             return self.set_bad(f"{_shown(value)} is no value")
         if (self.types and type(value) not in self.types) or (self.choices and value not in self.choices):
             return self.set_bad(f"{_shown(value)} is no {self.point.type.value} of the point")  # type: ignore[union-attr]
-        is_new = self.quality is not Quality.GOOD
-        if is_new:
+        verdict, previous = 0, self.value
+        if self.quality is not Quality.GOOD:
             self.quality, self.reason = Quality.GOOD, ""
+            verdict = CHANGED | GOOD_AGAIN
+        elif previous != value or type(previous) is not type(value):
+            verdict = CHANGED  # whether or not a rule holds back the message: it is no rule for the state
         self.value, self.time, self.seen_at = value, wall, now
         rule = self.report or rule
         if rule is None:
-            is_new = is_new or self.reported != value or type(self.reported) is not type(value)
-            return DUE | CHANGED if is_new else DUE
-        if not rule.on_change or has_moved(self.reported, value, rule.deadband_of(name) if rule.deadband else 0.0):
-            if now - self.reported_at >= rule.interval:
-                return DUE | CHANGED
-            return HELD | WAITING | CHANGED if is_new else HELD | WAITING
-        verdict = HELD | CHANGED if is_new else HELD
-        if rule.refresh is not None and now - self.reported_at >= rule.refresh:
             return verdict | DUE
-        return verdict
+        deadband = rule.deadband
+        if not rule.on_change or has_moved(
+            self.reported, value, deadband if type(deadband) is float else rule.deadband_of(name)
+        ):
+            return verdict | DUE if now - self.reported_at >= rule.interval else verdict | HELD | WAITING
+        if rule.refresh is not None and now - self.reported_at >= rule.refresh:
+            return verdict | HELD | DUE
+        return verdict | HELD
 
     def _is_none(self, value: Argument) -> bool:
         """Return whether `value` stands for no reading. False is not 0 here, though Python says that they are equal."""

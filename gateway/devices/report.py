@@ -16,6 +16,8 @@ def has_moved(previous: object, value: object, deadband: float) -> bool:
 
     True and 1 differ, though Python says that they are equal, and so do 1 and 1.0: their payloads do.
     """
+    if type(value) is float and type(previous) is float:  # the usual case, at a quarter of the cost
+        return abs(value - previous) > deadband if deadband else previous != value
     if deadband and _is_number(previous) and _is_number(value):
         return bool(abs(value - previous) > deadband)  # type: ignore[operator]
     return previous != value or type(previous) is not type(value)

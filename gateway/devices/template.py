@@ -40,6 +40,18 @@ def instance_of(template: Device, msg: InternalMsg, own: Mapping[str, str]) -> D
     return template._replace(id=device_id, name=filled(template.name, texts), address=words, where=where)
 
 
+def remade(
+    template: Device, address: Mapping[str, str], where: Mapping[str, Argument], own: Mapping[str, str]
+) -> Device | None:
+    """Return the device that a template made of a message with the words of `address` and the arguments `where`.
+
+    None: the template does not make it any more.
+    """
+    action = next((feed.action for point in template.points for feed in point.feeds), "")
+    words = {field: address[field] for field in ADDRESS_OF_DEVICE}
+    return instance_of(template, InternalMsg(False, action=action, arguments=where, **words), own)
+
+
 def filled(text: str, words: Mapping[str, str]) -> str:
     """Return `text` with the words in braces replaced by `words`; others stay."""
     return re.sub(r"\{(\w+)\}", lambda match: words.get(match[1], match[0]), text)

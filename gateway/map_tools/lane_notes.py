@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gateway.message import Lane
 from gateway.translation.delivery import DeliveryRule
 from gateway.translation.mqtt_map import MsgMap
 from gateway.translation.topic_template import fields_in
 
 
 def lane_notes(msg_map: MsgMap) -> Iterator[str]:
-    """Yield a note for each rule whose lane has less effect, or more, because other messages share its topics."""
+    """Yield a note for each rule whose lane has less effect because other messages share its topics."""
     shared = [form.topic for form in msg_map.syntax
               if not form.iscmd and form.payload == "action" and "action" not in fields_in(form.topic)]  # fmt: skip
     for index, rule in enumerate(msg_map.delivery_rules if shared else ()):
@@ -21,16 +20,9 @@ def lane_notes(msg_map: MsgMap) -> Iterator[str]:
 
 
 def _note(rule: DeliveryRule) -> str:
-    if rule.lane is None:
+    if rule.lane is None or "action" not in rule.words:
         return ""
-    if "action" in rule.words:
-        return (
-            f"its lane {rule.lane.name.lower()} has no effect within one topic: messages of other actions share these "
-            f"topics, and the order within a topic is preserved"
-        )
-    if rule.lane is Lane.LATEST:
-        return (
-            "while the broker is unreachable, only the newest message of each topic is kept, whatever its action: list "
-            "the actions of states in its match, or put the action into the topic with a syntax"
-        )
-    return ""
+    return (
+        f"its lane {rule.lane.name.lower()} has no effect within one topic: messages of other actions share these "
+        f"topics, and the order within a topic is preserved"
+    )

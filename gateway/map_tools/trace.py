@@ -59,6 +59,8 @@ def _read_verdict(
     except MessageError as err:
         if isinstance(err, TopicError) and topic.endswith("/availability"):
             return "dropped: it is the availability of a gateway, and not a message", False
+        if isinstance(err, TopicError) and topic.endswith(("/state", "/outcome")):
+            return "dropped: it can only be a document of a device, which is not a message", False
         return f"dropped: {err}", False
     if msg_map.is_echo(msg):
         return f"dropped as an echo: its sender is this gateway, {msg_map.sender!a}", False

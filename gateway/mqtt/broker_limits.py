@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 _LARGEST_OF_OURS = 512 * 1024
-"""Bytes; every packet of ours is smaller: payload at most 256 KiB, topic and correlation data at most 64 KiB each."""
+"""Bytes; every packet of ours is smaller: payload at most 256 KiB, topic and correlation data at most 64 KiB each, and
+a short user property."""
 
 
 class BrokerLimits(NamedTuple):

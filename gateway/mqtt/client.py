@@ -2,7 +2,7 @@
 
 `loop_with_reconnect`, called by the main thread, waits for something to do and does it. The link is used by whoever
 holds the send lock, so that a thread that has put a message into the outbox may send it while the main thread sleeps.
-All methods are for the main thread, except `set_state` and `forget_state`, and what an outbox calls (`Transmitter`).
+All methods are for the main thread, except `set_state`, and what an outbox calls (`Transmitter`).
 """
 
 from __future__ import annotations
@@ -82,6 +82,7 @@ class MgClient(HookedClient):
         self.sender = Sender(self, outbox, command_lifetime, clock)
         self.memory = BrokerMemory(run_topic, self.sender.states, outbox.republish_retained, max_age, clock)
         self.sender.on_state_settled = self.memory.state_settled
+        self.sender.states.on_cleared = lambda topic: outbox.record_retained(topic, b"")
         self.receiver = Receiver(
             self, filters, on_msg, clock, self.memory, wants_retained=wants_retained, no_local=no_local
         )
@@ -225,14 +226,12 @@ class MgClient(HookedClient):
     def set_state(self, topic: str, payload: bytes) -> None:
         """Publish `payload` on `topic`, retained, now or when the link is up, and again at each connect.
 
-        For a state, of which only the latest value counts. Any thread may call this.
+        For a state, of which only the latest value counts. With an empty payload the broker retains nothing there any
+        more; once it has acknowledged that, the outbox forgets what was retained, and nothing is published again.
+        Any thread may call this.
         """
         self.sender.states.set(topic, payload)
         self._wakeup.set()
-
-    def forget_state(self, topic: str) -> None:
-        """Publish a state no more. What the broker has retained of it stays there. Any thread may call this."""
-        self.sender.states.forget(topic)
 
     # --- the loop
 

@@ -26,15 +26,20 @@ _topic_names: dict[str, bytes] = {}  # a cache: the bytes of a topic
 class PublishProperties(Properties):
     """The properties of a PUBLISH, packed into bytes immediately: paho takes 40 us to make and pack its own.
 
-    `expiry` is the time (s) until the message expires, rounded up, at least 1; None: never.
+    `expiry` is the time (s) until the message expires, rounded up, at least 1; None: never. `user_property` is a name
+    and a value; without a name there is none (section 3.3.2.3.7).
     """
 
-    def __init__(self, expiry: float | None = None, correlation: bytes = b"") -> None:
+    def __init__(
+        self, expiry: float | None = None, correlation: bytes = b"", user_property: tuple[str, str] = ("", "")
+    ) -> None:
         data = b""
         if expiry is not None:
             data += b"\x02" + min(max(1, math.ceil(expiry)), 0xFFFF_FFFF).to_bytes(4, "big")
         if correlation:
             data += b"\x09" + len(correlation).to_bytes(2, "big") + correlation
+        if user_property[0]:
+            data += b"\x26" + b"".join(map(_text, user_property))
         object.__setattr__(self, "packed", varint(len(data)) + data)
 
     def pack(self) -> bytes:
@@ -53,9 +58,10 @@ def publish_properties(publication: Publication, age: float, command_lifetime: f
     lifetime = 0.0
     if publication.is_command:
         lifetime = command_lifetime if publication.lifetime is None else publication.lifetime
-    if not (lifetime or publication.correlation):
+    if not (lifetime or publication.correlation or publication.user_property[0]):
         return None
-    return PublishProperties(lifetime - age if lifetime else None, publication.correlation)
+    expiry = lifetime - age if lifetime else None
+    return PublishProperties(expiry, publication.correlation, publication.user_property)
 
 
 def packed_properties(properties: PublishProperties | None, *, is_v5: bool) -> bytes:
@@ -81,11 +87,12 @@ def publish_packet(
 def plain_packet(publication: Publication, mid: int, no_properties: bytes) -> bytes:
     """Return the PUBLISH of a plain publication; `b""` for any other, and for one with an impossible topic.
 
-    Plain is what has no properties of its own in any version of MQTT: no command, which may expire, and no answer,
-    which may have correlation data. Most publications are plain, and are written and sent in the fastest way.
+    Plain is what has no properties of its own in any version of MQTT: no command, which may expire; no answer, which
+    may have correlation data; no reading with a user property. Most publications are plain, and are written and sent
+    in the fastest way.
     `no_properties` is one of `NO_PROPERTIES`.
     """
-    if publication.is_command or publication.correlation:
+    if publication.is_command or publication.correlation or publication.user_property[0]:
         return b""
     topic, payload, qos, retain = publication[:4]
     try:
@@ -102,6 +109,12 @@ def _topic_name(topic: str) -> bytes:
     name = len(data).to_bytes(2, "big") + data
     put(_topic_names, topic, name)
     return name
+
+
+def _text(text: str) -> bytes:
+    """Return a text of up to 65,535 bytes with its length in front (MQTT 5.0, section 1.5.4)."""
+    data = text.encode()
+    return len(data).to_bytes(2, "big") + data
 
 
 def publish_size(topic: str, payload: bytes, qos: int, properties: PublishProperties | None, *, is_v5: bool) -> int:

@@ -28,12 +28,16 @@ class _Suspension:
 
 
 class RetainedStates:
-    """The states that the broker is to have, by topic.
+    """The states that the broker is to have, by topic. An empty payload clears a topic, and is a state as well.
 
-    Any thread calls `set` and `forget`; the thread that holds the send lock calls everything else.
+    Only so is the order kept between a topic that is cleared and one that is published again. Once the broker has
+    acknowledged that it is clear, the topic is forgotten. Any thread calls `set` and `forget`; the thread that holds
+    the send lock calls everything else.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
+        self.on_cleared: Callable[[str], None] = lambda _: None
+        """Called with each topic of which the broker retains nothing any more; it must not call this object."""
         self._clock = clock
         self._lock = Lock()  # of the following attributes; never held while anything is published
         self._states: dict[str, bytes] = {}
@@ -57,7 +61,7 @@ class RetainedStates:
         return self._suspended.keys()
 
     def set(self, topic: str, payload: bytes) -> None:
-        """Set the state of `topic` to `payload`, to be published soon."""
+        """Set the state of `topic` to `payload`, to be published soon; an empty one clears the topic."""
         with self._lock:
             self._states[topic] = payload
             self._pending[topic] = None
@@ -77,7 +81,19 @@ class RetainedStates:
 
     def accepted(self, topic: str) -> bool:
         """Record that the broker has accepted a state; return whether it was suspended before."""
-        return self._suspended.pop(topic, None) is not None
+        was_suspended = self._suspended.pop(topic, None) is not None
+        if self._states.get(topic) == b"":
+            self._forget_cleared(topic)
+        return was_suspended
+
+    def _forget_cleared(self, topic: str) -> None:
+        with self._lock:
+            # What was acknowledged may be an older state, and the topic may have been set again meanwhile.
+            payload, last = self._last.get(topic, (b"", None))
+            is_clear = last is not None and not payload and last.is_published()
+            if is_clear and self._states.get(topic) == b"" and topic not in self._pending:
+                del self._states[topic], self._last[topic]
+                self.on_cleared(topic)
 
     def is_suspended(self, topic: str) -> bool:
         """Return whether the state of `topic` must not be published now."""

@@ -73,7 +73,7 @@ class LaneQueues:
         if count_and_lane is None:
             count_and_lane = self._topics[publication.topic] = [0, lane]
         elif count_and_lane[1] > lane:
-            # Behind a state, an event goes to the bulk lane: in the lane of states it would replace the state.
+            # Behind a state, an event goes to the bulk lane: in the lane of states it could replace the state.
             lane = Lane.BULK if count_and_lane[1] == Lane.LATEST else Lane(count_and_lane[1])
         count_and_lane[0] += 1
         count_and_lane[1] = entry.lane = lane

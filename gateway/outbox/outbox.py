@@ -213,10 +213,13 @@ class Outbox:
         return self._retained.payloads
 
     def record_retained(self, topic: str, payload: bytes) -> None:
-        """Record that the broker retains `payload` on `topic`, which another part of the gateway publishes."""
+        """Record that the broker retains `payload` on `topic`, which another part of the gateway publishes.
+
+        With an empty payload, it retains nothing there any more, and nobody publishes there.
+        """
         with self._lock:
-            self._retained.mark_published_elsewhere(topic)
-            if self.retained.get(topic) != payload:
+            self._retained.mark_published_elsewhere(topic, is_published=bool(payload))
+            if self.retained.get(topic, b"") != payload:
                 self._remember(topic, payload)
                 self._on_retained(topic, payload)
 

@@ -39,12 +39,20 @@ class Source:
         self.reason = reason
 
 
+_NO_EXTRAS = Publication("", b"")[7:]
+
+
+def _size_of(correlation: bytes, key: bytes, user_property: tuple[str, str]) -> int:
+    """Return how many bytes the parts of a publication have that few publications have."""
+    return len(correlation) + len(key) + len("".join(user_property).encode())
+
+
 class Entry:
     """One publication in the outbox.
 
     `since` is the time (s, of the outbox's clock) at which it was added; `number` grows with each entry; `size` is
-    what it counts for (bytes: topic, payload, correlation data and `overhead`). `lane` is the lane in which it waits,
-    which may be a later one than that of its publication.
+    what it counts for (bytes: topic, payload, correlation data, key, user property and `overhead`). `lane` is the lane
+    in which it waits, which may be a later one than that of its publication.
     """
 
     __slots__ = (
@@ -69,7 +77,9 @@ class Entry:
         self.number = number
         topic = publication.topic
         topic_bytes = len(topic) if topic.isascii() else len(topic.encode("utf-8", "surrogatepass"))
-        self.size = topic_bytes + len(publication.payload) + len(publication.correlation) + overhead
+        size = topic_bytes + len(publication.payload) + overhead
+        extras = publication[7:]
+        self.size = size if extras == _NO_EXTRAS else size + _size_of(*extras)
         self.lane = lane
         self.receipt: Receipt | None = None
         self.is_for_disk = is_for_disk
@@ -263,11 +273,17 @@ class SpillQueue:
 
 
 class LatestValueQueue:
-    """The lane in which only the newest publication of each topic waits (conflation)."""
+    """The lane in which only the newest publication of each topic and key waits (conflation).
+
+    A publication that replaces another one takes its place, so that one that changes all the time is sent, too; unless
+    another one of its topic waits behind that: then it goes to the end, since the order of a topic is kept.
+    """
 
     def __init__(self) -> None:
-        self.entries: OrderedDict[str, Entry] = OrderedDict()
+        self.entries: OrderedDict[tuple[str, bytes], Entry] = OrderedDict()
+        """By topic and key; of one topic in the order of their last change."""
         self.bytes = 0
+        self._last_keys: dict[str, bytes] = {}  # by topic, the key of the last of its entries, where that is known
 
     @property
     def count(self) -> int:
@@ -280,24 +296,33 @@ class LatestValueQueue:
         return bool(self.entries)
 
     def put(self, entry: Entry) -> Entry | None:
-        """Put `entry` into the place of the one with its topic, if there is one; return the replaced entry."""
-        replaced = self.entries.get(entry.publication.topic)
-        self.entries[entry.publication.topic] = entry
+        """Add `entry` instead of the one with its topic and key, if there is one; return the replaced entry."""
+        place = topic, key = _place(entry)
+        replaced = self.entries.get(place)
+        self.entries[place] = entry
+        if replaced is not None and self._last_keys.get(topic) != key:
+            self.entries.move_to_end(place)
+        self._last_keys[topic] = key
         self.bytes += entry.size - (replaced.size if replaced is not None else 0)
         return replaced
 
     def put_front(self, entry: Entry) -> bool:
-        """Return `entry` to the front; return False without doing so if a newer one of its topic waits."""
-        topic = entry.publication.topic
-        if topic in self.entries:
+        """Return `entry` to the front; return False without doing so if a newer one of its topic and key waits."""
+        place = _place(entry)
+        if place in self.entries:
             return False
-        self.put(entry)
-        self.entries.move_to_end(topic, last=False)
+        self.entries[place] = entry
+        self.entries.move_to_end(place, last=False)
+        self.bytes += entry.size
         return True
 
     def take(self, count: int) -> list[Entry]:
         """Remove and return up to `count` of the oldest entries."""
-        taken = [self.entries.popitem(last=False)[1] for _ in range(min(count, len(self.entries)))]
+        taken = []
+        for _ in range(min(count, len(self.entries))):
+            place, entry = self.entries.popitem(last=False)
+            self._forget_last(place)
+            taken.append(entry)
         self.bytes -= sum([entry.size for entry in taken])
         return taken
 
@@ -307,5 +332,16 @@ class LatestValueQueue:
 
     def discard(self, entry: Entry) -> None:
         """Remove an entry."""
-        del self.entries[entry.publication.topic]
+        place = _place(entry)
+        del self.entries[place]
+        self._forget_last(place)
         self.bytes -= entry.size
+
+    def _forget_last(self, place: tuple[str, bytes]) -> None:
+        topic, key = place
+        if self._last_keys.get(topic) == key:
+            del self._last_keys[topic]
+
+
+def _place(entry: Entry) -> tuple[str, bytes]:
+    return entry.publication.topic, entry.publication.key

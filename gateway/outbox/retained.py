@@ -43,9 +43,12 @@ class RetainedPayloads:
         self._bytes = size
         return has_room or not payload
 
-    def mark_published_elsewhere(self, topic: str) -> None:
-        """Record that another part of the gateway publishes `topic`, also again: the outbox need not."""
-        self._published_elsewhere.add(topic)
+    def mark_published_elsewhere(self, topic: str, *, is_published: bool) -> None:
+        """Record whether another part of the gateway publishes `topic`, also again: then the outbox need not."""
+        if is_published:
+            self._published_elsewhere.add(topic)
+        else:
+            self._published_elsewhere.discard(topic)
 
     def to_republish(self) -> Iterator[tuple[str, bytes]]:
         """Yield each topic and payload that the outbox has to publish again when a broker has lost them."""

@@ -19,12 +19,16 @@ class Row(NamedTuple):
     retain: int
     lifetime: float | None
     correlation: bytes
+    key: bytes
+    property_name: str
+    property_value: str
 
     @staticmethod
     def of(number: int, lane: Lane, since: float, publication: Publication) -> Row:
         """Return the row of a publication."""
         p = publication
-        return Row(number, lane, since, p.topic, p.payload, p.qos, p.retain, p.lifetime, p.correlation)
+        return Row(number, lane, since, p.topic, p.payload, p.qos, p.retain, p.lifetime, p.correlation, p.key,
+                   *p.user_property)  # fmt: skip
 
     def publication(self) -> Publication:
         """Return the publication of this row."""
@@ -36,6 +40,8 @@ class Row(NamedTuple):
             lane=Lane(self.lane),
             lifetime=self.lifetime,
             correlation=self.correlation,
+            key=self.key,
+            user_property=(self.property_name, self.property_value),
         )
 
 
@@ -52,8 +58,13 @@ class DeadLetterRow(NamedTuple):
     qos: int
     retain: int
     reason: str
+    property_name: str = ""
+    property_value: str = ""
 
     def publication(self) -> Publication:
         """Return the publication of this row, as it is sent again."""
         lane = Lane.LATEST if self.retain else Lane.EVENT  # the original lane is not stored
-        return Publication(self.topic, self.payload, self.qos, bool(self.retain), lane=lane)
+        user_property = self.property_name, self.property_value
+        return Publication(
+            self.topic, self.payload, self.qos, bool(self.retain), lane=lane, user_property=user_property
+        )

@@ -10,7 +10,7 @@ from gateway.outbox.rows import Row
 APPLICATION_ID = 0x6D716777
 """In the header of the file (`PRAGMA application_id`): "mqgw"."""
 
-VERSION = 1
+VERSION = 2
 """The version of the tables (`PRAGMA user_version`). A file of a later version is refused and never changed."""
 
 _MAX_VARIABLES = 30_000  # of the 32,766 that SQLite accepts in one statement since 3.32
@@ -19,19 +19,34 @@ TABLES = """
 CREATE TABLE outbox (
     number INTEGER PRIMARY KEY, lane INTEGER NOT NULL CHECK (lane BETWEEN 0 AND 3),
     since REAL NOT NULL, topic TEXT NOT NULL,
-    payload BLOB NOT NULL, qos INTEGER NOT NULL, retain INTEGER NOT NULL, lifetime REAL, correlation BLOB NOT NULL
+    payload BLOB NOT NULL, qos INTEGER NOT NULL, retain INTEGER NOT NULL, lifetime REAL, correlation BLOB NOT NULL,
+    state_key BLOB NOT NULL DEFAULT x'',
+    property_name TEXT NOT NULL DEFAULT '', property_value TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE INDEX outbox_lane ON outbox (lane, number);
 CREATE TABLE set_aside (
     number INTEGER PRIMARY KEY AUTOINCREMENT, since REAL NOT NULL, topic TEXT NOT NULL,
-    payload BLOB NOT NULL, qos INTEGER NOT NULL, retain INTEGER NOT NULL, reason TEXT NOT NULL
+    payload BLOB NOT NULL, qos INTEGER NOT NULL, retain INTEGER NOT NULL, reason TEXT NOT NULL,
+    property_name TEXT NOT NULL DEFAULT '', property_value TEXT NOT NULL DEFAULT ''
 ) STRICT;
 CREATE TABLE retained (topic TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT, WITHOUT ROWID;
 """
 """The tables of a new file. Dead letters are in `set_aside`."""
 
-_COLUMNS = "number, lane, since, topic, payload, qos, retain, lifetime, correlation"
-_DEAD_LETTER_COLUMNS = "number, since, topic, payload, qos, retain, reason"
+UPGRADES: Mapping[int, str] = {
+    1: """
+ALTER TABLE outbox ADD COLUMN state_key BLOB NOT NULL DEFAULT x'';
+ALTER TABLE outbox ADD COLUMN property_name TEXT NOT NULL DEFAULT '';
+ALTER TABLE outbox ADD COLUMN property_value TEXT NOT NULL DEFAULT '';
+ALTER TABLE set_aside ADD COLUMN property_name TEXT NOT NULL DEFAULT '';
+ALTER TABLE set_aside ADD COLUMN property_value TEXT NOT NULL DEFAULT ''
+""",
+}
+"""By version, the statements that make its tables those of the next version."""
+
+_PROPERTY = "property_name, property_value"
+_COLUMNS = f"number, lane, since, topic, payload, qos, retain, lifetime, correlation, state_key, {_PROPERTY}"
+_DEAD_LETTER_COLUMNS = f"number, since, topic, payload, qos, retain, reason, {_PROPERTY}"
 
 CHECKS = tuple(
     f"SELECT {columns} FROM {table} LIMIT 1"  # noqa: S608
@@ -47,7 +62,7 @@ WAITING = f"SELECT {_COLUMNS} FROM outbox WHERE number > ? ORDER BY number"  # n
 DEAD_LETTERS = f"SELECT {_DEAD_LETTER_COLUMNS} FROM set_aside WHERE number > ? ORDER BY number LIMIT ?"  # noqa: S608
 """Some dead letters behind a number."""
 
-WRITE_DEAD_LETTER = "INSERT OR REPLACE INTO set_aside VALUES (?, ?, ?, ?, ?, ?, ?)"
+WRITE_DEAD_LETTER = f"INSERT OR REPLACE INTO set_aside ({_DEAD_LETTER_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
 
 LIMIT_DEAD_LETTERS = """
 DELETE FROM set_aside WHERE

@@ -91,11 +91,7 @@ class OutboxStore:
             # Debian's SQLite overwrites each removed row with zeros, and a full disk has no room for that.
             self._db.execute("PRAGMA secure_delete = OFF")
             self._db.execute("BEGIN EXCLUSIVE")  # takes the lock, and keeps it until the file is closed
-            if is_new:
-                for statement in filter(str.strip, statements.TABLES.split(";")):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                self._db.execute(f"PRAGMA user_version = {VERSION}")
+            self._create_tables(None if is_new else version)
             self._db.execute("COMMIT")
             for statement in statements.CHECKS:
                 self._db.execute(statement)
@@ -104,6 +100,16 @@ class OutboxStore:
             raise self._problem(err) from err
         if result != "ok":
             raise CorruptFileError(f"{self.path} is corrupt ({result})")
+
+    def _create_tables(self, version: int | None) -> None:
+        """Create the tables, or change those of an earlier `version` into those of today."""
+        if version == VERSION:
+            return
+        upgrades = [statements.UPGRADES[each] for each in range(version, VERSION)] if version else [statements.TABLES]
+        for statement in filter(str.strip, ";".join(upgrades).split(";")):
+            self._db.execute(statement)
+        self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        self._db.execute(f"PRAGMA user_version = {VERSION}")
 
     def _check_header(self) -> None:
         """Raise if the first bytes of the file show that it is not ours.
@@ -240,8 +246,8 @@ class OutboxStore:
     def counts(self, overhead: int) -> list[tuple[Lane, int, int]]:
         """Return, for each lane, how many rows wait, and their bytes, including `overhead` for each."""
         lanes = self._db.execute(
-            "SELECT lane, count(*), sum(length(CAST(topic AS BLOB)) + length(payload) + length(correlation) + ?)"
-            " FROM outbox GROUP BY lane",
+            "SELECT lane, count(*), sum(length(CAST(topic || property_name || property_value AS BLOB))"
+            " + length(payload) + length(correlation) + length(state_key) + ?) FROM outbox GROUP BY lane",
             (overhead,),
         )
         return [(Lane(lane), count, size) for lane, count, size in lanes]

@@ -219,7 +219,9 @@ class OutboxWriter:
             self._last_dead_letter += 1
             entry.dead_letter_number = self._last_dead_letter
         since = self._wall(entry.since)
-        return DeadLetterRow(entry.dead_letter_number, since, p.topic, p.payload, p.qos, p.retain, reason)
+        return DeadLetterRow(
+            entry.dead_letter_number, since, p.topic, p.payload, p.qos, p.retain, reason, *p.user_property
+        )
 
     def _wall(self, since: float) -> float:
         return self._wall_start + since - self._start

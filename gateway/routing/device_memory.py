@@ -11,17 +11,26 @@ it, that of publishing, or of two documents of a device the older one could be p
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from threading import Lock
 from typing import NamedTuple
 
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.devices.device_state import DeviceState
-from gateway.devices.document import restore, state_document
+from gateway.devices.document import (
+    DOCUMENT_KINDS,
+    RETAINED_KINDS,
+    kept_document,
+    known_points,
+    left_device,
+    outcome_document,
+    restore,
+    state_document,
+)
 from gateway.devices.model import Model
 from gateway.devices.point import Device
-from gateway.message import OFFLINE, ONLINE, InternalMsg
+from gateway.message import OFFLINE, ONLINE, InternalMsg, Lane, Publication
 
 LOG = package_logger("gateway.interface")  # operators look for a device among the lines of its interface
 
@@ -35,18 +44,38 @@ class DeviceLost(ThrottledException):
     logged_as = "gateway.interface"
 
 
+class DeviceRejected(ThrottledException):
+    """A message of an unknown device fits a template, but the device cannot be added."""
+
+    logged_as = "gateway.interface"
+
+
 class Documents(NamedTuple):
     """Where documents go. `publish` takes topic and payload of a retained state, of which only the latest counts.
 
-    `remember` takes the same, for the next run of the gateway. `topic` returns that of a document of a device, by the
-    device's id and the kind: `state` or `availability`. `wake` is called when `due_in` has become sooner than it was
-    when it was asked for last: whoever waits for it must ask again.
+    `remember` takes the same, for the next run of the gateway; `clear` takes the topic of a device that is gone.
+    `topic` returns that of a document of a device, by the device's id and the kind: see `DOCUMENT_KINDS`. `wake`
+    is called when `due_in` has become sooner than it was when it was asked for last: whoever waits for it must ask
+    again. `claim` takes the id of a device of a template, and returns why the device cannot have it, or `""`; `release`
+    takes an id that is free again.
     """
 
     publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
     remember: Callable[[str, bytes], None] = lambda _topic, _payload: None
     topic: Callable[[str, str], str] = lambda device, kind: f"{device}/{kind}"
     wake: Callable[[], None] = lambda: None
+    clear: Callable[[str], object] = lambda _topic: None
+    claim: Callable[[str], str] = lambda _device: ""
+    release: Callable[[str], None] = lambda _device: None
+
+
+class _Document(NamedTuple):
+    """A document to be published, what is remembered of it, and the keys of the points of which it has a value."""
+
+    topic: str
+    payload: bytes
+    kept: bytes
+    points: frozenset[str] = frozenset()
 
 
 class DeviceMemory:
@@ -61,6 +90,7 @@ class DeviceMemory:
         self._lock = Lock()
         self._publishing = Lock()
         self._model = Model()
+        self._added: set[str] | None = None  # the actions that feed devices which a reload has added; None: no reload
         self._statuses: list[tuple[str, bool | None, str]] = []  # to be logged: device, whether it is online, why not
         self._interface_reason = ""  # why the interface lost all its devices: logged by whoever said so
         self._lost: set[str] = set()
@@ -68,9 +98,9 @@ class DeviceMemory:
         self.is_used = False
         """Whether any devices are declared, or any readings remembered."""
         self._write_at = math.inf  # when the first of the documents in `_unwritten` is to be written
-        self._kept: Mapping[str, bytes] = {}  # what an earlier run has left, for devices that are still to be found
-        self._remembered: dict[str, float] = {}  # when a document was written to the disk last, by topic
-        self._unwritten: dict[str, bytes] = {}  # documents that are newer than what is on the disk, by topic
+        # When a document was written to the disk last, and of which points it had a value, by topic.
+        self._remembered: dict[str, tuple[float, frozenset[str]]] = {}
+        self._unwritten: dict[str, _Document] = {}  # documents that are newer than what is on the disk, by topic
 
     def stats(self) -> dict[str, int]:
         """Return what was counted. Any thread may ask; nothing waits for it."""
@@ -88,33 +118,58 @@ class DeviceMemory:
         """The topics of all documents of the devices that are known now."""
         with self._lock:
             devices = list(self._model.states)
-        return [self._documents.topic(device, kind) for device in devices for kind in ("state", "availability")]
+        return [self._documents.topic(device, kind) for device in devices for kind in DOCUMENT_KINDS]
 
     def configure(
         self, devices: Iterable[Device], own: Mapping[str, str], kept: Mapping[str, bytes], max_devices: int = 100
     ) -> list[str]:
-        """Go on with other devices; return the topics of the documents of those that are gone.
+        """Go on with other devices; return the retained topics of those that are gone.
 
         `own` are the words of the interface's messages by field. What means the same is carried over, and what an
         earlier run has left in `kept` (payload by topic) is restored.
         """
         with self._lock:
-            model = Model(devices, own, max_devices)
-            gone = model.carry_over(self._model)
+            model = Model(devices, own, max_devices, self._documents.claim)
+            self._added = set() if self._added is None else self._added | model.actions_of_others(self._model)
+            gone = [state.device.id for state in model.carry_over(self._model)] + self._model.removed
+            if model.has_templates:
+                self._adopt(model, kept)
             for device, state in model.states.items():
                 payload = kept.get(self._documents.topic(device, "state"), b"")
-                if payload and restore(state, payload):
+                if payload and (restore(state, payload) or state.is_left):
                     model.mark_changed(state)
+            model.rejection, model.removed = "", []
             self._model = model
             self.is_used = not model.is_empty
-            self._kept = {**self._kept, **kept} if model.has_templates else {}
-        topics = [self._documents.topic(state.device.id, kind) for state in gone for kind in ("state", "availability")]
+        topics = [topic for device in gone for topic in self._topics_of(device)]
+        for device in gone:
+            self._documents.release(device)
         with self._publishing:
+            self._lost.difference_update(gone)
             for topic in topics:
                 self._remembered.pop(topic, None)
                 self._unwritten.pop(topic, None)
         self.publish_changed()
         return topics
+
+    def _adopt(self, model: Model, kept: Mapping[str, bytes]) -> None:
+        """Have `model` begin with the devices of its templates that an earlier run has left."""
+        left = [(topic, device) for topic, payload in kept.items() if (device := left_device(payload)) is not None]
+        for topic, device in sorted(left, key=lambda item: item[1].newest, reverse=True):
+
+            def is_same(device_id: str, topic: str = topic) -> bool:
+                return self._documents.topic(device_id, "state") == topic
+
+            model.adopt(device.address, device.where, is_same)
+
+    def _topics_of(self, device: str) -> list[str]:
+        return [self._documents.topic(device, kind) for kind in RETAINED_KINDS]
+
+    def take_added(self) -> Collection[str]:
+        """Return the actions of messages that feed devices which a reload has added; each of them only once."""
+        with self._lock:
+            added, self._added = self._added, set()
+        return added or ()
 
     def observe(self, msg: InternalMsg) -> tuple[InternalMsg | None, Sequence[str]]:
         """Return what of `msg` is to go out, or None: nothing; and the names of the values that were none.
@@ -126,14 +181,16 @@ class DeviceMemory:
         self.is_used = True
         with self._lock:
             model = self._model
-            known = len(model.states)
-            observed = model.observe(msg, self._clock(), self._wall_clock())
-            if self._kept and len(model.states) > known:
-                device, state = next(reversed(model.states.items()))  # a template has brought it about
-                restore(state, self._kept.get(self._documents.topic(device, "state"), b""))
+            wall = self._wall_clock() if msg.time is None else msg.time
+            observed = model.observe(msg, self._clock(), wall)
             bad: Sequence[str] = ()
             if model.bad:
                 bad, model.bad = model.bad, []
+            rejection = model.rejection
+            if rejection:
+                model.rejection = ""
+        if rejection:
+            _log_rejection(msg, rejection)
         if model.due() < self._planned:
             self._wake()
         return observed, bad
@@ -146,18 +203,26 @@ class DeviceMemory:
             with self._lock:
                 now = self._clock()
                 documents = self._written(self._model.changed(now), now)
+                removed: Sequence[str] = ()
+                if self._model.removed:
+                    removed, self._model.removed = self._model.removed, []
             self._publish(documents)
+            for device in removed:
+                self._clear(device)
         if self._due() < self._planned:
             self._wake()
 
-    def tick(self) -> list[InternalMsg]:
-        """Do what time alone brings about; return the messages that are to be sent for it, past the rules."""
+    def tick(self, sent_before: float = math.inf) -> list[InternalMsg]:
+        """Do what time alone brings about; return the messages that are to be sent for it, past the rules.
+
+        What was reported before the time `sent_before` (s, the clock of the model) has been sent.
+        """
         if self._clock() < self._due():
             return []
         with self._publishing:
             with self._lock:
                 now = self._clock()
-                pending = self._model.tick(now)
+                pending = self._model.tick(now, sent_before)
                 documents = self._written(pending.states, now)
             self._publish(documents)
             if now >= self._write_at:
@@ -205,6 +270,10 @@ class DeviceMemory:
             self._model.values_unreadable(msg, errors, self._clock())
         self.publish_changed()
 
+    def distinguished_by(self, msg: InternalMsg) -> tuple[str, ...]:
+        """Return the arguments by whose values messages like `msg` are distinguished."""
+        return self._model.distinguished_by(msg)
+
     def not_sent(self, messages: Iterable[InternalMsg]) -> None:
         """Record that messages which `observe` or `tick` has returned were not sent."""
         with self._lock:
@@ -233,6 +302,10 @@ class DeviceMemory:
         """Return the time (s) by the clock of the model."""
         return self._clock()
 
+    def wall_now(self) -> float:
+        """Return the time (s, Unix time) by the wall clock of the model."""
+        return self._wall_clock()
+
     def to_ask(self, outcome: InternalMsg, since: float) -> tuple[str, ...]:
         """Return the actions that would tell what a command has changed; see `Model.to_ask`."""
         with self._lock:
@@ -240,31 +313,62 @@ class DeviceMemory:
 
     # --- documents
 
-    def _written(self, states: Iterable[DeviceState], now: float) -> list[tuple[str, bytes]]:
-        """Return topic and payload of each document of `states`, and record that they are written."""
-        documents: list[tuple[str, bytes]] = []
+    def outcome_document(self, outcome: InternalMsg) -> Publication | None:
+        """Return the document of the outcome of a command; None if the command was for no device that is declared."""
+        with self._lock:
+            state = self._model.device_of(outcome)
+        if state is None:
+            return None
+        payload = outcome_document(outcome, self._wall_clock())
+        return Publication(self._documents.topic(state.device.id, "outcome"), payload, qos=1, lane=Lane.REPLY)
+
+    def _written(self, states: Iterable[DeviceState], now: float) -> list[_Document]:
+        """Return the documents of `states`, and record that they are written."""
+        documents: list[_Document] = []
         for state in states:
-            documents.append((self._documents.topic(state.device.id, "state"), state_document(state)))
+            payload = state_document(state)
+            topic = self._documents.topic(state.device.id, "state")
+            documents.append(_Document(topic, payload, kept_document(state, payload), known_points(state)))
             if state.is_status_new:
                 state.is_status_new = False
                 self._statuses.append((state.device.id, state.is_online, state.reason))
                 status = OFFLINE if state.is_online is False else ONLINE
-                documents.append((self._documents.topic(state.device.id, "availability"), status))
+                documents.append(_Document(self._documents.topic(state.device.id, "availability"), status, status))
             self._model.set_written(state, now)
         return documents
 
-    def _publish(self, documents: Iterable[tuple[str, bytes]]) -> None:
+    def _publish(self, documents: Iterable[_Document]) -> None:
         self._log_statuses()
-        for topic, payload in documents:
-            self._documents.publish(topic, payload)
+        for document in documents:
+            topic = document.topic
+            self._documents.publish(topic, document.payload)
             now = self._clock()
-            if now - self._remembered.get(topic, -math.inf) >= _REMEMBER_INTERVAL:
-                self._remembered[topic] = now
+            written_at, points = self._remembered.get(topic, (-math.inf, frozenset()))
+            # A value that was not there before goes to the disk at once: without it, the document of the next run
+            # would shrink if this one is killed.
+            if now - written_at >= _REMEMBER_INTERVAL or not document.points <= points:
                 self._unwritten.pop(topic, None)
-                self._documents.remember(topic, payload)
+                self._write(document, now)
             else:
-                self._unwritten[topic] = payload
-                self._write_at = min(self._write_at, self._remembered[topic] + _REMEMBER_INTERVAL)
+                self._unwritten[topic] = document
+                self._write_at = min(self._write_at, written_at + _REMEMBER_INTERVAL)
+
+    def _write(self, document: _Document, now: float) -> None:
+        self._remembered[document.topic] = now, document.points
+        self._documents.remember(document.topic, document.kept)
+
+    def _clear(self, device: str) -> None:
+        """Clear the documents of a device that has given its place to another.
+
+        The caller holds the lock of publishing.
+        """
+        for topic in self._topics_of(device):
+            self._remembered.pop(topic, None)
+            self._unwritten.pop(topic, None)
+            self._documents.clear(topic)
+        self._lost.discard(device)
+        self._documents.release(device)
+        LOG.info("device %a was not heard since the start, and has given its place to a new one", device)
 
     def _write_due(self, now: float) -> None:
         """Have those documents on the disk that have waited long enough: a killed process would begin with older ones.
@@ -273,10 +377,9 @@ class DeviceMemory:
         """
         self._write_at = math.inf
         for topic in list(self._unwritten):
-            due = self._remembered[topic] + _REMEMBER_INTERVAL
+            due = self._remembered[topic][0] + _REMEMBER_INTERVAL
             if due <= now:
-                self._remembered[topic] = now
-                self._documents.remember(topic, self._unwritten.pop(topic))
+                self._write(self._unwritten.pop(topic), now)
             else:
                 self._write_at = min(self._write_at, due)
 
@@ -296,12 +399,18 @@ class DeviceMemory:
 
     def remember_all(self) -> None:
         """Have the last of each document on the disk, as at the end of a run."""
-        for topic, payload in self._pop_unwritten():
-            self._documents.remember(topic, payload)
+        for document in self._pop_unwritten():
+            self._write(document, self._clock())
 
-    def _pop_unwritten(self) -> Iterator[tuple[str, bytes]]:
+    def _pop_unwritten(self) -> Iterator[_Document]:
         while self._unwritten:
             try:
-                yield self._unwritten.popitem()
+                yield self._unwritten.popitem()[1]
             except KeyError:  # another thread has written it meanwhile
                 return
+
+
+def _log_rejection(msg: InternalMsg, reason: str) -> None:
+    rejected = DeviceRejected(f"no device is added for the message {msg}: {reason}", key=reason)
+    if rejected.trigger:
+        LOG.warning(rejected.report)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from threading import RLock
 from typing import NamedTuple
 
 from gateway.core.activity import current
@@ -13,21 +16,25 @@ from gateway.core.open_commands import OpenCommands
 from gateway.core.package_logger import package_logger
 from gateway.core.receipt import Receipt
 from gateway.core.throttled_exception import ThrottledException
+from gateway.devices.document import with_filtered_request
 from gateway.devices.reading import bad_values
 from gateway.errors import FilteredError, MessageError, RefusedError
 from gateway.logs.init_logger import TRAFFIC
-from gateway.message import InternalMsg, Publication, ReplyTo
+from gateway.message import InternalMsg, Lane, Publication, ReplyTo
 from gateway.outbox.flush import Batch
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.queues import Source
 from gateway.routing.device_memory import DeviceMemory
 from gateway.routing.message_filter import MessageFilter, apply_filters
 from gateway.routing.outcomes import Outcomes
+from gateway.routing.reading_time import ReadingTime
+from gateway.routing.state_key import state_key
 from gateway.translation.mqtt_map import MsgMap
 
 LOG = package_logger(__name__)
 _BACKPRESSURE_INTERVAL = 500  # messages between two checks for backpressure: a wait must be too rare to overrun a UART
 _BATCH_SIZE = 300  # publications per call of the outbox, and so per write: the first waits for the others, some 2 ms
+_LATEST = Lane.LATEST  # looked up once: that of an enum is slow, and each message needs it
 _MAX_SHOWN = 60  # characters shown of an object that is not a message
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
@@ -99,6 +106,9 @@ class Outlet:
         self.devices = devices or DeviceMemory(time.monotonic, time.time)
         self.on_ask: Callable[[Collection[str]], None] = lambda _: None
         """Called, by the thread that pushes, with the actions that would tell what an executed command has changed."""
+        self.reading_time: ReadingTime | None = None
+        """How the times of readings travel with them; None: they do not. A reload replaces it."""
+        self._questions: deque[Collection[str]] = deque()
         self._map = msg_map
         self._outbox = outbox
         self._publish_available = publish_available
@@ -106,7 +116,11 @@ class Outlet:
         self._record_sent = record_sent
         self._source = Source()
         self._outcomes = Outcomes()
+        self._ticking = RLock()  # held by `tick`, while `_is_ticking`: looking at that costs less for each message
+        self._is_ticking = False
+        self._batches: dict[int, float] = {}  # when (s) each batch began that is being filled, and is not in the outbox
         self._is_available: bool | None = None
+        self._hang = ""  # where the interface hangs, if it does
         self.last_failure: tuple[float, str] | None = None
         """When (s, Unix time) the interface or its device failed last, and why; None: never."""
         self.pushed = 0
@@ -172,14 +186,19 @@ class Outlet:
         batch = _Batch()
         batch.source = self._source
         is_traffic_logged = _TRAFFIC_LOG.isEnabledFor(logging.INFO)
-        began = self.devices.now() if self.devices.is_used else 0.0
+        began = 0.0
+        if self.devices.is_used:
+            began = self._batches[id(batch)] = self.devices.now()
         try:
             for msg in messages:
                 refused += self._translate(msg, batch, is_traffic_logged) is not None
                 if len(batch) >= _BATCH_SIZE:
                     refused += self._put(batch)
         finally:
-            refused += self._put(batch)  # also the messages before an error
+            try:
+                refused += self._put(batch)  # also the messages before an error
+            finally:
+                self._batches.pop(id(batch), None)
             if self.devices.is_used:
                 self._update_devices(began, batch.outcomes)
         return refused
@@ -258,8 +277,10 @@ class Outlet:
         batch = _Batch()
         began = self.devices.now() if self.devices.is_used else 0.0
         refusal = self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_from_interface)
+        if self._is_ticking:
+            self._await_tick()
         if refusal is not None:
-            if batch:  # the outcome of a command, for its response topic alone
+            if batch:  # the outcome of a command, for its response topic or as a document of its device
                 self._outbox.put_all(batch)
             return refusal
         is_accepted = self._outbox.put(batch[0], receipt, self._source) if batch else True
@@ -298,9 +319,14 @@ class Outlet:
         is_answer = self.open_commands.commands and is_from_interface and not msg.iscmd and "response" in msg.arguments
         if is_answer and not self.open_commands.answer(msg):
             return self._refuse_late(msg)
+        reading_time = self.reading_time
         try:
             if self._filters and not is_observed:
-                msg = apply_filters(self._filters, msg)
+                unfiltered, msg = msg, apply_filters(self._filters, msg)
+                if msg is not unfiltered and msg.is_outcome:
+                    msg = with_filtered_request(unfiltered, msg)
+            if reading_time is not None and not is_observed:
+                msg = reading_time.dated(msg, self.devices.wall_now())
             if (self.devices.is_used or msg.report is not None) and not is_observed:
                 observed, bad = self.devices.observe(msg)
                 if bad:
@@ -308,7 +334,13 @@ class Outlet:
                 if observed is None:
                     return None
                 msg = observed
-            publication = self._map.internal2mqtt(msg)
+            # Only now: the time is no value of the device, and would make each reading differ from the last one.
+            sent = msg if reading_time is None else reading_time.with_argument(msg)
+            publication = self._map.internal2mqtt(sent)
+            if publication.lane is _LATEST:
+                publication = publication.keyed(state_key(sent, self.devices.distinguished_by(msg)))
+            if reading_time is not None:
+                publication = reading_time.with_property(publication, msg)
         except MessageError as err:
             bad = bad_values(msg.arguments) if not msg.is_outcome else ()
             if bad and len(bad) < len(msg.arguments):
@@ -317,20 +349,26 @@ class Outlet:
                 rest = msg.with_arguments({name: value for name, value in msg.arguments.items() if name not in bad})
                 return self._translate(rest, batch, is_traffic_logged, is_from_interface, is_observed=True)
             self._refuse(msg, err)
-            if not msg.is_outcome or isinstance(err, RefusedError):
+            if isinstance(err, RefusedError):  # by a filter, before the devices have observed it
+                return str(err)
+            if not msg.is_outcome:
+                if self.devices.is_used:
+                    self.devices.not_sent((msg,))
                 return str(err)
             reduced = self._write_reduced(msg, batch)
             if reduced is None:
+                self._append_document(msg, batch)
                 return str(err)
-            publication = reduced
+            publication, sent = reduced, msg
         self.pushed += 1
-        self._record_sent(msg)
+        self._record_sent(sent)
         if is_traffic_logged:
-            _TRAFFIC_LOG.info("%s -> %s", self.name, msg)
+            _TRAFFIC_LOG.info("%s -> %s", self.name, sent)
         batch.append(publication)
         if self.devices.is_used:
             if msg.is_outcome:
                 batch.outcomes += (msg,)
+                self._append_document(msg, batch)
             elif batch.reported:
                 batch.reported.append(msg)
             else:
@@ -338,6 +376,12 @@ class Outlet:
         if msg.reply_to is not None and not msg.iscmd:
             self._respond(msg.reply_to, publication, batch)
         return None
+
+    def _append_document(self, outcome: InternalMsg, batch: _Batch) -> None:
+        """Append the document of an outcome, if the command was for a device that is declared."""
+        document = self.devices.outcome_document(outcome) if self.devices.is_used else None
+        if document is not None:
+            batch.append(document)
 
     def _log_bad_values(self, msg: InternalMsg, bad: Sequence[str]) -> None:
         for name in bad:
@@ -360,6 +404,20 @@ class Outlet:
 
     # --- devices
 
+    def ask_later(self, actions: Collection[str]) -> None:
+        """Have `on_ask` called with `actions`, but by the thread of the interface, when it calls `ask_pending`."""
+        self._questions.append(actions)
+
+    @property
+    def has_questions(self) -> bool:
+        """Whether `ask_pending` has something to do. Any thread may read it."""
+        return bool(self._questions)
+
+    def ask_pending(self) -> None:
+        """Call `on_ask` with what was asked for by other threads."""
+        while self._questions:
+            self.on_ask(self._questions.popleft())
+
     def tick(self) -> None:
         """Send what is due by time alone: last values at the end of an interval, refreshes, documents.
 
@@ -367,10 +425,23 @@ class Outlet:
         """
         batch = _Batch()
         batch.source = self._source
-        for msg in self.devices.tick():
-            self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_observed=True)
-        if batch and self._outbox.put_all(batch):
-            self.devices.not_sent(batch.reported or ())
+        with self._ticking:
+            self._is_ticking = True  # before the model is asked: what is observed after that is put after this
+            try:
+                for msg in self.devices.tick(min(list(self._batches.values()), default=math.inf)):
+                    self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_observed=True)
+                if batch and self._outbox.put_all(batch):
+                    self.devices.not_sent(batch.reported or ())
+            finally:
+                self._is_ticking = False
+
+    def _await_tick(self) -> None:
+        """Wait until `tick` has put what it has taken from the model, some milliseconds at most.
+
+        Otherwise an older message of the same kind would come to the broker after the one that is about to be put.
+        """
+        with self._ticking:
+            pass
 
     def heard(self, device: str) -> None:
         """Record that a device works, although it has sent no reading. An unknown id is logged: see `UnknownDevice`."""
@@ -433,12 +504,16 @@ class Outlet:
     def _put(self, batch: _Batch) -> int:
         """Put `batch` into the outbox, and clear it; apply backpressure if it is time. Return how many were refused."""
         refused = 0
+        if self._is_ticking:
+            self._await_tick()
         if batch:
             refused = self._outbox.put_all(batch)
             if refused:  # any of them, as far as is known here
                 self.devices.not_sent(batch.reported or ())
             batch.reported = None
             batch.clear()
+            if self._batches:
+                self._batches[id(batch)] = self.devices.now()
         if self.pushed >= self._next_backpressure:
             self._apply_backpressure()
         return refused
@@ -489,15 +564,23 @@ class Outlet:
             self._publish_available(is_available)
             self.notify_devices()
 
+    def set_hang(self, hang: str) -> None:
+        """Record where the interface hangs, or `""` if it does not: nothing is known of its devices meanwhile."""
+        if bool(hang) is not bool(self._hang):
+            self._hang = hang
+            self.notify_devices()
+
     def notify_devices(self) -> None:
-        """Have the devices know whether the interface is available, as far as that is known. Any thread may call it."""
-        told = None
-        while told is not self._is_available:  # another thread may change it meanwhile
-            told = self._is_available
-            if told:
+        """Have the devices know whether the interface works, as far as that is known. Any thread may call it."""
+        notified: tuple[bool | None, str] = None, ""
+        while notified != (status := (self._is_available, self._hang)):  # another thread may change it meanwhile
+            notified = status
+            is_available, hang = status
+            if is_available and not hang:
                 self.devices.recover_all()
             else:
-                self.devices.lose_all(self.last_failure[1] if self.last_failure else "the interface is not running")
+                failure = self.last_failure[1] if self.last_failure else "the interface is not running"
+                self.devices.lose_all(hang or failure)
 
 
 def _shown(result: object) -> str:

@@ -52,9 +52,10 @@ class InboxFull(ThrottledException):
 
 
 _UNMARKED, _STATUS = "it is not a response topic", "it would be a status"
-_ALLOWABLE = (_UNMARKED, _STATUS)  # the reasons that commands.response_topics can override
-_GATEWAY_LEVELS = ("availability", "run", "state")
-"""The last levels of the topics on which gateways publish their own state, and that of their devices."""
+_DOCUMENT = "it would be a document of a device"
+_ALLOWABLE = (_UNMARKED, _STATUS, _DOCUMENT)  # the reasons that commands.response_topics can override
+_GATEWAY_LEVELS, _DOCUMENT_LEVELS = ("availability", "run"), ("state", "outcome")
+"""The last levels of the topics on which gateways publish their own state, and other documents of their devices."""
 _KINDS = (
     "received", "delivered", "echo", "availability", "refused", "inbox full", "retained command", "queued command",
     "late command", "duplicate command", "expired command", "undated command", "for nobody", "echo loop", "filtered",
@@ -63,8 +64,8 @@ _KINDS = (
 
 
 def _is_gateway_topic(topic: str) -> bool:
-    """Return whether `topic` is one on which a gateway publishes its availability, or that it is running."""
-    return topic.rpartition("/")[2] in _GATEWAY_LEVELS
+    """Return whether `topic` can be one on which a gateway publishes something of its own, and no message."""
+    return topic.rpartition("/")[2] in (*_GATEWAY_LEVELS, *_DOCUMENT_LEVELS)
 
 
 def _would_execute(route: Route, name: str, msg: InternalMsg) -> bool:
@@ -337,9 +338,12 @@ class Router:
             return "this gateway subscribes to it"
         if any(msg_map.is_command_topic(topic) for msg_map in self._maps):
             return "it would be a command"
-        if topic in self._own_topics or _is_gateway_topic(topic):
-            return "it is an availability topic"
+        level = topic.rpartition("/")[2]
+        if topic in self._own_topics or level in _GATEWAY_LEVELS:
+            return _DOCUMENT if level in _DOCUMENT_LEVELS else "it is an availability topic"
         is_configured = self._response_topics.is_configured(topic)
+        if not is_configured and level in _DOCUMENT_LEVELS:
+            return _DOCUMENT
         if not is_configured and any(msg_map.is_status_topic(topic) for msg_map in self._maps):
             return _STATUS
         return None

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from gateway.core.topic import topic_problem, word_problem
+from gateway.devices.document import RETAINED_KINDS
 from gateway.errors import GatewayError, MessageError
 from gateway.translation.mqtt_map import MsgMap
 
@@ -26,18 +27,22 @@ def topics_to_forget(
 ) -> list[str]:
     """Return the topics that `target` means: one topic, or all of a device, or of an interface that was removed.
 
-    A device or interface is found by its name in `retained` (payload by topic); one without a retained message cannot
-    be forgotten. Only topics that this gateway owns or could write are returned: those in `retained`, those below its
-    `own_topic`, and those that its `maps` write. Topics in `live` are published as long as the gateway runs, and
-    therefore refused. Raises `GatewayError` if there is none.
+    A device or interface is found by its name in `retained` (payload by topic), among the messages that a map reads and
+    the documents below `own_topic`; one without a retained message cannot be forgotten. Only topics that this gateway
+    owns or could write are returned: those in `retained`, those below its `own_topic`, and those that its `maps` write.
+    Topics in `live` are published as long as the gateway runs, and therefore refused. Raises `GatewayError` if there is
+    none.
     """
     maps = list(maps)
     if "/" not in target and target not in retained:
-        availability = f"{own_topic}/{target}/availability"
+        documents = [f"{own_topic}/{target}/{kind}" for kind in RETAINED_KINDS]
         candidates = [topic for topic, payload in retained.items() if _device(maps, topic, payload) == target]
-        candidates += [availability] if availability in retained else []
+        candidates += [topic for topic in documents if topic in retained]
         topics = [topic for topic in candidates if topic not in live]
-        if availability in live and not topics:
+        live_documents = [topic for topic in documents if topic in live]
+        if len(live_documents) > 1 and not topics:
+            raise GatewayError(f"the documents of {target!a} are published as long as it is declared: remove it first")
+        if live_documents and not topics:
             raise GatewayError(f"{target!a} is an interface of this gateway, not a device with a retained state")
         if word_problem(target) or not target or not topics:
             raise GatewayError(
@@ -51,7 +56,7 @@ def topics_to_forget(
     if target in live:
         is_of_gateway = "/" not in target.removeprefix(f"{own_topic}/")
         by_hand = "stop the gateway first, then publish an empty retained message"
-        remedy = by_hand if is_of_gateway else "remove its interface first"
+        remedy = by_hand if is_of_gateway else "remove its interface or device first"
         raise GatewayError(f"{target} is published as long as this gateway runs: {remedy}")
     if target in retained or target.startswith(f"{own_topic}/") or any(msg_map.can_write(target) for msg_map in maps):
         return [target]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from threading import Lock
 from typing import Any
 
 from gateway.configuration.settings import InterfaceOptions
@@ -48,6 +49,7 @@ class InterfaceHost:
         self.route: Route | None = None
         self._publish = publish
         self._is_retired = False
+        self._retiring = Lock()
         self._supervisor = Supervisor(options.name, self._builder(options), self.inbox, self.outlet)
 
     @property
@@ -65,7 +67,8 @@ class InterfaceHost:
 
     def retire(self) -> None:
         """Ask the interface to end for good, and publish its availability no more."""
-        self._is_retired = True
+        with self._retiring:  # whoever publishes the availability now has done so before the topic is cleared
+            self._is_retired = True
         self._supervisor.request_stop("the interface was removed from the configuration")
 
     def join(self, timeout: float) -> bool:
@@ -118,6 +121,10 @@ class InterfaceHost:
         )
         gone = self.devices.configure(self.options.devices, own, retained, self.options.max_devices)
         self.outlet.notify_devices()  # of those that are new
+        actions = self.devices.take_added()
+        if actions:
+            self.outlet.ask_later(actions)
+            self._supervisor.notify()
         return gone
 
     def tick(self) -> None:
@@ -134,6 +141,7 @@ class InterfaceHost:
         changes += ["filters"] if options.filters != previous.filters else []
         are_other_devices = (options.devices, options.max_devices) != (previous.devices, previous.max_devices)
         changes += ["devices"] if are_other_devices else []
+        changes += ["reading_time"] if options.reading_time != previous.reading_time else []
         is_other_type = (options.cls.__module__, options.cls.__qualname__) != (
             previous.cls.__module__,
             previous.cls.__qualname__,
@@ -160,13 +168,16 @@ class InterfaceHost:
             route.addresses[self.options.name] = self.options.addresses
         route.outlets[self.options.name] = self.outlet.answer
         outgoing = _watched(self.options.filters.outgoing, self.options.name)
+        self.outlet.reading_time = self.options.reading_time
         self.outlet.set_route(route.msg_map, outgoing, route.loops.record_sent, route.outcomes)
 
     def _builder(self, options: InterfaceOptions) -> Callable[[], Any]:
         return lambda: options.cls(options.params, self.inbox, self.outlet)
 
     def _publish_availability(self, is_available: bool) -> None:
-        if not self._is_retired:
+        with self._retiring:
+            if self._is_retired:
+                return
             self._publish(ONLINE if is_available else OFFLINE)
 
 

@@ -12,6 +12,7 @@ from gateway.core.inbox import ByteBudget
 from gateway.core.package_logger import package_logger
 from gateway.outbox.outbox import Outbox
 from gateway.routing.command_guard import CommandOptions
+from gateway.routing.device_ids import DeviceIds
 from gateway.routing.device_memory import Documents
 from gateway.routing.outlet import LinkStatus
 from gateway.routing.route import Route
@@ -41,7 +42,8 @@ class InterfaceHosts:
         documents: Documents | None = None,
     ) -> None:
         self._outbox = outbox
-        self._documents = documents
+        self._documents = documents or Documents()
+        self._ids = DeviceIds()
         self._next_tick = 0.0
         self._publish_availability = publish_availability
         self._room = ByteBudget()  # shared by the inboxes of all interfaces
@@ -58,7 +60,10 @@ class InterfaceHosts:
             self._outbox,
             lambda payload: self._publish_availability(options.name, payload),
             self._room,
-            self._documents,
+            self._documents._replace(
+                claim=lambda device: self._ids.claim(device, options.name),
+                release=lambda device: self._ids.release(device, options.name),
+            ),
         )
         host.set_link(self._link)
         return host
@@ -127,6 +132,13 @@ class InterfaceHosts:
 
         See `InterfaceHost.configure_devices`.
         """
+        hosts = self.by_name
+        declared = {
+            device.id: f"a declared device of the interface {name}"
+            for name, host in hosts.items()
+            for device in host.options.devices
+        }
+        self._ids.reserve({**dict.fromkeys(hosts, "an interface"), **declared})
         gone = [topic for host in self._retired for topic in host.devices.configure((), {}, {})]
         gone += [topic for host in self.by_name.values() for topic in host.configure_devices(retained)]
         used = set(self.document_topics)  # a device may have moved to another interface

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gateway import __version__
@@ -18,7 +18,6 @@ from gateway.core.paths import runtime_folders
 from gateway.core.topic import filter_matches, filter_problem
 from gateway.errors import GatewayError
 from gateway.logs.masking import Masker
-from gateway.message import Lane, Publication
 from gateway.mqtt.client import MgClient
 from gateway.mqtt.link_state import LinkState
 from gateway.outbox.outbox import Outbox
@@ -55,7 +54,10 @@ class Running(Protocol):
     @property
     def started(self) -> float: ...  # noqa: D102
     def stats(self) -> Stats: ...  # noqa: D102
+    @property
+    def live_topics(self) -> Collection[str]: ...  # noqa: D102
     def reload_for(self, answer: Answer) -> None: ...  # noqa: D102
+    def clear_retained(self, topic: str) -> bool: ...  # noqa: D102
 
 
 def open_control(gateway: Running, wakeup: Wakes, environment: Mapping[str, str]) -> ControlServer | None:
@@ -156,10 +158,9 @@ def _forget(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> N
     prefix = configuration.availability_topic().rpartition("/")[0]
     maps = dict.fromkeys(interface.msg_map for interface in configuration.interfaces)
     retained = dict(gateway.outbox.retained)
-    live = {*configuration.availability_topics, configuration.run_topic}
-    topics = topics_to_forget(arguments.get("what", ""), retained, maps, prefix, live)
+    topics = topics_to_forget(arguments.get("what", ""), retained, maps, prefix, gateway.live_topics)
     for topic in topics:
-        if not gateway.outbox.put(Publication(topic, b"", qos=1, retain=True, lane=Lane.LATEST)):
+        if not gateway.clear_retained(topic):
             raise GatewayError("the outbox is full: try again when it has room")
     LOG.info("clearing retained topics on request: %s", ", ".join(topics))
     answer({"topics": topics, "is_up": gateway.client.link_state is LinkState.UP})

@@ -251,6 +251,8 @@ class Supervisor:
                 self._call_hook("on_crowded()", interface.on_crowded)
             else:
                 self._call_hook("on_room()", interface.on_room)
+        if outlet.has_questions:
+            self._call_hook("ask()", outlet.ask_pending)
 
     def _call_hook(self, method: str, function: Callable[[], Iterable[InternalMsg] | None]) -> None:
         """Call a method of the interface, and send the messages that it returns; an exception is logged."""
@@ -364,26 +366,29 @@ class Supervisor:
             self._answer_stale(msg)
         longest = max(LONGEST_WAIT, self._longest_call)
         limit = self._inbox.now() - longest
-        if self._is_hung(thread):
+        hang = self._hang(thread)
+        self._outlet.set_hang(hang)
+        if hang:
             self._settle("TIMEOUT", f"the interface has not answered for over {longest:g} s", limit)
         elif self._open_commands.commands and current(thread) is None and not self._answers_later:
             # Its thread is in none of its methods: it has threads of its own, which may still answer or not.
             self._open_commands.release_before(limit)
 
-    def _is_hung(self, thread: int) -> bool:
-        """Return whether the interface hangs, as far as can be detected from outside, and log it.
+    def _hang(self, thread: int) -> str:
+        """Return where the interface hangs, as far as can be detected from outside, and log it; `""` if it does not.
 
         It hangs if it does not return from a call that should take no time. In `loop()` it may wait for something to
         do: there it hangs only if it does not pull the messages that wait for it, or does not answer.
         """
-        if overdue(thread) is not None:  # logged with those of all threads
-            return True
+        call = overdue(thread)  # logged with those of all threads
+        if call is not None:
+            return self._describe_hang(call, call.since)
         call = current(thread)
         if call is None or self._inbox.is_waiting:
-            return False
+            return ""
         loop = list(call.chain())[-1]
         if loop.longest is not None:
-            return False
+            return ""
         oldest = self._open_commands.oldest()
         seconds = self._inbox.stalled_for()
         if oldest is not None and not self._answers_later:
@@ -391,9 +396,14 @@ class Supervisor:
         now = time.monotonic()
         since = max(now - seconds, loop.since)
         if now - since <= self._longest_call:
-            return False
+            return ""
         report(loop, since)
-        return True
+        return self._describe_hang(loop, since)
+
+    def _describe_hang(self, call: Call, since: float) -> str:
+        method = call.what.removeprefix(f"{self.name}: ")
+        seconds = time.monotonic() - since
+        return f"the interface has not returned from {method} for {seconds:.0f} s: it is at {self.where()}"
 
 
 def _check_result(method: str, result: object) -> None:

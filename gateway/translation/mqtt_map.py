@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from gateway.core.bounded_cache import put
 from gateway.core.quoting import quote
-from gateway.errors import MessageError, PayloadError, TopicError, WordError
-from gateway.message import InternalMsg, Publication
+from gateway.errors import MessageError, PayloadError, Problem, TopicError, WordError
+from gateway.message import OUTCOME_WORDS, InternalMsg, Publication, reserved_argument
 from gateway.translation.delivery import PLAIN, PLAIN_REPLY, Delivery, DeliveryRule, DeliveryRules
 from gateway.translation.field_map import FIELDS, FieldMap
 from gateway.translation.payload import MAX_PAYLOAD_BYTES, ActionPayload, encoded, payload_too_large
@@ -108,6 +108,13 @@ class MsgMap:
         """Return why a message with `word` in `field` cannot be written; None if it can."""
         problems = [form.problem_of(field, word) for form in self.forms]
         return problems[0] if all(problems) and problems else None
+
+    def argument_problem(self, name: str, value: str) -> Problem | None:
+        """Return why statuses cannot have the argument `name` with a text like `value`; None if they can."""
+        if name in OUTCOME_WORDS:
+            return Problem((), reserved_argument(name), "use another word")
+        problems = (form.argument_problem(name, value) for form in self._statuses)
+        return next((problem for problem in problems if problem is not None), None)
 
     def internal2mqtt(self, msg: InternalMsg) -> Publication:
         """Return `msg` as a publication, in the first form of the syntax that has a place for all its parts.

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 from gateway.core.bounded_cache import put
 from gateway.core.quoting import quote
 from gateway.core.topic import filter_can_match, word_problem
-from gateway.errors import MessageError, TopicError, WordError
+from gateway.errors import MessageError, Problem, TopicError, WordError
 from gateway.message import ADDRESS, ADDRESS_AND_ACTION, ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication
 from gateway.translation.delivery import Delivery
 from gateway.translation.field_map import FieldMap
@@ -198,6 +198,22 @@ class BoundForm:
             return str(err)
         problem = word_problem(mqtt) if name in fields_in(self.form.topic) else None
         return f"{name}: {quote(mqtt)}: {problem}" if problem else None
+
+    def argument_problem(self, name: str, value: str) -> Problem | None:
+        """Return why a message in this form cannot have the argument `name` with the text `value`; None if it can."""
+        if self.form.payload in ("value", "empty"):
+            what = f"the payload of {self.shape} has no place for another argument"
+            return Problem((), what, "use 'property', or a payload of the kind json or action")
+        try:
+            self._fields["argkey"].write(name)
+        except WordError as err:
+            return Problem((), str(err), f"add {{{name}: [{name}]}} to the map of argkey")
+        try:
+            self._fields["argvalue"].write(value)
+            self._write_payload("", {name: value})
+        except MessageError as err:
+            return Problem((), str(err), "use 'property', or another name")
+        return None
 
     def _problem_of_constant(self, name: str, word: object) -> str | None:
         if name == "sender":

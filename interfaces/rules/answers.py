@@ -9,13 +9,16 @@ from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, reserved_argument
 from interfaces.rules.decoding import ValueReader, check_decode_rule
 from interfaces.rules.extractors import Values
+from interfaces.rules.message_template import NO_CLOCK, WallClock
 
 
 class AnswerReader(ValueReader):
     """Reads an answer. Values named by `same` must equal the command's arguments; else it answers another command."""
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
-        super().__init__(options, address, encoding)
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
+    ) -> None:
+        super().__init__(options, address, encoding, clock)
         self._same: Sequence[str] = options.get("same", ())
 
     def read_for(self, arguments: Mapping[str, Any]) -> Callable[[bytes], list[Values] | None]:
@@ -34,9 +37,13 @@ class AnswerReader(ValueReader):
 class Answer:
     """The answer that a device gives, if any: how to read it, how long (s) to wait for it, how often to retry."""
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
-        self.response = AnswerReader(options["response"], address, encoding) if "response" in options else None
-        self.refusal = AnswerReader(options["refusal"], address, encoding) if "refusal" in options else None
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
+    ) -> None:
+        def reader(kind: str) -> AnswerReader | None:
+            return AnswerReader(options[kind], address, encoding, clock) if kind in options else None
+
+        self.response, self.refusal = reader("response"), reader("refusal")
         self.timeout: float | None = options.get("timeout")
         self.retries: int = options.get("retries", 0)
 

@@ -22,11 +22,15 @@ from interfaces.rules.extractors import (
 from interfaces.rules.layout import LayoutError
 from interfaces.rules.message_template import (
     ANY,
+    NO_CLOCK,
+    TIME,
     BadReading,
     CodecError,
     MessageTemplate,
     PartialValues,
+    WallClock,
     bad_readings,
+    dated_arguments,
     make_messages,
     make_templates,
 )
@@ -67,9 +71,11 @@ def bad_values(place: str, sets: Iterable[Mapping[str, Any]]) -> list[BadValue]:
 class ValueReader:
     """An extractor, the converters of its values, and the templates of the messages that are made of them."""
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
-        self.messages = make_templates(options, address)
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
+    ) -> None:
         self.extractor: Extractor = make_extractor(options, encoding)
+        self.messages = make_templates(options, address, self.extractor.names, clock)
         self._extract = self.extractor.extract
         values = options.get("values", {})
         self._converters = {name: pipeline(steps).read for name, steps in values.items() if name != ANY}
@@ -122,9 +128,11 @@ class ValueReader:
 class DecodeRule:
     """Which frames a rule matches, and which messages it makes from them."""
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
+    ) -> None:
         self.name: str = options.get("name") or str(options.get("regex", next(extractor_kinds(options), "rule")))
-        self.reader = ValueReader(options, address, encoding)
+        self.reader = ValueReader(options, address, encoding, clock)
         self.messages = self.reader.messages
 
     def decode(self, frame: bytes) -> list[InternalMsg] | None:
@@ -238,6 +246,8 @@ def check_decode_rule(
         path = ("messages", number) if "messages" in options else ("message",)
         try:
             needed = MessageTemplate(message, address).names
+            if dated_arguments(message) and TIME not in MessageTemplate({**message, "arguments": {}}, address).names:
+                needed -= {TIME}
         except TemplateError as err:
             yield Problem(path, str(err))
             continue

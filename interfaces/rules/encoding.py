@@ -16,18 +16,20 @@ from interfaces.rules.answers import Answer, check_answers
 from interfaces.rules.arguments import Argument, as_text, check_argument
 from interfaces.rules.content import CONTENTS, content_kinds, make_content
 from interfaces.rules.layout import LayoutError
-from interfaces.rules.message_template import CodecError
+from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock
 from interfaces.rules.template import TemplateError
 
 
 class EncodeRule:
     """Which commands a rule matches, what it writes for them, and which answer it expects."""
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
+    ) -> None:
         self.words = self.words_of(options, address)
         self.arguments = {name: Argument(name, argument) for name, argument in options.get("arguments", {}).items()}
         self.content = make_content(options, encoding)
-        self.answer = Answer(options, address, encoding)
+        self.answer = Answer(options, address, encoding, clock)
 
     @staticmethod
     def words_of(options: Mapping[str, Any], address: Mapping[str, str]) -> Mapping[str, str | None]:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 from gateway.errors import GatewayError
-from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg, ReportRule, reserved_argument
+from gateway.message import ADDRESS_FIELDS, OUTCOME_WORDS, InternalMsg, ReportRule, iso_time, reserved_argument
 from interfaces.rules.template import Template, TemplateError
 
 WORD_FIELDS = (*ADDRESS_FIELDS, "action")
 
 ANY = "*"
 """In `values`: every value without a converter of its own. As `arguments`: every value."""
+
+
+TIME = "time"
+"""The name in braces that stands for the time at which a frame was received, unless a value of the rule has it."""
+
+WallClock: TypeAlias = Callable[[], float]
+"""Returns Unix time (s)."""
+
+NO_CLOCK: WallClock = float
+"""Where no frame is received: it always returns 0.0."""
 
 
 class BadReading(NamedTuple):
@@ -164,13 +174,60 @@ class MessageTemplate:
         }
 
 
-def make_templates(rule: Mapping[str, Any], address: Mapping[str, str]) -> list[MessageTemplate]:
-    """Return the templates of the messages that a rule makes, which are reported as its `publish` says."""
+class DatedTemplate(MessageTemplate):
+    """The template of a message with the time at which its frame was received, by `clock`, in one of its arguments.
+
+    That argument is no reading: it is not compared, and alone it makes no message of a frame whose values are empty.
+    """
+
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], report: ReportRule | None, clock: WallClock
+    ) -> None:
+        dated = dated_arguments(options)
+        super().__init__(options, address, None if report is None else report._replace(uncompared=dated))
+        self._clock = clock
+        needed = [value.names - {TIME} for value in self._arguments.values() if isinstance(value, Template)]
+        self._needed = [names for names in needed if names]
+
+    def can_make(self, values: PartialValues) -> bool:
+        """Return whether a message can be made without the values that could not be converted."""
+        return super().can_make(PartialValues({TIME: "", **values}, values.bad))
+
+    def make(self, values: Mapping[str, Any]) -> InternalMsg | None:
+        """Return the message for `values`, as `MessageTemplate` does; a value called `time` goes before the time."""
+        if self._needed and not any(names <= values.keys() for names in self._needed):
+            return None
+        return super().make({TIME: iso_time(self._clock()), **values})
+
+
+def dated_arguments(message: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the arguments of a message template that contain `{time}`; raise `TemplateError` if one is wrong."""
+    arguments = message.get("arguments", {})
+    texts = {} if arguments == ANY else {key: value for key, value in arguments.items() if isinstance(value, str)}
+    return tuple(key for key, text in texts.items() if TIME in Template(text).names)
+
+
+def make_templates(
+    rule: Mapping[str, Any],
+    address: Mapping[str, str],
+    names: Collection[str] | None = None,
+    clock: WallClock = NO_CLOCK,
+) -> list[MessageTemplate]:
+    """Return the templates of the messages that a rule makes, which are reported as its `publish` says.
+
+    `names` are the values of the rule, if they are known; `clock` gives the time for `{time}`.
+    """
     messages = [rule["message"]] if "message" in rule else rule.get("messages", ())
     report = ReportRule.of(rule["publish"]) if rule.get("publish") else None
-    if report is not None and not report.on_change and not report.interval and report.refresh is None:
-        report = None  # nothing is held back, so that nothing need be remembered
-    return [MessageTemplate(message, address, report) for message in messages]
+    if report == ReportRule():
+        report = None  # nothing is held back or distinguished, so that nothing need be remembered
+    is_value = names is not None and TIME in names
+    return [
+        MessageTemplate(message, address, report)
+        if is_value or not dated_arguments(message)
+        else DatedTemplate(message, address, report, clock)
+        for message in messages
+    ]
 
 
 def make_messages(templates: Sequence[MessageTemplate], sets: Sequence[Mapping[str, Any]]) -> Iterator[InternalMsg]:

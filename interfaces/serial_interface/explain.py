@@ -9,7 +9,7 @@ from gateway.errors import Problem
 from gateway.message import InternalMsg
 from interfaces.rules.answers import AnswerReader
 from interfaces.rules.decoding import UNMATCHED, BadValue, PartialMessages, bad_values
-from interfaces.rules.message_template import CodecError, make_messages
+from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock, make_messages
 from interfaces.rules.mismatch import nearest
 from interfaces.serial_interface.framing.checksum import ChecksumError
 from interfaces.serial_interface.framing.wire import FramingError
@@ -19,9 +19,14 @@ _INSTEAD = ": while that is waited for, only the answer's own messages are made"
 _MUCH_LATER = 1e9  # s; longer than any silence that ends a frame
 
 
-def explain_frame(params: Mapping[str, Any], data: bytes) -> Iterator[str | InternalMsg | Problem]:
-    """Yield, as texts and messages, what becomes of `data`: bytes from the device, or a frame without its framing."""
-    rules = SerialRules(params)
+def explain_frame(
+    params: Mapping[str, Any], data: bytes, clock: WallClock = NO_CLOCK
+) -> Iterator[str | InternalMsg | Problem]:
+    """Yield, as texts and messages, what becomes of `data`: bytes from the device, or a frame without its framing.
+
+    `clock` gives the time for messages that contain it.
+    """
+    rules = SerialRules(params, clock)
     codec = rules.codec
     frames = [*codec.feed(data, 0.0), *codec.feed(b"", _MUCH_LATER), *codec.flush_partial()]
     if not frames:

@@ -6,6 +6,7 @@ This is the shell around `Session`: it owns the port and the clock. Everything e
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -67,7 +68,7 @@ class SerialInterface(DeviceInterface):
         """Yield what becomes of bytes from the device."""
         from interfaces.serial_interface.explain import explain_frame  # only for `check`, not for a run
 
-        yield from explain_frame(params, data)
+        yield from explain_frame(params, data, time.time)
 
     @classmethod
     def explain_command(cls, params: Mapping[str, Any], msg: InternalMsg) -> Iterator[str | Problem]:
@@ -93,7 +94,7 @@ class SerialInterface(DeviceInterface):
         self.options = SerialOptions.from_params(params)
         reports = Reports(msglist_out.name, self.clock)
         self.session = Session(
-            SerialRules(params), self.options, reports, self._on_request_ended, msglist_out.values_unreadable
+            SerialRules(params, time.time), self.options, reports, self._on_request_ended, msglist_out.values_unreadable
         )
         self.port: Port | None = None
         self.measures_silence = self.session.measures_silence
@@ -106,7 +107,7 @@ class SerialInterface(DeviceInterface):
         replaceable = {"decode", "decode_every_rule", "encode", *(() if self.session.has_requests else ("address",))}
         if any(params.get(name) != self.params.get(name) for name in {*params, *self.params} - replaceable):
             return False
-        self.session.use_rules(SerialRules(params))
+        self.session.use_rules(SerialRules(params, time.time))
         self.params = params
         self._update_read_lock_use()
         return True

@@ -7,7 +7,7 @@ from typing import Any
 
 from interfaces.rules.answers import Answer
 from interfaces.rules.content import make_content
-from interfaces.rules.message_template import MessageTemplate
+from interfaces.rules.message_template import NO_CLOCK, MessageTemplate, WallClock
 
 _MISSES = 3  # times in a row that a poll is not answered before it is sent less often
 _LONGEST_PAUSE = 300.0  # s between two times that a poll is sent to a unit that does not answer
@@ -16,12 +16,14 @@ _LONGEST_PAUSE = 300.0  # s between two times that a poll is sent to a unit that
 class Request:
     """A frame to write without a command, and the messages that its answer makes. `every` in seconds."""
 
-    def __init__(self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str) -> None:
+    def __init__(
+        self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
+    ) -> None:
         self.name: str = options.get("name") or str(
             next((options[k] for k in ("write", "hex") if k in options), "poll")
         )
         self.content = make_content(options, encoding).make({})
-        self.answer = Answer(options, address, encoding)
+        self.answer = Answer(options, address, encoding, clock)
         self.every: float | None = options.get("every")
         self.on_open: bool = options.get("on_open", True)
         self.only_idle: bool = options.get("only_idle", False)
@@ -124,10 +126,14 @@ class Schedule:
     def ask(self, actions: Collection[str], now: float) -> None:
         """Make the polls due at `now` whose answers make messages with one of these actions.
 
-        One that has not ended is as good as that: it is written after what the caller has learned.
+        One that has not ended is as good as that: it is written after what the caller has learned. They are sent as
+        often as configured from then on, also if they were not answered before.
         """
         for poll in self._polls:
-            if not poll.is_pending and poll.request.makes(actions):
+            if not poll.request.makes(actions):
+                continue
+            poll.misses, poll.factor = 0, 1
+            if not poll.is_pending:
                 poll.due = now if poll.due is None else min(poll.due, now)
                 poll.is_asked_for = True
 

@@ -12,7 +12,7 @@ from gateway.routing.command_index import Addresses
 from interfaces.rules.content import make_content
 from interfaces.rules.decoding import Decoder, DecodeRule, check_decode_rule
 from interfaces.rules.encoding import Encoder, EncodeRule, check_content
-from interfaces.rules.message_template import MessageTemplate
+from interfaces.rules.message_template import NO_CLOCK, MessageTemplate, WallClock
 from interfaces.rules.template import TemplateError
 from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framing
 from interfaces.serial_interface.polling import Request
@@ -20,17 +20,21 @@ from interfaces.serial_interface.transaction import Result
 
 
 class SerialRules:
-    """The framing, the rules and the requests of one device, from the parameters of the serial interface."""
+    """The framing, the rules and the requests of one device, from the parameters of the serial interface.
 
-    def __init__(self, params: Mapping[str, Any]) -> None:
+    `clock` gives the time at which a frame was received, for the messages with `{time}`.
+    """
+
+    def __init__(self, params: Mapping[str, Any], clock: WallClock = NO_CLOCK) -> None:
         address, encoding = params["address"], params["encoding"]
         self.encoding = encoding
         self.codec = FrameCodec(params["framing"], params.get("checksum"))
         every = params["decode_every_rule"]
-        self.decoder = Decoder([DecodeRule(rule, address, encoding) for rule in params["decode"]], every=every)
-        self.encoder = Encoder([EncodeRule(rule, address, encoding) for rule in params["encode"]])
-        self.opening = [Request(options, address, encoding) for options in params["conversation"]["opening"]]
-        self.polls = [Request(options, address, encoding) for options in params["conversation"]["polls"]]
+        self.decoder = Decoder([DecodeRule(rule, address, encoding, clock) for rule in params["decode"]], every=every)
+        self.encoder = Encoder([EncodeRule(rule, address, encoding, clock) for rule in params["encode"]])
+        conversation = params["conversation"]
+        self.opening = [Request(options, address, encoding, clock) for options in conversation["opening"]]
+        self.polls = [Request(options, address, encoding, clock) for options in conversation["polls"]]
 
     @property
     def is_quick(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 from gateway.devices.declaration import ANY, Signature, Signatures
 from gateway.devices.point import ADDRESS_OF_DEVICE, PointType
 from interfaces.rules.extractors import make_extractor
+from interfaces.rules.message_template import TIME, dated_arguments
 
 _NUMBERS = {"float", "decimal_comma", "scale", "offset", "nmea_position"}
 _INTEGERS = {"int", "twos_complement", "signed_magnitude", "bcd"}
@@ -68,6 +69,10 @@ def _of_message(
     if arguments == "*":
         names = make_extractor(rule, encoding).names
         arguments = {name: f"{{{name}}}" for name in names} if names is not None else {ANY: None}
+    # The time at which a frame was received is no value of the device: a point has it already.
+    dated = dated_arguments(message)
+    if dated and TIME not in (make_extractor(rule, encoding).names or ()):
+        arguments = {name: value for name, value in arguments.items() if name not in dated}
     if not arguments:
         yield (action, ""), Signature()
     for name, value in arguments.items():

@@ -200,6 +200,8 @@ def test_traffic_is_shown_as_internal_messages(watching: GatewayProcess, conf: P
     watching.wait_output(f"(?m)^{TIME} command lighting/-/office/lamp/dummy2mqtt-send LAMP_ON$")
     watching.wait_output(f"(?m)^{TIME} status  lighting/-/office/lamp/dummy2mqtt LAMP_ON response='OK' reason=''$")
     watching.wait_output(f"(?m)^{TIME} command lighting/-/office/lamp/me LAMP_ON$")
+    outcome = r'{"action":"LAMP_ON","arguments":{},"response":"OK","reason":"","sender":"me","_time":"[0-9TZ:.-]+"}'
+    watching.wait_output(f"(?m)^{TIME} home/dummy2mqtt/lamp: outcome {outcome}$")
     assert watching.log == ""
 
 

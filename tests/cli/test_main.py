@@ -140,6 +140,7 @@ def test_check_shows_the_devices_with_their_points(conf: Path, capsys: pytest.Ca
         "                added at the first reading, at most 100 devices\n"
         "                home/gw/{device}/state\n"
         "                home/gw/{device}/availability\n"
+        "                home/gw/{device}/outcome\n"
         "      level    integer in %, 0 to 10, written by LEVEL.level, assumed after a command\n"
         "      mode     choice, one of eco, day, written by MODE.mode\n"
         "      gate     boolean, written by OPEN (true), CLOSE (false)\n"
@@ -170,6 +171,7 @@ def test_check_summarises_what_a_gateway_would_do(
         "    device      a_lamp (Lamp)\n"
         "                home/entry/a_lamp/state\n"
         "                home/entry/a_lamp/availability\n"
+        "                home/entry/a_lamp/outcome\n"
         "      on      boolean, from LAMP_STATE.on, written by LAMP_ON (true), LAMP_OFF (false)\n"
         "      uptime  integer in s, from LAMP_STATE.uptime\n"
     )
@@ -178,12 +180,12 @@ def test_check_summarises_what_a_gateway_would_do(
 def test_check_has_a_note_where_a_lane_cannot_hold(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     conf.write_text(
         "map:\n  root: home\n  topics: []\n  delivery:\n    - {match: {action: BELL}, lane: reply}\n"
-        "    - {match: {location: hall}, lane: latest}\ninterface: {type: dummy}\n"
+        "    - {match: {action: V}, lane: latest}\ninterface: {type: dummy}\n"
     )
     notes = [line for line in run(capsys, "check", "--conf", "gw.conf").out.splitlines() if line.startswith("  note ")]
     assert [note.partition(": ")[0] for note in notes] == ["  note          delivery[0]", "  note          delivery[1]"]
     assert "its lane reply has no effect within one topic" in notes[0]
-    assert "only the newest message of each topic is kept" in notes[1]
+    assert "its lane latest has no effect within one topic" in notes[1]
 
 
 @pytest.mark.parametrize("name", shipped_configurations())

@@ -182,6 +182,18 @@ def test_the_first_change_is_written_at_once_and_later_ones_at_the_end_of_the_in
     assert written == [(0.125, 0), (1.125, 3), (2.125, 7), (3.125, 10)]
 
 
+@pytest.mark.parametrize("rule", [ReportRule(True, interval=30.0), ReportRule(True, deadband=5.0), ReportRule()])
+@pytest.mark.parametrize("values", [(1, 2), (1, 2, 1)])
+def test_the_document_has_the_last_value_whatever_rule_holds_back_its_message(
+    rule: ReportRule, values: tuple[int, ...]
+) -> None:
+    bench = Bench(boiler(TEMPERATURE._replace(report=rule)))
+    for value in values:
+        bench.push(status("TEMPERATURE", celsius=value))
+        bench.advance(2)
+        assert bench.last["temperature"] == value
+
+
 def test_the_document_is_written_again_after_the_refresh() -> None:
     bench = Bench(boiler(refresh=60.0))
     bench.push(status("TEMPERATURE", celsius=1))

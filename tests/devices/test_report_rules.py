@@ -9,8 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.devices.model import MAX_SERIES, Model
+from gateway.devices.model import Model
+from gateway.devices.point import Device, Feed, Point, PointType
+from gateway.devices.series import MAX_SERIES
 from gateway.message import InternalMsg, ReportRule
+
+VALUE = Point("value", PointType.NUMBER, (Feed("TEMPERATURE", "value"),))
+METER = Device("meter", (VALUE,), address={"device": "thermometer"}, where={"unit": 3})
 
 
 def reading(options: dict[str, Any], value: Any = 0, device: str = "thermometer", **more: Any) -> InternalMsg:
@@ -125,12 +130,75 @@ def test_arguments_may_tell_readings_apart() -> None:
     assert model.observe(reading(rule, 2, child=1), 0, 0)
 
 
-def test_an_argument_more_or_less_is_a_change() -> None:
+def test_an_argument_that_is_new_is_a_change_and_one_that_is_missing_is_none() -> None:
     model, rule = Model(), {"deadband": 10}
     assert model.observe(reading(rule, 1), 0, 0)
     assert model.observe(reading(rule, 1, unit="C"), 0, 0)
     assert not model.observe(reading(rule, 1, unit="C"), 0, 0)
-    assert model.observe(reading(rule, 1), 0, 0)
+    assert not model.observe(reading(rule, 1), 0, 0)
+
+
+_MESSAGES = st.lists(
+    st.dictionaries(st.sampled_from("xyz"), st.integers(0, 3), min_size=1), min_size=1, max_size=30
+)  # of one action, with different sets of arguments
+
+
+@given(_MESSAGES)
+def test_messages_with_different_arguments_go_out_if_a_value_differs_from_what_went_out_last(
+    messages: list[dict[str, int]],
+) -> None:
+    model, known = Model(), dict[str, int]()
+    for now, arguments in enumerate(messages):
+        msg = InternalMsg(action="CLIMATE", arguments=arguments).reported_by(ReportRule(on_change=True))
+        is_new = any(known.get(name) != value for name, value in arguments.items())
+        assert (model.observe(msg, now, now) is not None) is is_new
+        known.update(arguments if is_new else {})
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), _MESSAGES.map(lambda each: each[0])), min_size=1, max_size=30))
+def test_at_the_end_of_an_interval_the_last_of_each_value_has_gone_out_whatever_messages_lack(
+    steps: list[tuple[float, dict[str, int]]],
+) -> None:
+    """No message with an older value goes out after a newer one, and no value is lost with a message that waited."""
+    model, rule, now = Model(), ReportRule(on_change=True, interval=2.0), 0.0
+    sent: dict[str, int] = {}
+    read: dict[str, int] = {}
+
+    def send(msg: InternalMsg | None) -> None:
+        if msg is not None:
+            assert any(sent.get(name) != value for name, value in msg.arguments.items()), "nothing in it is new"
+            sent.update(msg.arguments)  # type: ignore[arg-type]
+
+    def tick_until(end: float) -> None:
+        while (due := model.due()) <= end:
+            for msg in model.tick(due).messages:
+                send(msg)
+
+    for pause, arguments in steps:
+        now += pause
+        tick_until(now)
+        send(model.observe(InternalMsg(action="CLIMATE", arguments=arguments).reported_by(rule), now, now))
+        read.update(arguments)
+    tick_until(now + 2.0)
+    assert sent == read
+
+
+def test_a_refresh_repeats_each_set_of_arguments_with_its_newest_values() -> None:
+    model, rule = Model(), {"on_change": True, "refresh": 60.0}
+    for now, arguments in enumerate(({"value": 1, "x": 1}, {"value": 2, "y": 1})):
+        assert model.observe(InternalMsg(action="T", arguments=arguments).reported_by(ReportRule.of(rule)), now, now)
+    (first,) = model.tick(60.0).messages
+    assert dict(first.arguments) == {"value": 2, "x": 1}
+    (second,) = model.tick(61.0).messages
+    assert dict(second.arguments) == {"value": 2, "y": 1}
+
+
+def test_what_is_kept_of_messages_with_ever_other_arguments_is_bounded() -> None:
+    model, rule = Model(), {"on_change": True, "refresh": 60.0}
+    for number in range(1000):
+        msg = InternalMsg(action="T", arguments={"value": number, f"x{number}": 1})
+        model.observe(msg.reported_by(ReportRule.of(rule)), number / 1000, 0.0)
+    assert 1 < len(model.tick(62.0).messages) < 50
 
 
 def test_the_memory_of_rules_is_bounded_and_the_oldest_is_forgotten_first() -> None:
@@ -196,6 +264,14 @@ def test_the_memory_of_one_rule_that_tells_readings_apart_is_bounded() -> None:
     (group,) = model._groups.values()
     assert len(group.children) <= MAX_SERIES
     assert not model.observe(reading(rule, 1, card=MAX_SERIES + 9), 0, 0)
+
+
+def test_the_memory_of_unknown_units_beside_a_declared_one_is_bounded() -> None:
+    model, rule = Model([METER]), {"on_change": True}
+    for number in range(MAX_SERIES + 10):
+        model.observe(reading(rule, 1, unit=number), 0, 0)
+    (group,) = model._groups.values()
+    assert len(group.children) <= MAX_SERIES + 1
 
 
 def test_what_was_lost_is_not_refreshed_until_it_is_heard_again() -> None:

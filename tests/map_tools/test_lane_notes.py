@@ -36,14 +36,6 @@ def test_a_lane_of_some_actions_only_has_a_note(rule: dict[str, Any]) -> None:
     assert not notes(rule, syntax=ACTION_IN_TOPIC), "there each action has a topic of its own"
 
 
-def test_latest_for_all_actions_of_a_topic_has_a_note() -> None:
-    rule = {"match": {"location": "hall"}, "lane": "latest"}
-    (note,) = notes(rule)
-    assert note.startswith(
-        "delivery[0]: while the broker is unreachable, only the newest message of each topic is kept"
-    )
-    assert not notes(rule, syntax=ACTION_IN_TOPIC)
-
-
 def test_rules_that_hold_have_no_note() -> None:
     assert not notes({"match": {"action": "V"}, "retain": True}, {"match": {"location": "hall"}, "lane": "bulk"})
+    assert not notes({"match": {"location": "hall"}, "lane": "latest"}), "one message of each action is kept"

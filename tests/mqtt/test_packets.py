@@ -28,7 +28,10 @@ from gateway.translation.payload import MAX_PAYLOAD_BYTES
 
 topics = st.text("aä€𝄞/", min_size=1, max_size=40)
 payloads = st.one_of(st.binary(max_size=300), st.sampled_from([0, 127, 128, 16_383, 16_384, 300_000]).map(bytes))
-properties = st.one_of(st.none(), st.builds(PublishProperties, st.floats(1, 99), st.binary(max_size=200)))
+user_properties = st.sampled_from([("", ""), ("read_at", "2026-11-29T21:30:05.120Z"), ("ä€", "")])
+properties = st.one_of(
+    st.none(), st.builds(PublishProperties, st.floats(1, 99), st.binary(max_size=200), user_properties)
+)
 publications = st.builds(
     Publication,
     topic=st.one_of(topics, st.sampled_from(["", "a/#"])),
@@ -38,6 +41,7 @@ publications = st.builds(
     is_command=st.booleans(),
     lifetime=st.sampled_from([None, 0.0, 30.0]),
     correlation=st.sampled_from([b"", b"17"]),
+    user_property=user_properties,
 )
 
 
@@ -104,7 +108,8 @@ def test_a_plain_packet_is_the_same_as_well_and_everything_else_is_left_to_the_o
         assert publish_properties(publication, age=1.0, command_lifetime=30.0) is None
         assert packet == packet_of_paho(topic, payload, qos, mid, None, is_v5=is_v5, retain=retain, dup=False)
     else:
-        assert publication.is_command or publication.correlation or topic in ("", "a/#")
+        has_properties = publication.is_command or publication.correlation or publication.user_property[0]
+        assert has_properties or topic in ("", "a/#")
 
 
 @pytest.mark.parametrize(

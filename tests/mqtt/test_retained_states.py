@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import math
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from gateway.mqtt.retained_states import RetainedStates
 from tests.support.fake_clock import FakeClock
 
@@ -129,3 +132,53 @@ def test_a_state_that_is_forgotten_leaves_nothing_behind() -> None:
     assert not bench.states.suspended
     bench.clock.now += 1000
     assert bench.publish() == []
+
+
+def cleared(bench: Bench) -> list[str]:
+    """Return the list to which the topics are added that are forgotten once they are clear."""
+    topics: list[str] = []
+    bench.states.on_cleared = topics.append
+    return topics
+
+
+def test_a_topic_that_is_cleared_is_forgotten_once_the_broker_has_acknowledged_it() -> None:
+    bench = Bench()
+    topics = cleared(bench)
+    bench.states.set("a", b"1")
+    bench.publish()
+    bench.states.set("a", b"")
+    bench.states.accepted("a")  # the state before
+    assert bench.publish() == [("a", b"")]
+    bench.states.republish_all()  # on a new link
+    bench.states.reset_published()
+    assert bench.publish() == [("a", b"")] and topics == []
+    bench.sent[-1].is_acknowledged = True
+    bench.states.accepted("a")
+    bench.states.republish_all()
+    assert bench.publish() == [] and topics == ["a"]
+    assert bench.states.stats()["states"] == 0 and bench.states.is_idle
+
+
+@given(st.lists(st.sampled_from(["set", "clear", "publish", "acknowledge", "new link"]), max_size=20))
+def test_what_is_set_or_cleared_last_is_what_the_broker_has_at_the_end(steps: list[str]) -> None:
+    bench = Bench()
+    topics, wanted, unsettled = cleared(bench), b"", 0
+    for number, step in enumerate([*steps, "new link", "publish"]):
+        if step in ("set", "clear"):
+            wanted = b"%d" % number if step == "set" else b""
+            bench.states.set("a", wanted)
+        elif step == "publish":
+            bench.publish()
+        elif step == "new link":
+            bench.states.reset_published()
+            bench.states.republish_all()
+            unsettled = len(bench.sent)
+        elif unsettled < len(bench.sent):
+            bench.sent[unsettled].is_acknowledged = True
+            bench.states.accepted("a")
+            unsettled += 1
+    is_forgotten = bench.states.stats()["states"] == 0
+    if not is_forgotten:
+        assert bench.published == [("a", wanted)]
+    elif "clear" in steps or "set" in steps:
+        assert wanted == b"" and topics

@@ -26,8 +26,10 @@ def _short_heads() -> Iterator[None]:
         yield
 
 
-def entry(number: int, topic: str, lane: Lane = Lane.EVENT, size: int = 10, receipt: Receipt | None = None) -> Entry:
-    made = Entry(Publication(topic, b"", 1, lane=lane), 0.0, number, size - len(topic), lane)
+def entry(
+    number: int, topic: str, lane: Lane = Lane.EVENT, size: int = 10, receipt: Receipt | None = None, key: bytes = b""
+) -> Entry:
+    made = Entry(Publication(topic, b"", 1, lane=lane, key=key), 0.0, number, size - len(topic) - len(key), lane)
     made.receipt = receipt
     return made
 
@@ -73,14 +75,15 @@ class Bench:
 
     # --- steps
 
-    def put(self, topic: str, lane: Lane, size: int) -> None:
+    def put(self, topic: str, lane: Lane, size: int, key: bytes = b"") -> None:
         self.number += 1
-        new = entry(self.number, topic, lane, size)
+        new = entry(self.number, topic, lane, size, key=key)
+        same = [e for e in self.waiting.values() if e.lane is Lane.LATEST and e.publication[::8] == (topic, key)]
         replaced = put(self.lanes, new)
         self.waiting[new.number] = new
+        assert (replaced is not None) == (bool(same) and new.lane is Lane.LATEST)
         if replaced is not None:
-            assert replaced.publication.topic == topic
-            assert replaced.lane is Lane.LATEST
+            assert [replaced] == same
             del self.waiting[replaced.number]
             self.end(replaced)
 
@@ -224,7 +227,8 @@ class Bench:
         assert not any(self.lanes.has_topic(topic) for topic in "abc")
 
 
-puts = st.tuples(st.just("put"), st.sampled_from("abc"), st.sampled_from(Lane), st.integers(1, 50))
+keys = st.sampled_from([b"", b"v", b"w"])
+puts = st.tuples(st.just("put"), st.sampled_from("abc"), st.sampled_from(Lane), st.integers(1, 50), keys)
 counted = st.tuples(st.sampled_from(["take", "settle", "requeue", "starve", "lose"]), st.integers(1, 6))
 plain = st.tuples(st.sampled_from(["drop", "drop", "discard", "commit", "commit", "request_reads", "refill", "refill"]))
 bursts = st.tuples(st.just("burst"), st.sampled_from("abc"), st.sampled_from(Lane), st.integers(5, 20))
@@ -267,6 +271,18 @@ def test_of_a_state_only_the_newest_waits_in_the_place_of_the_oldest() -> None:
     lanes.end([replaced])
     assert (len(lanes), lanes.bytes) == (2, 40)
     assert [each.number for each in lanes.take(100)] == [3, 2]
+
+
+def test_the_states_of_one_topic_wait_by_key_in_the_order_of_their_last_change() -> None:
+    lanes = LaneQueues(spills=False)
+    for number, (topic, key) in enumerate([("a", b"v"), ("b", b""), ("a", b"w")], 1):
+        assert put(lanes, entry(number, topic, Lane.LATEST, key=key)) is None
+    for number, topic, key, previous in [(4, "b", b"", 2), (5, "a", b"v", 1), (6, "a", b"v", 5)]:
+        replaced = put(lanes, entry(number, topic, Lane.LATEST, key=key))
+        assert replaced is not None
+        assert replaced.number == previous
+        lanes.end([replaced])
+    assert [each.number for each in lanes.take(100)] == [4, 3, 6]
 
 
 def test_an_event_does_not_replace_a_state_of_its_topic_nor_overtake_it() -> None:

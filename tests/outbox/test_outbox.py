@@ -628,6 +628,9 @@ def test_retained_payloads_are_republished_except_those_of_topics_that_wait_anyw
     outbox.put(Publication("not", b"retained", 1))
     outbox.settle(outbox.take(6))
     outbox.record_retained("e", b"5")
+    outbox.record_retained("f", b"6")
+    outbox.record_retained("f", b"")
+    assert outbox.retained == {"a": b"1", "b": b"2", "d": b"4", "e": b"5"}
     outbox.put(retained("b", b"newer"))
     outbox.republish_retained()
     again = [(each.publication.topic, each.publication.payload) for each in outbox.take(9)]

@@ -41,5 +41,5 @@ def test_what_another_part_publishes_is_not_republished() -> None:
     retained = RetainedPayloads()
     retained.put("a", b"1")
     retained.put("b", b"2")
-    retained.mark_published_elsewhere("a")
+    retained.mark_published_elsewhere("a", is_published=True)
     assert list(retained.to_republish()) == [("b", b"2")]

@@ -63,7 +63,8 @@ def files(path: Path) -> dict[str, bytes]:
 
 
 def test_a_publication_is_read_as_it_was_written(path: Path) -> None:
-    odd = Publication("ä/\x01/b", bytes(range(256)), 1, retain=True, lane=Lane.BULK, lifetime=0.5, correlation=b"\0c")
+    odd = Publication("ä/\x01/b", bytes(range(256)), 1, retain=True, lane=Lane.BULK, lifetime=0.5, correlation=b"\0c",
+                      key=b"\xff\0", user_property=("ä", "\x01"))  # fmt: skip
     plain = Publication("a", b"", 1, lane=Lane.REPLY)
     with opened(path) as store:
         store.commit([Row.of(7, Lane.BULK, 123.25, odd), Row.of(9, Lane.REPLY, -5.0, plain)], [])
@@ -124,8 +125,9 @@ def test_rows_of_a_lane_are_read_piece_by_piece(path: Path) -> None:
 def test_counts_and_topics(path: Path) -> None:
     with opened(path) as store:
         rows = [row(1, "a", b"12"), row(2, "bc", b"1", Lane.BULK), row(3, "a", b"", Lane.BULK), row(4, "a")]
+        rows[2] = rows[2]._replace(key=b"k", property_name="ä", property_value="v")
         store.commit(rows, [])
-        assert sorted(store.counts(100)) == [(Lane.EVENT, 2, 205), (Lane.BULK, 2, 204)]
+        assert sorted(store.counts(100)) == [(Lane.EVENT, 2, 205), (Lane.BULK, 2, 208)]
         assert sorted(store.topics()) == [("a", Lane.BULK, 3), ("bc", Lane.BULK, 1)]
 
 
@@ -167,6 +169,42 @@ def test_a_commit_is_all_or_nothing(path: Path) -> None:
         assert (store.dead_letter_rows(), store.retained()) == ([], {})
         store.commit([row(4)], [])
         assert [each.number for each in store.rows()] == [1, 4]
+
+
+VERSION_1 = """
+CREATE TABLE outbox (
+    number INTEGER PRIMARY KEY, lane INTEGER NOT NULL CHECK (lane BETWEEN 0 AND 3),
+    since REAL NOT NULL, topic TEXT NOT NULL,
+    payload BLOB NOT NULL, qos INTEGER NOT NULL, retain INTEGER NOT NULL, lifetime REAL, correlation BLOB NOT NULL
+) STRICT;
+CREATE INDEX outbox_lane ON outbox (lane, number);
+CREATE TABLE set_aside (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, since REAL NOT NULL, topic TEXT NOT NULL,
+    payload BLOB NOT NULL, qos INTEGER NOT NULL, retain INTEGER NOT NULL, reason TEXT NOT NULL
+) STRICT;
+CREATE TABLE retained (topic TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT, WITHOUT ROWID;
+INSERT INTO outbox VALUES (3, 2, 12.5, 'home/a', x'3132', 1, 1, 60.0, x'');
+INSERT INTO set_aside VALUES (7, 11.5, 'home/b', x'3133', 1, 0, 'why');
+INSERT INTO retained VALUES ('home/c', x'3134');
+PRAGMA application_id = 0x6D716777;
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_file_of_an_earlier_version_is_read_and_used(path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript(VERSION_1)
+    waiting = Publication("home/a", b"12", 1, retain=True, lane=Lane.LATEST, lifetime=60.0)
+    with opened(path) as store:
+        assert [(each.number, each.publication()) for each in store.rows()] == [(3, waiting)]
+        assert [(each.number, each.publication().payload) for each in store.dead_letter_rows()] == [(7, b"13")]
+        assert store.retained() == {"home/c": b"14"}
+        store.commit(
+            [Row.of(4, Lane.LATEST, 1.0, waiting.keyed(b"k"))], [], [DeadLetterRow(8, 1.0, "t", b"", 1, 0, "")]
+        )
+    with opened(path) as store:
+        assert [each.publication().key for each in store.rows()] == [b"", b"k"]
+        assert [each.number for each in store.dead_letter_rows()] == [7, 8]
 
 
 def test_room_that_is_free_in_the_file_is_known(path: Path) -> None:
@@ -298,7 +336,9 @@ def test_a_file_of_a_later_version_is_refused_and_stays_byte_for_byte(path: Path
         subprocess.run([sys.executable, "-c", f"{program}; db.commit(); os._exit(0)", str(path)], check=True)
         assert path.with_name("gw.outbox-wal").stat().st_size > 0
     before = files(path)
-    with pytest.raises(LaterVersionError, match=r"later version of this program \(format 2, this one knows 1\)"):
+    with pytest.raises(
+        LaterVersionError, match=rf"later version .* \(format {VERSION + 1}, this one knows {VERSION}\)"
+    ):
         open_store(path, lambda _: None)
     assert files(path) == before
 

@@ -199,6 +199,35 @@ def test_a_topic_in_several_lanes_keeps_its_order_over_a_restart(path: Path) -> 
         assert payloads(take_all(outbox, 5)) == [1, 2, 3, 4, 5]
 
 
+def test_the_states_of_a_topic_are_told_apart_over_a_restart(path: Path) -> None:
+    with running(path) as (outbox, _):
+        for number, key in enumerate([b"v", b"a", b"w", b"v"]):
+            put_safely(outbox, message(number, lane=Lane.LATEST, key=key))
+    with running(path) as (outbox, _):
+        outbox.put(message(4, lane=Lane.LATEST, key=b"a"))
+        assert payloads(take_all(outbox, 3)) == [2, 3, 4]
+        assert outbox.counts().superseded == 1
+    assert rows(path) == []
+
+
+def test_a_user_property_is_kept_over_a_restart_and_as_a_dead_letter(path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("dead letter: 1 bytes to 't': why")
+    with running(path) as (outbox, _):
+        put_safely(outbox, message(1, user_property=("read_at", "noon")))
+        put_safely(outbox, message(2, user_property=("ä", "")))
+        size = outbox.stats()["waiting_bytes"]
+    with running(path) as (outbox, writer):
+        assert outbox.stats()["waiting_bytes"] == size == 2 * (100 + 1 + 1) + 11 + 2
+        wait_until(lambda: outbox.has_waiting)
+        (first,) = outbox.take(1)
+        assert first.publication.user_property == ("read_at", "noon")
+        outbox.dead_letter(first, "why")
+        assert writer.close() == 0
+    with contextlib.closing(OutboxStore(path)) as store:
+        assert [row.publication().user_property for row in store.dead_letter_rows()] == [("read_at", "noon")]
+        assert [row.publication().user_property for row in store.rows()] == [("ä", "")]
+
+
 def test_a_state_that_was_in_flight_is_not_published_after_a_newer_one(path: Path) -> None:
     with running(path) as (outbox, _):
         put_safely(outbox, message(1, lane=Lane.LATEST))

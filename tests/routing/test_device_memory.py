@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from typing import Any
 
 import pytest
 
-from gateway.devices.point import Device, Feed, Point, PointType
+from gateway.devices.point import AUTO, Device, Feed, Point, PointType, Write
 from gateway.message import InternalMsg, ReportRule
 from gateway.routing.device_memory import DeviceMemory, Documents
 from tests.conftest import ExpectedLogs
@@ -24,17 +25,20 @@ def status(celsius: object) -> InternalMsg:
 class Bench:
     """A memory with a clock of its own, and what it has published and written to the disk."""
 
-    def __init__(self, *devices: Device, kept: dict[str, bytes] | None = None) -> None:
+    def __init__(self, *devices: Device, kept: dict[str, bytes] | None = None, max_devices: int = 100) -> None:
         self.now = 0.0
+        self.wall: float | None = None  # as `now`
+        self.cleared: list[str] = []
         self.published: list[tuple[float, str, bytes]] = []
         self.kept: list[tuple[float, str, bytes]] = []
         documents = Documents(
             lambda topic, payload: self.published.append((self.now, topic, payload)),
             lambda topic, payload: self.kept.append((self.now, topic, payload)),
             lambda device, kind: f"home/gw/{device}/{kind}",
+            clear=self.cleared.append,
         )
-        self.memory = DeviceMemory(lambda: self.now, lambda: self.now, documents)
-        self.memory.configure(devices, {}, kept or {})
+        self.memory = DeviceMemory(lambda: self.now, lambda: self.now if self.wall is None else self.wall, documents)
+        self.memory.configure(devices, {}, kept or {}, max_devices)
 
     def push(self, msg: InternalMsg) -> InternalMsg | None:
         passed, _ = self.memory.observe(msg)
@@ -49,6 +53,11 @@ class Bench:
             sent += self.memory.tick()
         self.now = end
         return sent
+
+    def last(self, device: str) -> dict[str, Any]:
+        """Return the state document of a device that was published last."""
+        topic = f"home/gw/{device}/state"
+        return json.loads(next(payload for _, each, payload in reversed(self.published) if each == topic))  # type: ignore[no-any-return]
 
     def states(self) -> list[tuple[float, object]]:
         return [(at, json.loads(payload)["temperature"]) for at, topic, payload in self.published if "/state" in topic]
@@ -102,6 +111,21 @@ def test_a_document_is_written_to_the_disk_once_a_minute_and_at_the_end() -> Non
     assert json.loads(bench.kept[-1][2])["temperature"] == 89
 
 
+def test_a_document_with_a_value_more_is_written_at_once() -> None:
+    humidity = Point("humidity", PointType.NUMBER, (Feed("HUMIDITY", "percent"),))
+    bench = Bench(BOILER._replace(points=(TEMPERATURE, humidity)))
+    bench.push(status(21.5))
+    bench.advance(2)
+    bench.push(InternalMsg(action="HUMIDITY", arguments={"percent": 40}))
+    bench.advance(2)
+    bench.push(status(22.5))
+    bench.advance(2)
+    written = [(at, json.loads(payload)) for at, topic, payload in bench.kept if topic.endswith("state")]
+    assert [at for at, _ in written] == [0, 2]
+    # Otherwise the next run, after this one was killed, would publish a document that lacks the humidity.
+    assert written[-1][1]["humidity"] == 40
+
+
 def test_the_next_run_begins_with_what_was_known_as_stale() -> None:
     first = Bench(BOILER)
     first.push(status(21.5))
@@ -120,6 +144,31 @@ def test_devices_that_are_gone_after_a_reload_are_named() -> None:
     gone = bench.memory.configure([], {}, {})
     assert gone == ["home/gw/boiler/state", "home/gw/boiler/availability"]
     assert bench.memory.topics == []
+
+
+def test_what_would_tell_of_devices_that_a_reload_has_added_is_known_once() -> None:
+    bench = Bench(BOILER)
+    assert bench.memory.take_added() == (), "it begins with them"
+    other = BOILER._replace(id="other", where={"unit": 2})
+    bench.memory.configure([BOILER, other], {}, {})
+    assert set(bench.memory.take_added()) == {feed.action for point in other.points for feed in point.feeds} != set()
+    assert not bench.memory.take_added()
+    bench.memory.configure([BOILER], {}, {})
+    assert not bench.memory.take_added()
+
+
+def test_a_device_that_is_added_again_is_not_back(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    expected_logs.expect("device 'boiler' is offline: nothing heard for 30 s")
+    bench = Bench(BOILER)
+    bench.push(status(21.5))
+    bench.advance(31)
+    bench.memory.configure([], {}, {})
+    bench.memory.configure([BOILER], {}, {})
+    bench.push(status(21.5))
+    assert "online again" not in caplog.text
 
 
 def test_many_threads_push_and_nothing_is_torn() -> None:
@@ -166,16 +215,114 @@ def test_a_device_that_is_gone_and_comes_back_is_kept_for_the_next_run_at_once()
     assert [topic for _, topic, _ in bench.kept] == ["home/gw/boiler/state", "home/gw/boiler/availability"]
 
 
-def test_a_device_of_a_template_begins_with_what_an_earlier_run_has_left() -> None:
-    flow = Point("flow", PointType.NUMBER, (Feed("FLOW", "litres"),))
-    then = "2026-01-01T00:00:00Z"
-    kept = json.dumps({"temperature": 20, "flow": 7, "_time": {"temperature": then, "flow": then}}).encode()
-    bench = Bench(Device("{device}", (TEMPERATURE, flow)), kept={"home/gw/north/state": kept})
-    bench.push(status(21.5).replace(device="north"))
-    document = json.loads(
-        next(payload for _, topic, payload in reversed(bench.published) if topic == "home/gw/north/state")
-    )
-    assert (document["temperature"], document["flow"], document["_quality"]) == (21.5, 7, {"flow": "stale"})
+METER = Device("meter{unit}", (TEMPERATURE,), where={"unit": "{unit}"})
+
+
+def of_unit(unit: object, celsius: float = 21.5) -> InternalMsg:
+    return status(celsius).with_arguments({"celsius": celsius, "unit": unit})  # type: ignore[dict-item]
+
+
+def left_by(*units: object, template: Device = METER, **options: Any) -> dict[str, bytes]:
+    """Return what a run leaves in which these units were heard, one each second."""
+    bench = Bench(template, **options)
+    for unit in units:
+        bench.push(of_unit(unit))
+        bench.advance(1)
+    bench.memory.remember_all()
+    assert not any(b"_address" in payload for _, _, payload in bench.published), "it is not published"
+    return {topic: payload for _, topic, payload in bench.kept}
+
+
+def test_devices_of_a_template_come_back_at_the_start_as_an_earlier_run_has_left_them() -> None:
+    bench = Bench(METER, kept=left_by(3, "a/b"))
+    assert list(bench.memory.topics)[::3] == ["home/gw/metera_b/state", "home/gw/meter3/state"]
+    document = bench.last("meter3")
+    assert (document["temperature"], document["_status"]) == (21.5, "unknown")
+    assert document["_quality"] == {"temperature": "stale"}
+    bench.memory.recover_all()
+    bench.push(of_unit(3, 22.0))
+    assert bench.last("meter3")["_status"] == "online" and bench.last("meter3")["_quality"] == {}
+    assert bench.last("metera_b")["_status"] == "unknown"
+    assert Bench(METER, kept={topic: payload for _, topic, payload in bench.kept}).memory.topics
+
+
+def test_a_device_of_an_earlier_run_that_is_not_heard_is_offline_as_a_declared_one_is(
+    expected_logs: ExpectedLogs,
+) -> None:
+    expected_logs.expect("device 'meter3' is offline: nothing heard for 30 s")
+    template = METER._replace(silent_after=30.0)
+    bench = Bench(template, kept=left_by(3, template=template))
+    bench.memory.recover_all()
+    bench.advance(29)
+    assert bench.last("meter3")["_status"] == "unknown"
+    bench.advance(2)
+    assert bench.last("meter3")["_status"] == "offline"
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        METER._replace(id="unit{unit}"),
+        METER._replace(where={"channel": "{unit}"}),
+        METER._replace(address={"device": "other"}),
+        BOILER,
+    ],
+)
+def test_a_device_that_its_template_does_not_make_any_more_is_gone(template: Device) -> None:
+    bench = Bench(template, kept=left_by(3))
+    assert not any("meter3" in topic for topic in bench.memory.topics)
+
+
+def test_what_is_no_document_of_a_template_adds_no_device() -> None:
+    kept = {
+        f"home/gw/meter{number}/state": payload
+        for number, payload in enumerate(
+            [b'{"_address":', b'{"_address":[],"_where":{}}', b'{"_address":{"device":1},"_where":{"unit":2}}']
+        )
+    }
+    assert Bench(METER, kept=kept).memory.topics == []
+    (state,) = (payload for topic, payload in left_by(3).items() if topic.endswith("state"))
+    assert Bench(METER, kept={"home/gw/other/state": state}).memory.topics == []
+
+
+def test_a_device_that_was_not_heard_since_the_start_gives_its_place_to_a_new_one(
+    expected_logs: ExpectedLogs,
+) -> None:
+    expected_logs.expect("there are 2 already; raise max_devices")
+    bench = Bench(METER, kept=left_by(1, 2, 3), max_devices=2)
+    assert bench.memory.topics[::3] == ["home/gw/meter3/state", "home/gw/meter2/state"]  # the newest values
+    bench.push(of_unit(2))
+    bench.push(of_unit(9))
+    assert bench.memory.topics[::3] == ["home/gw/meter2/state", "home/gw/meter9/state"]
+    assert bench.cleared == ["home/gw/meter3/state", "home/gw/meter3/availability"]
+    bench.push(of_unit(3))
+    assert bench.memory.stats()["devices_rejected"] == 1
+    assert bench.memory.stats()["devices"] == 2
+
+
+def test_a_device_of_a_template_is_kept_for_the_run_after_next_though_it_is_not_heard() -> None:
+    second = Bench(METER, kept=left_by(3))
+    second.memory.remember_all()
+    kept = {topic: payload for _, topic, payload in second.kept}
+    assert Bench(METER, kept=kept).last("meter3")["temperature"] == 21.5
+
+
+def test_a_value_that_json_cannot_have_is_not_kept() -> None:
+    assert Bench(METER, kept=left_by(b"x", {1}, float("nan"))).memory.topics == []
+
+
+def test_the_pauses_of_an_earlier_run_count_for_the_limit_of_silence(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("device 'boiler' is offline: nothing heard for 150 s")
+    device = BOILER._replace(silent_after=AUTO)
+    first = Bench(device)
+    for value in range(5):
+        first.push(status(value))
+        first.advance(30)
+    first.memory.remember_all()
+    bench = Bench(device, kept={topic: payload for _, topic, payload in first.kept})
+    bench.memory.recover_all()
+    bench.advance(151)
+    assert bench.last("boiler")["_status"] == "offline"
 
 
 def test_the_last_document_is_written_to_the_disk_though_none_follows() -> None:
@@ -186,3 +333,13 @@ def test_the_last_document_is_written_to_the_disk_though_none_follows() -> None:
     bench.advance(100)
     written = [(at, json.loads(payload)["temperature"]) for at, topic, payload in bench.kept if "/state" in topic]
     assert written == [(0, 1), (60, 2)]
+
+
+def test_a_device_that_only_takes_commands_has_documents_as_well() -> None:
+    lamp = Point("lamp", PointType.BOOLEAN, writes=(Write("SET", "on"),), assumed=True)
+    bench = Bench(Device("lamp", (lamp,)))
+    bench.memory.recover_all()
+    bench.push(InternalMsg(True, action="SET", arguments={"on": True}).reply("OK"))
+    bench.advance(1)
+    payloads = [json.loads(payload) for _, topic, payload in bench.published if topic.endswith("state")]
+    assert [(content["_status"], content.get("lamp")) for content in payloads] == [("online", None), ("online", True)]

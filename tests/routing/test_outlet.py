@@ -1,19 +1,23 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.devices.point import Device, Feed, Point, PointType
 from gateway.errors import DeliveryError
 from gateway.logs.init_logger import TRAFFIC
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication, ReplyTo, ReportRule
 from gateway.outbox.options import DiscardPolicy, OutboxOptions
 from gateway.outbox.outbox import Outbox
+from gateway.routing.device_memory import DeviceMemory
 from gateway.routing.message_filter import FilterRule, HookStep, MessageFilter
 from gateway.routing.outlet import Outlet
 from gateway.translation.delivery import DeliveryRule, DeliveryRules
@@ -21,6 +25,7 @@ from gateway.translation.mqtt_map import FieldMap, MsgMap
 from gateway.translation.syntax import MessageForm
 from tests.conftest import ExpectedLogs
 from tests.support.desk import Desk
+from tests.support.waiting import wait_until
 
 
 @pytest.fixture
@@ -191,9 +196,111 @@ def test_an_answer_is_neither_retained_nor_replaced_by_the_next_whatever_its_sta
     assert (result["answers/me"].retain, result["answers/me"].lane) == (False, Lane.REPLY)
 
 
+def latest_desk(*, retain: bool = False) -> Desk:
+    return Desk(MsgMap("home", sender="gw", delivery=DeliveryRules([DeliveryRule({}, Lane.LATEST, retain=retain)])))
+
+
+def waiting(desk: Desk) -> list[tuple[str, dict[str, Argument]]]:
+    return [(msg.action, dict(msg.arguments)) for msg in desk.collect()]
+
+
+def test_while_the_broker_is_away_the_newest_of_each_reading_waits() -> None:
+    desk = latest_desk()
+    messages: list[tuple[str, dict[str, Argument]]] = [
+        ("V", {"v": 1}), ("A", {"a": 1}), ("W", {"w": 1}), ("V", {"v": 1, "hz": 50}), ("V", {"v": 2}), ("A", {"a": 2})
+    ]  # fmt: skip
+    for action, arguments in messages:
+        desk.outlet.push(InternalMsg(device="meter", action=action, arguments=arguments))
+    assert waiting(desk) == messages[2:], "the first V has no frequency, and the second one must not be lost for it"
+    assert desk.outbox.counts().superseded == 2
+
+
+def test_readings_that_a_rule_or_a_device_tells_apart_wait_beside_each_other() -> None:
+    desk = latest_desk()
+    device = Device("garage", points=(Point("power", PointType.NUMBER, feeds=(Feed("POWER", "watts"),)),),
+                    address={"device": "meter"}, where={"unit": 4})  # fmt: skip
+    desk.outlet.devices.configure([device], {}, {})
+    rule = ReportRule(on_change=True, by=("id",))
+    for number in range(3):
+        for unit in (3, 4):
+            desk.outlet.push(InternalMsg(device="meter", action="POWER", arguments={"unit": unit, "watts": number}))
+        for tag in "xy":
+            msg = InternalMsg(device="meter", action="TAG", arguments={"id": tag, "n": number})
+            desk.outlet.push(msg.reported_by(rule))
+    assert waiting(desk) == [
+        ("POWER", {"unit": 3, "watts": 2}), ("POWER", {"unit": 4, "watts": 2}),
+        ("TAG", {"id": "x", "n": 2}), ("TAG", {"id": "y", "n": 2}),
+    ]  # fmt: skip
+
+
+@given(st.lists(st.tuples(st.sampled_from("VAW"), st.integers(0, 3), st.booleans()), max_size=30))
+def test_of_retained_readings_the_last_one_is_published_last(readings: list[tuple[str, int, bool]]) -> None:
+    desk = latest_desk(retain=True)
+    newest: dict[tuple[str, bool], InternalMsg] = {}
+    for action, value, has_more in readings:
+        msg = InternalMsg(device="meter", action=action, arguments={"x": value, **({"y": 1} if has_more else {})})
+        desk.outlet.push(msg)
+        newest.pop((action, has_more), None)
+        newest[action, has_more] = msg
+    assert waiting(desk) == [(msg.action, dict(msg.arguments)) for msg in newest.values()]
+
+
 def test_a_command_that_is_passed_on_is_not_sent_to_where_answers_go(desk: Desk) -> None:
     desk.outlet.push(InternalMsg(True, action="LAMP_ON").answered_at(ReplyTo("answers/me")))
     assert [entry.publication.topic for entry in desk.outbox.take(10)] == ["home/////gw/C"]
+
+
+# --- the documents of outcomes
+
+LAMP = Device("lamp", (), address={"device": "lamp"})
+ON = InternalMsg(True, device="lamp", sender="me", action="LAMP_ON", arguments={"pin": 1234, "dim": 5})
+
+
+def test_the_outcome_of_a_command_for_a_device_is_a_document_as_well(desk: Desk) -> None:
+    desk = Desk(desk.map, [LAMP])
+    for outcome in ON.reply("OK"), ON.reply("REFUSED", "no"), ON.replace(device="bell").reply("OK"):
+        assert desk.outlet.push(outcome)
+    publications = [entry.publication for entry in desk.outbox.take(10)]
+    assert [one.topic for one in publications].count("home/////gw/S") == 0
+    (first, second) = [one for one in publications if one.topic.endswith("outcome")]
+    assert (first.topic, first.qos, first.retain, first.lane) == ("home/gw/lamp/outcome", 1, False, Lane.REPLY)
+    content = json.loads(second.payload)
+    del content["_time"]
+    arguments = {"pin": 1234, "dim": 5}
+    assert content == {
+        "action": "LAMP_ON", "arguments": arguments, "response": "REFUSED", "reason": "no", "sender": "me"
+    }  # fmt: skip
+    assert len(publications) == 5
+
+
+def test_an_outcome_that_the_map_cannot_write_is_a_document_all_the_same(
+    desk: Desk, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("action: 'LAMP_UP' is not in the map", "argument 'dim' is nan")
+    desk = Desk(desk.map, [LAMP])
+    assert not desk.outlet.push(ON.replace(action="LAMP_UP").reply("OK"))
+    assert desk.outlet.push(ON.replace(arguments={"pin": 1, "dim": float("nan")}).reply("OK"))
+    desk.collect()
+    assert [(one["action"], one["arguments"]) for one in desk.outcomes] == [
+        ("LAMP_UP", {"pin": 1234, "dim": 5}),
+        ("LAMP_ON", {"pin": 1}),
+    ]
+
+
+def test_what_a_filter_drops_or_a_hook_hides_is_in_no_document(desk: Desk) -> None:
+    def hide(msg: InternalMsg) -> InternalMsg | None:
+        shown: dict[str, Argument] = {name: value for name, value in msg.arguments.items() if name != "pin"}
+        requested = shown.get("requested")
+        if isinstance(requested, dict):
+            shown["requested"] = {"pin": "****", "dim": requested["dim"]}
+        return None if msg.action == "LAMP_OFF" else msg.replace(arguments=shown)
+
+    desk = Desk(desk.map, [LAMP])
+    desk.outlet.set_route(desk.map, [MessageFilter("filters.out", [HookStep("hide", hide)])], lambda _: None)
+    for outcome in ON.reply("OK"), ON.replace(action="LAMP_OFF").reply("OK"), ON.reply("ERROR"):
+        desk.outlet.push(outcome)
+    desk.collect()
+    assert [one["arguments"] for one in desk.outcomes] == [{"dim": 5}, {"pin": "****", "dim": 5}]
 
 
 def test_a_filter_holds_messages_back_before_the_map_sees_them(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
@@ -289,3 +396,100 @@ def test_a_reading_that_the_outbox_has_refused_is_not_taken_for_reported(
     assert len(outbox.take(2)) == 1
     assert outlet.push(on)
     assert len(outbox.take(2)) == 1
+
+
+@pytest.mark.parametrize("is_batch", [False, True])
+def test_a_reading_that_the_map_has_refused_is_not_taken_for_reported(
+    desk: Desk, expected_logs: ExpectedLogs, is_batch: bool
+) -> None:
+    expected_logs.expect("dev: not sent: action: 'LAMP_UP'")
+    reading = InternalMsg(action="LAMP_UP", arguments={"dim": 5}).reported_by(ReportRule(on_change=True))
+    outlet = desk.outlet
+    assert [outlet.push_all([reading]) == 1 if is_batch else not outlet.push(reading) for _ in range(2)] == [True, True]
+    outlet.set_route(MsgMap("home", sender="gw"), (), lambda _: None)
+    assert outlet.push(reading)
+    assert [entry.publication.topic for entry in desk.outbox.take(10)] == ["home/////gw/S"]
+    assert outlet.push(reading) and outlet.stats()["readings_suppressed"] == 1
+
+
+def test_a_reading_that_a_filter_drops_does_not_make_the_one_before_it_news(desk: Desk) -> None:
+    only_dark = FilterRule(False, {"action": ["LAMP_ON"]})
+    off, on = (
+        InternalMsg(action=action, arguments={"dim": 5}).reported_by(ReportRule(on_change=True))
+        for action in ("LAMP_OFF", "LAMP_ON")
+    )
+    desk.outlet.set_route(desk.map, [MessageFilter("filters.out", [only_dark])], lambda _: None)
+    assert [desk.outlet.push(msg) for msg in (off, on, off)] == [True, False, True]
+    assert len(desk.outbox) == 1
+
+
+# --- the order of what is pushed and what is due by time
+
+
+class Watched(Outlet):
+    """An outlet with a clock that is put forward, over a link that sends at once and keeps what it has sent."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.sent: list[bytes] = []
+        self.translated: list[InternalMsg] = []
+        self.on_send: Callable[[], None] = lambda: None
+        outbox = Outbox()
+        outbox.attach(self)
+        devices = DeviceMemory(lambda: self.seconds, lambda: self.seconds)
+        msg_map = MsgMap("home", sender="gw", status_qos=0)
+        super().__init__("dev", msg_map, outbox, record_sent=self.translated.append, devices=devices)
+
+    def request_send(self, _may_wait: bool, /) -> None:
+        """Send nothing: all is sent directly."""
+
+    def send_directly(self, publications: Sequence[Publication], _may_wait: bool, /) -> bool:
+        on_send, self.on_send = self.on_send, lambda: None
+        on_send()
+        self.sent += [publication.payload for publication in publications]
+        return True
+
+    def values(self) -> list[int]:
+        return [json.loads(payload)["celsius"] for payload in self.sent]
+
+
+def reading(celsius: int, **rule: Any) -> InternalMsg:
+    return InternalMsg(action="T", arguments={"celsius": celsius}).reported_by(ReportRule(**rule))
+
+
+@pytest.mark.parametrize("is_batch", [False, True])
+def test_what_is_refreshed_does_not_overtake_what_is_pushed_meanwhile(is_batch: bool) -> None:
+    outlet, newer = Watched(), reading(2, on_change=True, refresh=1.0)
+    outlet.push(reading(1, on_change=True, refresh=1.0))
+    outlet.seconds = 1.5
+    pusher = threading.Thread(
+        target=outlet.push_all if is_batch else outlet.push, args=([newer] if is_batch else newer,)
+    )
+
+    def push() -> None:  # while the main thread is about to send the reading that is refreshed
+        pusher.start()
+        wait_until(lambda: newer in outlet.translated)
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: len(outlet.sent) > 1, timeout=0.3)
+
+    outlet.on_send = push
+    outlet.tick()
+    pusher.join(10)
+    assert outlet.values() == [1, 1, 2]
+
+
+def test_what_waited_for_the_end_of_its_interval_does_not_overtake_a_batch_that_is_still_open() -> None:
+    outlet = Watched()
+
+    def read() -> Iterator[InternalMsg]:
+        yield reading(1, interval=1.0)
+        yield reading(2, interval=1.0)
+        outlet.seconds = 2.5  # the device takes its time
+        outlet.tick()
+
+    outlet.push(reading(0, interval=1.0))
+    outlet.seconds = 1.0
+    outlet.push_all(read())
+    assert outlet.values() == [0, 1]
+    outlet.tick()
+    assert outlet.values() == [0, 1, 2]

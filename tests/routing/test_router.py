@@ -627,6 +627,7 @@ def test_a_second_reason_of_one_kind_and_topic_is_reported(
         ("response/gw/1", "this gateway subscribes to it"),
         ("home/response/availability", "it is an availability topic"),
         ("response/run", "it is an availability topic"),
+        ("home/response/outcome", "it would be a document of a device"),
     ],
 )
 def test_a_client_cannot_make_the_gateway_publish_on_a_forbidden_topic(
@@ -915,7 +916,9 @@ def test_an_availability_is_no_message(house: House) -> None:
     house.router.deliver(Arrival("home/gw/availability", b"online", True))
     house.router.deliver(Arrival("home/gw/dummy/availability", b"online", True))
     house.router.deliver(Arrival("home/other/run", b"1234", True))
-    assert house.router.counts == {"received": 3, "availability": 3}
+    house.router.deliver(Arrival("home/other/boiler/state", b"{}", True))
+    house.router.deliver(Arrival("home/other/boiler/outcome", b"{}"))
+    assert house.router.counts == {"received": 5, "availability": 5}
 
 
 def test_correlation_data_without_a_response_topic_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from gateway.translation.mqtt_map import FieldMap, MsgMap
 from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess
+from tests.support.proxy import Proxy
 from tests.support.waiting import wait_until
 
 CLIMATE = DeliveryRules([DeliveryRule({"function": frozenset({"climate"})}, retain=True)])
@@ -44,7 +46,10 @@ def test_an_outcome_that_an_earlier_version_retained_is_stale() -> None:
     assert list(stale_topics(refused, [climate_map()], ())) == [TOPIC]
 
 
-LIVE = ("home/gw/run", "home/gw/availability", "home/gw/hall/availability")
+LIVE = (
+    "home/gw/run", "home/gw/availability", "home/gw/hall/availability",
+    "home/gw/boiler/state", "home/gw/boiler/availability",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -56,6 +61,7 @@ LIVE = ("home/gw/run", "home/gw/availability", "home/gw/hall/availability")
         ("home/gw/attic/availability", ["home/gw/attic/availability"]),
         ("sensor", [TOPIC]),
         ("shed", ["home/gw/shed/availability"]),
+        ("meter", ["home/gw/meter/state", "home/gw/meter/availability"]),
         ("plain", ["plain"]),
     ],
 )
@@ -63,6 +69,8 @@ def test_topics_of_the_gateway_can_be_forgotten(target: str, topics: list[str]) 
     retained = {
         TOPIC: b"warm",
         "home/gw/shed/availability": b"offline",
+        "home/gw/meter/state": b"{}",
+        "home/gw/meter/availability": b"offline",
         "old/root/sensor": b"x",
         "plain": b"x",
         **dict.fromkeys(LIVE, b"online"),
@@ -75,6 +83,8 @@ def test_topics_of_the_gateway_can_be_forgotten(target: str, topics: list[str]) 
     [
         ("", "knows no device '' with a retained state"),
         ("hall", "'hall' is an interface of this gateway, not a device with a retained state"),
+        ("boiler", "the documents of 'boiler' are published as long as it is declared: remove it first"),
+        ("home/gw/boiler/state", "is published as long as this gateway runs: remove its interface or device first"),
         ("attic", "this gateway knows no device 'attic' with a retained state, and no removed interface of that name"),
         ("home/gw/run", "is published as long as this gateway runs: stop the gateway first"),
         ("home/gw/availability", "is published as long as this gateway runs: stop the gateway first"),
@@ -132,3 +142,30 @@ def test_the_broker_forgets_what_a_previous_map_had_retained(tmp_path: Path, mos
         listener.wait_topic("house/gw/availability", OFFLINE)
         wait_until(lambda: len(listener.messages) >= 3, what=lambda: str(listener.pairs()))
         assert all(message.topic.startswith("house/") for message in listener.messages)
+
+
+def test_the_next_run_clears_what_a_killed_one_could_not(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    def configured(**options: object) -> Path:
+        outbox = {"store": "disk", "file": str(tmp_path / "gw.outbox")}
+        return write_conf(tmp_path, proxy.port, outbox=outbox, interface={"type": "dummy", **options})
+
+    documents = {"home/gw/lamp/state", "home/gw/lamp/availability"}
+    with Proxy(mosquitto.port) as proxy:
+        with GatewayProcess(configured()) as gateway:
+            with mosquitto.client("home/gw/lamp/+") as listener:
+                wait_until(lambda: documents <= {topic for topic, _ in listener.pairs()}, what=lambda: gateway.log)
+            proxy.refuse_connections()
+            proxy.cut()
+            gateway.wait_log("lost the broker")
+            configured(devices=[])
+            gateway.process.send_signal(signal.SIGHUP)
+            gateway.wait_log("clearing 2 retained topics that this configuration does not publish")
+            gateway.kill()
+        proxy.accept_connections()
+        with mosquitto.client("home/gw/lamp/+") as listener, GatewayProcess(configured(devices=[])) as gateway:
+            wait_until(lambda: {topic for topic, payload in listener.pairs() if not payload} == documents)
+            gateway.stop()
+        with GatewayProcess(configured(devices=[])) as gateway:
+            gateway.wait_log("connected to")
+            gateway.stop()
+            assert "retained topics that" not in gateway.log, "they are forgotten now"

@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
 from gateway.core.inbox import MsgList
+from gateway.devices.point import Device
 from gateway.message import InternalMsg, Publication
 from gateway.outbox.outbox import Outbox
+from gateway.routing.device_memory import DeviceMemory, Documents
 from gateway.routing.outlet import Outlet
 from gateway.translation.mqtt_map import MsgMap
 from tests.support.waiting import wait_until
 
 
 class Desk:
-    """The surroundings of the interface `dev` of a gateway `gw`, whose map accepts every word."""
+    """The surroundings of the interface `dev` of a gateway `gw`, whose map accepts every word.
 
-    def __init__(self, msg_map: MsgMap | None = None) -> None:
+    `outcomes` are the documents of the commands for its `devices`.
+    """
+
+    def __init__(self, msg_map: MsgMap | None = None, devices: Sequence[Device] = ()) -> None:
         self.map = msg_map or MsgMap("home", sender="gw")
         self.inbox = MsgList()
         self.outbox = Outbox()
         self.messages: list[InternalMsg] = []
+        self.outcomes: list[dict[str, Any]] = []
         self.availability: list[str] = []
-        self.outlet = Outlet("dev", self.map, self.outbox, self._set_available)
+        documents = Documents(topic=lambda device, kind: f"home/gw/{device}/{kind}")
+        memory = DeviceMemory(time.monotonic, time.time, documents)
+        memory.configure(devices, {}, {})
+        self.outlet = Outlet("dev", self.map, self.outbox, self._set_available, devices=memory)
 
     def collect(self) -> list[InternalMsg]:
         """Receive new publications; return all messages since the beginning."""
@@ -30,6 +44,9 @@ class Desk:
         return self.messages
 
     def _add(self, publication: Publication) -> None:
+        if publication.topic.endswith("/outcome"):
+            self.outcomes.append(json.loads(publication.payload))
+            return
         self.messages.append(self.map.mqtt2internal(publication.topic, publication.payload))
 
     def _set_available(self, is_available: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -78,6 +79,17 @@ class PtyDevice:
                 data = data[os.write(self._master, data) :]
             except BlockingIOError:
                 continue
+
+    @property
+    def is_plugged_in(self) -> bool:
+        """Whether the line exists."""
+        return self._master >= 0
+
+    def write_now(self, data: bytes) -> None:
+        """Send `data`, or none of it if the line has no room because nobody reads."""
+        if select.select([], [self._master], [], 0)[1]:
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._master, data)
 
     def write_bytewise(self, data: bytes) -> None:
         """Send `data` one byte at a time."""

@@ -119,3 +119,8 @@ PAGES = [
     for path in sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
     if str(path.relative_to(ROOT)) not in WRITTEN_ELSEWHERE
 ]
+
+
+def without_times(text: str) -> str:
+    """Return `text` with the same word for each time in UTC, such as that of a reading."""
+    return re.sub(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", "TIME", text)

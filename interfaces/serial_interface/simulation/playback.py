@@ -27,7 +27,7 @@ class Playback:
     `params` are the options of the serial interface, `script` those of the device; both are checked, and have their
     defaults. Everything is recorded with its time (s since the start), so that the length of a run is limited by the
     memory only: `messages`, `written` (by the gateway), `received` (from the device), and `line`: whether the port is
-    open.
+    open. `{time}` in a message begins with the year 1970.
     """
 
     def __init__(self, params: Mapping[str, Any], script: Mapping[str, Any], seed: int = 0) -> None:
@@ -41,7 +41,7 @@ class Playback:
         self.device = SimulatedDevice(script, lambda text: self.events.append((self.now, text)), seed)
         self._options = SerialOptions.from_params(params)
         self._reports = Reports("played", lambda: self.now)
-        self.session = Session(SerialRules(params), self._options, self._reports)
+        self.session = Session(SerialRules(params, lambda: self.now), self._options, self._reports)
         self._backoff = Backoff(*_REOPEN_DELAYS, uniform=no_jitter)
         self._is_there = False  # the line to the device
         self._is_open = False

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.devices.model import Model
 from gateway.errors import Problem
 from gateway.message import InternalMsg, ReportRule
 from interfaces.rules.decoding import PartialMessages, check_decode_rule
@@ -226,7 +227,8 @@ def test_with_decode_every_rule_an_unreadable_value_does_not_hide_other_rules() 
     ("publish", "report"),
     [
         (None, None),
-        ({"by": ["t"]}, None),
+        ({"on_change": False}, None),
+        ({"by": ["t"]}, ReportRule(by=("t",))),
         ({"deadband": 1}, ReportRule(on_change=True, deadband=1)),
         ({"refresh": 60, "by": ["t"]}, ReportRule(refresh=60, by=("t",))),
     ],
@@ -286,3 +288,69 @@ def test_all_problems_are_reported_with_the_available_values() -> None:
     problems = list(check_decode_rule(rule, {}, "utf-8"))
     assert [problem.path for problem in problems] == [("values", "c"), ("values", "a"), ("message",)]
     assert problems[0] == Problem(("values", "c"), "'c' is not a value of this rule", "its values: a, b")
+
+
+# --- the time at which a frame was received
+
+NOON = 1_795_953_600.0  # 2026-11-29T12:00:00Z
+
+
+def dated(frame: bytes, rule: dict[str, Any]) -> list[InternalMsg]:
+    params = serial_params(decode=[rule])
+    assert not list(check_rules(params))
+    return SerialRules(params, lambda: NOON).decoder.decode(frame) or []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "frame", "expected"),
+    [
+        ({"t": "{t}", "at": "{time}"}, b"T 20", {"t": "20", "at": "2026-11-29T12:00:00.000Z"}),
+        ({"t": "{t} at {time}"}, b"T 20", {"t": "20 at 2026-11-29T12:00:00.000Z"}),
+        ({"at": "{time}", "unit": "C"}, b"T 20", {"at": "2026-11-29T12:00:00.000Z", "unit": "C"}),
+        ({"t": "{t}", "at": "{time}"}, b"T ", None),
+    ],
+)
+def test_an_argument_may_be_the_time_at_which_the_frame_was_received(
+    arguments: dict[str, str], frame: bytes, expected: dict[str, str] | None
+) -> None:
+    rule = {"regex": "T (?P<t>.*)", "message": {"action": "T", "arguments": arguments}}
+    assert [dict(msg.arguments) for msg in dated(frame, rule)] == ([] if expected is None else [expected])
+
+
+def test_a_value_called_time_goes_before_it() -> None:
+    rule = {"regex": "T (?P<t>.*) (?P<time>.*)", "message": {"action": "T", "arguments": {"t": "{t}", "at": "{time}"}}}
+    assert [dict(msg.arguments) for msg in dated(b"T 20 noon", rule)] == [{"t": "20", "at": "noon"}]
+    assert [dict(msg.arguments) for msg in dated(b"T 20 ", rule)] == [{"t": "20"}]
+    pairs = {"pairs": {"separator": ";"}, "message": {"action": "T", "arguments": {"t": "{t}", "at": "{time}"}}}
+    assert dated(b"t=20;time=noon", pairs)[0].argument("at") == "noon"
+    assert dated(b"t=20", pairs)[0].argument("at") == "2026-11-29T12:00:00.000Z"
+
+
+def test_the_time_is_among_neither_all_values_nor_the_words() -> None:
+    rule = {
+        "pairs": {"separator": ";"},
+        "messages": [{"action": "ALL", "arguments": "*"}, {"action": "AT", "arguments": {"at": "{time}"}}],
+    }
+    assert dict(dated(b"t=20", rule)[0].arguments) == {"t": "20"}
+    word = {"regex": "T", "message": {"action": "T_{time}", "arguments": {"at": "{time}"}}}
+    (problem,) = check_rules(serial_params(decode=[word]))
+    assert problem.what == "{time} is not a value of this rule"
+
+
+def test_the_time_is_not_compared_with_that_of_the_last_reading() -> None:
+    message = {"action": "T", "arguments": {"t": "{t}", "at": "{time}"}}
+    (msg,) = dated(b"T 20", {"regex": "T (?P<t>.*)", "message": message, "publish": {"on_change": True}})
+    model = Model()
+    assert model.observe(msg, 0.0, NOON) is not None
+    assert model.observe(msg.with_arguments({"t": "20", "at": "later"}), 1.0, NOON) is None
+    assert model.observe(msg.with_arguments({"t": "21", "at": "later"}), 2.0, NOON) is not None
+
+
+def test_a_bad_value_leaves_the_time_of_the_others() -> None:
+    message = {"action": "T", "arguments": {"t": "{t}", "both": "{h} at {time}", "at": "{time}"}}
+    rule = {"regex": "T (?P<t>.*) (?P<h>.*)", "values": {"t": "float"}, "message": message}
+    (msg,) = dated(b"T x 40", rule)
+    assert dict(msg.arguments) == {"both": "40 at 2026-11-29T12:00:00.000Z", "at": "2026-11-29T12:00:00.000Z"}
+    only_t = {**rule, "message": {"action": "T", "arguments": {"t": "{t}", "at": "{time}"}}}
+    with pytest.raises(CodecError, match="'x' is not a number"):
+        dated(b"T x 40", only_t)

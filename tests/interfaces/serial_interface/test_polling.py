@@ -264,6 +264,21 @@ def test_also_a_keep_alive_and_one_that_is_sent_once_can_be_asked_for() -> None:
     assert pop_due(schedule, 66.0, last_written=7.0) == []
 
 
+def test_one_that_was_not_answered_for_long_is_sent_as_often_as_configured_again_when_it_is_asked_for() -> None:
+    schedule = started(poll("dead", every=10, response=VALUES), poll("alive", every=10))
+    for now in range(0, 1000, 10):
+        for request in schedule.pop_due(float(now), 0.0):
+            is_alive = request.name == "alive"
+            if is_alive:
+                schedule.mark_heard()
+            schedule.mark_ended(request, is_answered=is_alive)
+    schedule.ask({"VALUE"}, 1001.0)
+    assert "dead" in pop_due(schedule, 1001.0)
+    due = schedule.due()
+    assert due is not None
+    assert due <= 1011.0
+
+
 def test_a_poll_that_has_not_ended_need_not_be_asked_for() -> None:
     schedule = started(poll("v", every=60, response=VALUES))
     (request,) = schedule.pop_due(0.0, 0.0)

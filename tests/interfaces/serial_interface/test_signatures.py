@@ -44,6 +44,14 @@ def test_the_type_of_a_binary_value_is_that_of_its_field() -> None:
     }  # fmt: skip
 
 
+def test_the_time_at_which_a_frame_was_received_is_no_value_of_the_device() -> None:
+    message = {"action": "T", "arguments": {"t": "{t}", "at": "{time}"}}
+    assert reads({"regex": "(?P<t>.*)", "message": message}) == {("T", "t"): Signature(PointType.TEXT)}
+    assert ("T", "at") in reads({"regex": "(?P<t>.*) (?P<time>.*)", "message": message})
+    bell = {"action": "BELL", "arguments": {"at": "{time}"}}
+    assert reads({"regex": "B", "message": bell}) == {("BELL", ""): Signature()}
+
+
 def test_actions_without_arguments_constants_and_templates() -> None:
     assert reads(
         {"regex": "O", "message": {"action": "OPEN"}},

@@ -71,6 +71,15 @@ def test_polls_and_pacing_take_their_time() -> None:
     ]  # fmt: skip
 
 
+def test_the_time_in_a_message_is_the_virtual_one() -> None:
+    message = {"action": "T", "arguments": {"celsius": "{t}", "at": "{time}"}}
+    played = play(
+        {"says": [{"at": 61.5, "write": "T 21.5"}]}, decode=[{"regex": "T (?P<t>[0-9.]+)", "message": message}]
+    )
+    played.run(100)
+    assert readings(played) == [(61.5, "T", {"celsius": "21.5", "at": "1970-01-01T00:01:01.500Z"})]
+
+
 def test_a_command_gets_its_outcome_when_the_device_answers_refuses_or_is_silent() -> None:
     played = play(
         {

@@ -1,0 +1,45 @@
+"""When things are due: a heap. What is scheduled again for a sooner time leaves its old place in it behind. Pure."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import math
+from typing import Generic, Protocol, TypeVar
+
+
+class Scheduled(Protocol):
+    """What can be scheduled: it keeps the time (s) at which it is due itself; infinite: it is not."""
+
+    scheduled: float
+
+
+_T = TypeVar("_T", bound=Scheduled)
+
+
+class Schedule(Generic[_T]):
+    """The times at which things are due."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, _T]] = []
+        self._count = itertools.count()
+
+    def due(self) -> float:
+        """Return when the first of them is due; infinite: none is. Needs no guard."""
+        first = self._heap[:1]  # in one step: another thread may take it away after a look whether there is one
+        return first[0][0] if first else math.inf
+
+    def put(self, entity: _T, when: float) -> None:
+        """Have `entity` due at `when`, unless it is due sooner anyway."""
+        if when < entity.scheduled:
+            entity.scheduled = when
+            heapq.heappush(self._heap, (when, next(self._count), entity))
+
+    def pop(self, now: float) -> _T | None:
+        """Remove and return the first that is due by `now`, or None; one that was scheduled again is passed over."""
+        while self._heap and self._heap[0][0] <= now:
+            when, _, entity = heapq.heappop(self._heap)
+            if when == entity.scheduled:
+                entity.scheduled = math.inf
+                return entity
+        return None

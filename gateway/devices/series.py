@@ -1,0 +1,197 @@
+"""What is remembered of messages for their report rules: what went out last, and what waits for its interval. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from gateway.devices.device_state import DeviceState
+from gateway.devices.point import Point
+from gateway.devices.reading import Quality, Reading
+from gateway.devices.report import has_moved
+from gateway.message import Argument, InternalMsg, ReportRule
+
+MAX_SERIES = 10_000
+"""Messages that differ in address, action or the arguments of `by`, and are remembered for a report rule alone."""
+
+
+_MAX_SETS = 16  # sets of arguments of one series of which messages are kept; the last value of each is kept anyway
+
+
+class Series:
+    """The messages of one address and action, and one set of values of the arguments that tell them apart.
+
+    What a value was last, and what of it went out last, is one for all of them. What is to be sent later is kept for
+    each set of arguments, in `reports`: a message that lacks a value is no successor of one that has it.
+    """
+
+    __slots__ = ("constants", "is_timed", "readings", "reports", "states")
+
+    def __init__(self) -> None:
+        self.readings: dict[str, Reading] = {}
+        self.constants: list[tuple[Reading, Argument]] = []
+        self.states: list[DeviceState] = []
+        self.reports: dict[frozenset[str], Report] = {}
+        self.is_timed = False  # whether a point has a rule by which something is sent later
+
+    def feed(self, argument: str | None, value: Argument, reading: Reading) -> None:
+        """Have the messages feed `reading` with an argument, or, if that is None, with `value`."""
+        if argument is None:
+            self.constants.append((reading, value))
+        else:
+            self.readings[argument] = reading
+        self.is_timed = self.is_timed or is_timed(reading.report)
+
+    def set_reported(self, msg: InternalMsg, now: float) -> Report | None:
+        """Record that `msg` goes out; return where it is kept, if something is to be sent later."""
+        for reading, value in self.constants:
+            reading.set_reported(value, now)
+        for name, value in msg.arguments.items():
+            reading = self.readings.get(name)  # type: ignore[assignment]
+            if reading is not None:
+                reading.set_reported(value, now)
+        return self._keep(msg, None, msg) if self.reports or self.is_timed or is_timed(msg.report) else None
+
+    def hold_back(self, msg: InternalMsg, *, is_waiting: bool) -> Report:
+        """Record that `msg` is held back, and `is_waiting` for the end of an interval or not; return where it is kept.
+
+        This is of use only if it is waiting, or if there are `reports`.
+        """
+        return self._keep(msg, msg if is_waiting else None)
+
+    def _keep(self, msg: InternalMsg, pending: InternalMsg | None, reported: InternalMsg | None = None) -> Report:
+        names = frozenset(msg.arguments)
+        report = self.reports.get(names)
+        if report is None:
+            if len(self.reports) >= _MAX_SETS:
+                self.reports.pop(next(iter(self.reports))).forget()
+            report = self.reports[names] = Report(self)
+        report.pending, report.reported = pending, reported or report.reported
+        if len(self.reports) > 1:
+            for other in self.reports.values():
+                if other is not report:  # or what waits there would be sent later with values that are older than these
+                    other.update(msg)
+        return report
+
+    def readings_of(self, msg: InternalMsg) -> list[tuple[str, Reading]]:
+        """Return the readings that `msg`, one of the series, tells: others of the series say nothing of it."""
+        told = [(name, self.readings[name]) for name in msg.arguments if name in self.readings]
+        return [*told, *(("", reading) for reading, _ in self.constants)]
+
+    def doubt(self) -> None:
+        """Record that nobody knows whether what was read is still so."""
+        for reading in (*self.readings.values(), *(reading for reading, _ in self.constants)):
+            reading.doubt()
+
+    def forget(self) -> None:
+        """Send nothing later."""
+        for report in self.reports.values():
+            report.forget()
+
+
+class Report:
+    """The messages of a series with one set of arguments: the last one that went out, and one that is to."""
+
+    __slots__ = ("pending", "reported", "scheduled", "series")
+
+    def __init__(self, series: Series) -> None:
+        self.series = series
+        self.reported: InternalMsg | None = None  # the last message that went out
+        self.pending: InternalMsg | None = None  # one that goes out at the end of an interval
+        self.scheduled = math.inf
+
+    def forget(self) -> None:
+        """Send nothing later; a place in a schedule counts no more."""
+        self.pending = self.reported = None
+        self.scheduled = math.inf
+
+    def update(self, newer: InternalMsg) -> None:
+        """Use the values of a message with other arguments, as far as there are such arguments here, too."""
+        self.pending = _updated(self.pending, newer)
+        self.reported = _updated(self.reported, newer)
+
+    def due(self) -> float:
+        """Return when a message is to go out without another one coming in; infinite: never."""
+        last = self.pending or self.reported
+        if last is None:
+            return math.inf
+        due = math.inf
+        for name, reading in self.series.readings_of(last):
+            own = reading.report or last.report
+            if own is None:
+                continue
+            if self.pending is not None:
+                if own.on_change and not reading.has_moved(name, own):
+                    continue  # another value of the message waits
+                due = min(due, reading.reported_at + own.interval)
+            elif own.refresh is not None:
+                due = min(due, reading.reported_at + own.refresh)
+        return due
+
+    def message_due(self, now: float, sent_before: float) -> InternalMsg | None:
+        """Return what is to be sent: what waited for the end of an interval, or the last message once more.
+
+        What waits goes on waiting where the message before it was reported at `sent_before` (s) or later.
+        """
+        due = self.due()
+        if due == math.inf:
+            self.pending = None  # another message has taken back meanwhile what waited
+        if due > now:
+            return None
+        constants = self.series.constants
+        readings = [reading for _, reading in self.series.readings_of(self.reported)] if self.reported else []
+        if self.pending is not None:
+            if any(reading.reported_at >= sent_before for reading in readings):
+                return None
+            # Another action may have told something else meanwhile: then it is that one's turn.
+            is_so = all(reading.value == value for reading, value in constants)
+            msg, self.pending = self.pending, None
+            return msg if is_so else None
+        is_so = all(reading.quality is Quality.GOOD for reading in readings) and all(
+            reading.value == value for reading, value in constants
+        )
+        if not is_so:
+            for reading in readings:
+                reading.reported_at = max(reading.reported_at, now)  # asked again after a refresh, not at once
+            return None
+        return None if self.reported is None else _read_last(self.reported, readings)
+
+
+def _read_last(msg: InternalMsg, readings: Iterable[Reading]) -> InternalMsg:
+    """Return the last message once more, with the time at which the device last gave these same values, if it did."""
+    if msg.time is None or any(has_moved(reading.reported, reading.value, 0.0) for reading in readings):
+        return msg
+    return msg.read_at(max(reading.time for reading in readings))
+
+
+def is_timed(rule: ReportRule | None) -> bool:
+    """Return whether a rule may want something sent though no message has come."""
+    return rule is not None and (rule.interval > 0 or rule.refresh is not None)
+
+
+def _updated(msg: InternalMsg | None, newer: InternalMsg) -> InternalMsg | None:
+    arguments = newer.arguments
+    if msg is None or arguments.keys().isdisjoint(msg.arguments):
+        return msg
+    updated = msg.with_arguments({name: arguments.get(name, value) for name, value in msg.arguments.items()})
+    return updated if newer.time is None else updated.read_at(newer.time)
+
+
+class Group:
+    """The messages of one address and action."""
+
+    __slots__ = ("by", "children", "feeds", "ruled")
+
+    def __init__(self) -> None:
+        self.by: tuple[str, ...] = ()
+        self.ruled = 0  # those of `children` that feed no device
+        self.children: dict[tuple[str, ...], Series] = {}
+        self.feeds: list[tuple[DeviceState, Point, Mapping[str, Argument]]] = []
+
+    def key_of(self, arguments: Mapping[str, Argument]) -> tuple[str, ...]:
+        """Return the key in `children` of messages with `arguments`."""
+        return tuple([repr(arguments.get(name)) for name in self.by]) if self.by else ()
+
+    def series_of(self, msg: InternalMsg) -> Series | None:
+        """Return what is remembered of messages like `msg`; None: nothing."""
+        return self.children.get(self.key_of(msg.arguments))
