@@ -47,8 +47,8 @@ def simulate(options: argparse.Namespace) -> int:
     params: Mapping[str, Any] = load_script(path, os.environ, device_class.schema(), device_class.check)
     start = time.monotonic()
 
-    def on_event(text: str) -> None:
-        _print(f"{time.monotonic() - start:9.3f} {text}")
+    def on_event(event: object) -> None:
+        _print(f"{time.monotonic() - start:9.3f} {event}")
 
     line: Line = PtyLine(options.pty) if options.pty is not None else TcpLine(options.tcp)
     try:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.errors import Problem
 from interfaces.serial_interface.framing.wire import FrameCodec, FramingError
@@ -25,7 +24,21 @@ from interfaces.serial_interface.simulation.script import (
 )
 
 _MAX_WAITING = 1024 * 1024  # bytes that wait to be sent; a device that is asked faster than it answers drops more
-_MAX_HEARD = 10_000  # frames that are remembered
+
+
+class Event(NamedTuple):
+    """Something that the device does, as a text for people.
+
+    `frame` is the frame that it has received, without its framing, if it is about one; `is_known` is false if no entry
+    of `answers` matches it, or if its checksum is wrong.
+    """
+
+    text: str
+    frame: bytes | None = None
+    is_known: bool = True
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class SimulatedDevice:
@@ -33,8 +46,8 @@ class SimulatedDevice:
 
     Call `connect` when there is a line to the device, `receive` with the bytes that were written to it, `step` when
     `due` has come, until it returns no more bytes, and `disconnect` when the line is gone. `is_plugged_in` returns
-    whether there is to be a line. `on_event` is called with a text for each frame, for people. `seed` decides about
-    everything that happens by chance: with the same seed and the same times, the same happens.
+    whether there is to be a line. `on_event` is called with what happens. `seed` decides about all that is left to
+    chance: with the same seed and the same times, the same happens.
     """
 
     schema = staticmethod(script_schema)
@@ -45,14 +58,10 @@ class SimulatedDevice:
         yield from check_script(params)
 
     def __init__(
-        self, params: Mapping[str, Any], on_event: Callable[[str], None] = lambda _: None, seed: int = 0
+        self, params: Mapping[str, Any], on_event: Callable[[Event], None] = lambda _: None, seed: int = 0
     ) -> None:
         encoding = params["encoding"]
         self.state: dict[str, Any] = dict(params["state"])
-        self.heard: deque[bytes] = deque(maxlen=_MAX_HEARD)
-        """The frames that it has received, without framing; the last 10,000."""
-        self.unanswered: deque[bytes] = deque(maxlen=_MAX_HEARD)
-        """Those of them that no entry of `answers` matches, or whose checksum is wrong."""
         self._on_event = on_event
         self._codec = FrameCodec(params["framing"], params.get("checksum"))
         self._says = [Say(options, encoding) for options in params["says"]]
@@ -63,7 +72,8 @@ class SimulatedDevice:
         self._is_connected = False
         self._plan: list[tuple[float, int]] = []  # a heap: when something is to be said, and its number in `_says`
         self._frames: list[tuple[float, int, bytes, bool]] = []  # a heap: when, in which order, what, if damageable
-        self._pieces: deque[tuple[float, bytes]] = deque()  # of the frame that is being sent
+        self._pieces: Iterator[tuple[float, bytes]] = iter(())  # the following ones of the frame that is being sent
+        self._piece: tuple[float, bytes] | None = None  # the next one, and when it is sent
         self._order = itertools.count()
         self._waiting = 0  # bytes in `_frames`
         self._answered_at = 0.0
@@ -86,7 +96,7 @@ class SimulatedDevice:
         self._is_connected = False
         self._codec.framer.reset()
         self._plan, self._frames, self._waiting = [], [], 0
-        self._pieces.clear()
+        self._pieces, self._piece = iter(()), None
         self._answered_at = 0.0
 
     # --- time
@@ -97,7 +107,7 @@ class SimulatedDevice:
         if self._is_connected:
             times.append(self._codec.framer.due())
             times.append(self._plan[0][0] if self._plan else None)
-            times.append(self._pieces[0][0] if self._pieces else self._frames[0][0] if self._frames else None)
+            times.append(self._piece[0] if self._piece else self._frames[0][0] if self._frames else None)
         return min((when for when in times if when is not None), default=None)
 
     def step(self, now: float) -> bytes:
@@ -108,11 +118,13 @@ class SimulatedDevice:
         self._hear(self._codec.feed(b"", now), now)
         while self._plan and self._plan[0][0] <= now:
             self._say(now)
-        if not self._pieces and self._frames and self._frames[0][0] <= now:
+        if self._piece is None and self._frames and self._frames[0][0] <= now:
             self._begin_frame(now)
-        if self._pieces and self._pieces[0][0] <= now:
-            return self._pieces.popleft()[1]
-        return b""
+        if self._piece is None or self._piece[0] > now:
+            return b""
+        data = self._piece[1]
+        self._piece = next(self._pieces, None)
+        return data
 
     def receive(self, data: bytes, now: float) -> None:
         """Accept the bytes that have been written to the device at `now`."""
@@ -138,35 +150,32 @@ class SimulatedDevice:
 
     def _hear(self, frames: Iterable[tuple[bytes, str]], now: float) -> None:
         for frame, error in frames:
-            self.heard.append(frame)
             if error:
-                self.unanswered.append(frame)
-                self._on_event(f"hears {_shown(frame)}: {error}")
+                self._on_event(Event(f"hears {_shown(frame)}: {error}", frame, is_known=False))
             else:
                 self._answer(frame, now)
 
     def _answer(self, frame: bytes, now: float) -> None:
         if self._is_silent(now):
-            self._on_event(f"hears {_shown(frame)}: it is silent")
+            self._on_event(Event(f"hears {_shown(frame)}: it is silent", frame))
             return
         for rule in self._answers:
             sets = rule.match(frame, self.state)
             if sets is not None:
-                self._on_event(f"hears {_shown(frame)}: answer {rule.name!a}")
+                self._on_event(Event(f"hears {_shown(frame)}: answer {rule.name!a}", frame))
                 self._answered_at = max(now + rule.delay + self._faults.delay(now), self._answered_at)
                 for values in sets:
                     self._perform(rule.action, values, self._answered_at, "answers")
                 return
-        self.unanswered.append(frame)
-        self._on_event(f"hears {_shown(frame)}: no answer matches")
+        self._on_event(Event(f"hears {_shown(frame)}: no answer matches", frame, is_known=False))
 
     def _perform(self, action: Action, values: Mapping[str, Any], at: float, verb: str) -> None:
         try:
             for content in action.perform(values, self.state):
-                self._on_event(f"{verb} {_shown(content)}")
+                self._on_event(Event(f"{verb} {_shown(content)}"))
                 self._send(content if action.is_raw else self._codec.wrap(content), at)
         except (ActionError, FramingError) as err:
-            self._on_event(f"{verb} nothing: {err}")
+            self._on_event(Event(f"{verb} nothing: {err}"))
 
     def _is_silent(self, now: float) -> bool:
         return self._faults.has(lambda fault: fault.silent, now)
@@ -175,19 +184,23 @@ class SimulatedDevice:
 
     def _send(self, data: bytes, at: float, *, is_own: bool = True) -> None:
         if self._waiting + len(data) > _MAX_WAITING:
-            self._on_event(f"{len(data)} bytes dropped: more than {_MAX_WAITING} bytes wait to be sent")
+            self._on_event(Event(f"{len(data)} bytes dropped: more than {_MAX_WAITING} bytes wait to be sent"))
             return
         self._waiting += len(data)
         heapq.heappush(self._frames, (at, next(self._order), data, is_own))
 
     def _begin_frame(self, now: float) -> None:
         """Take the next frame, with the faults of this time."""
-        at, _, data, is_own = heapq.heappop(self._frames)
+        _, _, data, is_own = heapq.heappop(self._frames)
         self._waiting -= len(data)
-        at = max(at, self._now)
-        for pause, piece in self._faults.pieces(self._faults.damaged(data, now) if is_own else data, now):
+        self._pieces = self._timed_pieces(self._faults.damaged(data, now) if is_own else data, now)
+        self._piece = next(self._pieces, None)
+
+    def _timed_pieces(self, data: bytes, now: float) -> Iterator[tuple[float, bytes]]:
+        at = now
+        for pause, piece in self._faults.pieces(data, now):
             at += pause
-            self._pieces.append((at, piece))
+            yield at, piece
 
 
 def _shown(data: bytes) -> str:

@@ -15,7 +15,7 @@ from interfaces.serial_interface.options import SerialOptions
 from interfaces.serial_interface.reports import Reports
 from interfaces.serial_interface.rules import SerialRules
 from interfaces.serial_interface.session import Session, earliest
-from interfaces.serial_interface.simulation.device import SimulatedDevice
+from interfaces.serial_interface.simulation.device import Event, SimulatedDevice
 from interfaces.serial_interface.transaction import Outcome
 
 _REOPEN_DELAYS = (0.5, 30.0)  # s: the first and the longest one until a lost port is opened again
@@ -36,9 +36,9 @@ class Playback:
         self.written: list[tuple[float, bytes]] = []
         self.received: list[tuple[float, bytes]] = []
         self.line: list[tuple[float, bool]] = []
-        self.events: list[tuple[float, str]] = []
-        """What the device has done, as texts."""
-        self.device = SimulatedDevice(script, lambda text: self.events.append((self.now, text)), seed)
+        self.events: list[tuple[float, Event]] = []
+        """What the device has done."""
+        self.device = SimulatedDevice(script, lambda event: self.events.append((self.now, event)), seed)
         self._options = SerialOptions.from_params(params)
         self._reports = Reports("played", lambda: self.now)
         self.session = Session(SerialRules(params, lambda: self.now), self._options, self._reports)
@@ -47,6 +47,11 @@ class Playback:
         self._is_open = False
         self._opens_at: float | None = 0.0
         self._follow_line()
+
+    @property
+    def unanswered(self) -> list[bytes]:
+        """The frames that the script has no answer for, or whose checksum is wrong: without their framing."""
+        return [event.frame for _, event in self.events if event.frame is not None and not event.is_known]
 
     def submit(self, msg: InternalMsg) -> bool:
         """Send a command to the device; return whether it is for this device. Its outcome is a message."""

@@ -130,7 +130,7 @@ def test_an_example_played_against_its_script(case: Case) -> None:
     stats = played.session.stats()
     assert (stats["frames_bad_checksum"], stats["frames_unreadable"], stats["bytes_discarded"]) == (0, 0, 0)
     assert stats["requests_timed_out"] == 0
-    silenced = [each for each in played.device.unanswered if not each.startswith(b"13;")]  # there is no node 13
+    silenced = [each for each in played.unanswered if not each.startswith(b"13;")]  # there is no node 13
     assert silenced == []
 
 
