@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import codecs
 import functools
+from collections.abc import Iterator
 
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, Problem
 
 _CONTROLS = range(32)
 
@@ -23,6 +24,14 @@ def check_encoding(name: str) -> None:
         raise CodePageError(f"{name!a} is not a character encoding") from None
     if known not in ("utf-8", "ascii") and not _is_code_page(known):
         raise CodePageError(f"{name!a} has no code page in which each character is one byte")
+
+
+def encoding_problems(name: str) -> Iterator[Problem]:
+    """Yield what is wrong with an option `encoding`; its path is that of the options around it."""
+    try:
+        check_encoding(name)
+    except CodePageError as err:
+        yield Problem(("encoding",), str(err), "use utf-8, ascii, latin-1, or a code page such as cp437 or cp1252")
 
 
 def _is_code_page(name: str) -> bool:

@@ -193,13 +193,18 @@ class Rule(Protocol):
         """Return the rule that `decode` has used for the same frame just before, for `check`. Raises `CodecError`."""
 
 
+def rule_name(options: Mapping[str, Any]) -> str:
+    """Return how the log and `check` call a rule: by its name, its expression, or its kind."""
+    return options.get("name") or str(options.get("regex", next(extractor_kinds(options), "rule")))
+
+
 class DecodeRule:
     """Which frames a rule matches, and which messages it makes from them."""
 
     def __init__(
         self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
     ) -> None:
-        self.name: str = options.get("name") or str(options.get("regex", next(extractor_kinds(options), "rule")))
+        self.name = rule_name(options)
         self.reader = ValueReader(options, address, encoding, clock)
         self.messages = self.reader.messages
         self.prefix = self.reader.extractor.prefix

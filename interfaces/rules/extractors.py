@@ -137,7 +137,7 @@ class FieldsExtractor(Extractor):
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
         self._separator: str = options["separator"]
         self._encoding = encoding
-        self._split_quoted = _csv_splitter(self._separator, options["quote"]) if "quote" in options else None
+        self._split_quoted = csv_splitter(self._separator, options["quote"]) if "quote" in options else None
         self._positions = FieldPositions(options.get("at", {}), self._separator)
         self._constants = {int(i): [text] if isinstance(text, str) else text for i, text in options["is"].items()}
         self._minimum, self._maximum = options.get("minimum", 0), options.get("maximum")
@@ -178,7 +178,7 @@ class FieldsExtractor(Extractor):
         return [FrameValues({**values, **as_lists(self._repeat.names, items)})]
 
 
-def _csv_splitter(separator: str, quote: str) -> Callable[[str], list[str] | None]:
+def csv_splitter(separator: str, quote: str) -> Callable[[str], list[str] | None]:
     """Return the function that splits a line into fields, which may stand in quotes; None: its quotes are wrong."""
     if len(separator) > 1 and separator[1:] != " ":
         raise ExtractorError("with quote, the separator is one character, and may have a space behind it")

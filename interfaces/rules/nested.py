@@ -66,6 +66,18 @@ class NestedExtractor(Extractor):
             return [values if type(values) is FrameValues else FrameValues(values) for values in result]
         return result or None
 
+    def parts(self, frame: bytes) -> Iterator[bytes]:
+        """Yield the parts of a frame that are read once more. Raises `ExtractError`, as `extract` does."""
+        for values in self._outer(frame) or ():
+            sets: list[Mapping[str, Any]] = [values]
+            if self._groups:
+                repetitions = values.repetitions if isinstance(values, FrameValues) else ()
+                sets = [{**values, **own} for group, own in repetitions if group in self._groups]
+            for each in sets:
+                part = self._part(each)
+                if part is not None:
+                    yield part
+
     def _read_repetitions(self, values: Values) -> Iterator[FrameValues]:
         """Yield the values with those of what is nested in the repetitions; nothing if none of it matches."""
         if not isinstance(values, FrameValues):

@@ -8,9 +8,10 @@ from typing import Any
 from gateway.errors import Problem
 from gateway.message import InternalMsg
 from interfaces.rules.answers import AnswerReader
-from interfaces.rules.decoding import UNMATCHED, BadValue, PartialMessages, bad_values
+from interfaces.rules.decoding import UNMATCHED, BadValue, PartialMessages, bad_values, rule_name
 from interfaces.rules.joined_rules import JoinedRules
 from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock, make_messages
+from interfaces.rules.mismatch import nearest
 from interfaces.serial_interface.framing.checksum import ChecksumError
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.rules import SerialRules
@@ -39,7 +40,7 @@ def explain_frame(
             continue
         if codec.checksum is not None:
             yield "checksum OK"
-        yield from _explain_rules(rules, frame)
+        yield from _explain_rules(rules, params, frame)
 
 
 def _unframed(rules: SerialRules, data: bytes) -> tuple[bytes, str]:
@@ -54,7 +55,9 @@ def _unframed(rules: SerialRules, data: bytes) -> tuple[bytes, str]:
     return checksum.strip(data) if rules.codec.strips else data, ""
 
 
-def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalMsg | Problem]:
+def _explain_rules(
+    rules: SerialRules, params: Mapping[str, Any], frame: bytes
+) -> Iterator[str | InternalMsg | Problem]:
     is_matched = is_answer = False
     try:
         try:
@@ -87,6 +90,22 @@ def _explain_rules(rules: SerialRules, frame: bytes) -> Iterator[str | InternalM
         return
     if not is_matched and not is_answer:
         yield Problem((), f"dropped: {UNMATCHED}")
+        reason = nearest(_options_of_rules(rules, params), frame, rules.encoding)
+        if reason is not None:
+            yield reason
+
+
+def _options_of_rules(rules: SerialRules, params: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield name and options of each rule that reads single frames, and of each answer."""
+    yield from ((f"{rule_name(options)!a}", options) for options in params["decode"] if "join" not in options)
+    conversation = params["conversation"]
+    requests = zip((*rules.opening, *rules.polls), (*conversation["opening"], *conversation["polls"]), strict=True)
+    named = [(f"the request {request.name!a}", options) for request, options in requests]
+    named += [(f"the command {options['match']['action']!a}", options) for options in params["encode"]]
+    for name, options in named:
+        for kind in ("response", "refusal"):
+            if kind in options:
+                yield f"the {kind} of {name}", options[kind]
 
 
 def _readers(rules: SerialRules) -> Iterator[tuple[str, AnswerReader, str]]:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.core.inbox import MsgList
 from gateway.devices.declaration import Signatures
@@ -25,6 +25,9 @@ from interfaces.serial_interface.rules import SerialRules, check_rules, command_
 from interfaces.serial_interface.schema import read_schema
 from interfaces.serial_interface.session import Session, earliest
 from interfaces.serial_interface.signatures import signatures
+
+if TYPE_CHECKING:
+    from interfaces.serial_interface.simulation.device import SimulatedDevice
 
 READ_LOCK = threading.Lock()
 """Held by the one interface of the process that reads and decodes.
@@ -73,6 +76,13 @@ class SerialInterface(DeviceInterface):
         from interfaces.serial_interface.explain import explain_command
 
         yield from explain_command(params, msg)
+
+    @classmethod
+    def simulated_device(cls) -> type[SimulatedDevice]:
+        """Return the class of the devices that a script describes."""
+        from interfaces.serial_interface.simulation.device import SimulatedDevice  # only for `simulate`, not for a run
+
+        return SimulatedDevice
 
     @classmethod
     def signatures(cls, params: Mapping[str, Any]) -> Signatures:

@@ -9,7 +9,7 @@ from gateway.core.quoting import did_you_mean
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg
 from gateway.routing.command_index import Addresses
-from interfaces.rules.code_pages import CodePageError, check_encoding
+from interfaces.rules.code_pages import encoding_problems
 from interfaces.rules.content import make_content
 from interfaces.rules.decoding import Decoder, DecodeRule, check_decode_rule
 from interfaces.rules.encoding import Encoder, EncodeRule, check_content
@@ -71,10 +71,9 @@ class SerialRules:
 def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the problems in the options of a serial device that their schema cannot find."""
     address, encoding = params["address"], params["encoding"]
-    try:
-        check_encoding(encoding)
-    except CodePageError as err:
-        yield Problem(("encoding",), str(err), "use utf-8, ascii, latin-1, or a code page such as cp437 or cp1252")
+    encoding_problem = next(encoding_problems(encoding), None)
+    if encoding_problem is not None:
+        yield encoding_problem
         return
     framing_problems = list(check_framing(params["framing"], params.get("checksum"), did_you_mean))
     yield from framing_problems

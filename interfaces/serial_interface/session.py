@@ -173,7 +173,7 @@ class Session:
         Call this only after everything that has arrived was passed to `receive`: else the missing bytes may be there.
         """
         timeout, framer = self._options.frame_timeout, self.codec.framer
-        if timeout is not None and framer.has_partial_frame and now - self._last_byte >= timeout:
+        if timeout is not None and framer.has_partial_frame and now >= self._last_byte + timeout:
             yield from self.decode_frames(self.codec.flush_partial(), now)
         self._check_for_frames()
 

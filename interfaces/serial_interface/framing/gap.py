@@ -27,7 +27,7 @@ class GapFramer(Framer):
     def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:
         """Accept the bytes that have arrived at `now` (s); return the frame that silence has ended, if any."""
         frames: list[bytes] = []
-        if now - self._last_byte >= self._idle_seconds:
+        if now >= self._last_byte + self._idle_seconds:  # rounded as `due` is
             if self._buffer:
                 frames.append(bytes(self._buffer))
                 self._buffer.clear()

@@ -56,7 +56,10 @@ def test_the_messages_of_an_answer_to_a_command_are_shown() -> None:
     }  # fmt: skip
     assert explained(b"OK", encode=[rule]) == ["answers the command 'SET'", "DONE"]
     assert explained(b"ERR", encode=[rule]) == ["refuses the command 'SET'"]
-    assert explained(b"?", encode=[rule]) == ["dropped: no rule matches"]
+    assert explained(b"?", encode=[rule]) == [
+        "dropped: no rule matches",
+        "the nearest rule is the response of the command 'SET': at offset 0 it expects 'OK', but there is '?'",
+    ]
 
 
 def test_a_pattern_that_fits_two_lines_is_shown_and_each_repetition_makes_its_messages() -> None:
@@ -87,8 +90,26 @@ def test_frames_that_are_joined_are_shown() -> None:
     ]
 
 
+def test_rules_that_join_frames_are_not_the_nearest_ones_of_a_single_frame() -> None:
+    lines = explained(b"PWX", decode=[SMS, {**SMS, "name": "other", "regex": "P.*"}, POWER])
+    assert lines[0] == "dropped: no rule matches"
+    assert lines[1].startswith("the nearest rule is 'PW(?P<p>ON|OFF)': at offset 2")
+
+
 def test_a_joined_text_that_no_rule_reads_is_shown() -> None:
     lines = explained(b"+CMT: x\nhello", decode=[SMS])
     assert lines[-2:] == ["joined frames '+CMT: x\\nhello' (2b 43 4d 54 3a 20 78 0a 68 65 6c 6c 6f)",
         "dropped: no rule matches",
     ]  # fmt: skip
+
+
+def test_for_a_frame_that_nothing_takes_the_nearest_rule_is_shown_and_why() -> None:
+    conversation = {"polls": [{"write": "T?", "every": 5, "response": {"regex": "T [0-9]+;"}}]}
+    lines = explained(b"PWX", decode=[POWER, {**POWER, "name": "other", "regex": "PA"}], conversation=conversation)
+    assert lines == [
+        "dropped: no rule matches",
+        "the nearest rule is 'PW(?P<p>ON|OFF)': at offset 2 it expects '(?P<p>ON|OFF)', but there is 'X'",
+    ]
+    (reason,) = explained(b"T 21", decode=[POWER], conversation=conversation)[1:]
+    assert reason.startswith("the nearest rule is the response of the request 'T?': at offset 4 it expects ';', but ")
+    assert explained(b"T 21") == ["dropped: no rule matches"]

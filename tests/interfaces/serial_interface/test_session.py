@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.errors import DeviceError
 from gateway.message import InternalMsg, ReportRule
@@ -465,3 +467,13 @@ def test_a_restart_repeats_the_opening_and_forgets_no_command(name: str) -> None
     (done,) = device.step(1.0)
     assert device.written == [b"HI\r\n", b"YOU\r\n", b"OFF\r\n"]
     assert done.argument("response") == "OK"
+
+
+@given(received=st.floats(0, 1e6), timeout=st.floats(0.001, 60))
+def test_a_partial_frame_is_discarded_exactly_when_it_is_due(received: float, timeout: float) -> None:
+    device = Device("dev", framing={"timeout": timeout})
+    assert list(device.session.receive(b"T 2", received)) == []
+    due = device.session.due()
+    assert due is not None
+    list(device.session.expire_partial_frame(due))
+    assert device.session.stats()["partial_frames_discarded"] == 1

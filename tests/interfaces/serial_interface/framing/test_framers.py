@@ -232,3 +232,13 @@ def test_ten_megabytes_without_an_end_need_no_memory(name: str) -> None:
     assert framer.discarded_bytes - previous <= framer.max_length + 10, "this much was in the buffer"
     assert framer.discarded_bytes == len(begin) + 10_000_000
     assert not framer.has_partial_frame
+
+
+@given(received=st.floats(0, 1e6), gap=st.floats(0.001, 60))
+def test_silence_ends_a_frame_exactly_when_it_is_due(received: float, gap: float) -> None:
+    """Or else a loop that sleeps until then would find nothing to do, again and again."""
+    framer = GapFramer(gap)
+    framer.feed(b"x", received)
+    due = framer.due()
+    assert due is not None
+    assert framer.feed(b"", due) == [b"x"]
