@@ -30,6 +30,10 @@ MAX_DEPTH = 4
 """Most extractors of a rule: its own, and those that are nested in it."""
 
 
+MAX_PARTS = 256 * 1024
+"""Most bytes of all parts of a frame that are read once more: repetitions may have the same bytes in common."""
+
+
 class NestedExtractor(Extractor):
     """An extractor whose values, or parts of them, are read once more by another one; the values of both are joined.
 
@@ -42,6 +46,7 @@ class NestedExtractor(Extractor):
         self._of = Template(options["of"])
         self._groups = _groups_with(self._of.names, outer)
         self._count = len(outer.groups)
+        self._left = MAX_PARTS
         self._convert = pipeline(options["convert"]).read if "convert" in options else None
         self._encoding = encoding
         self.names = None if outer.names is None or inner.names is None else outer.names | inner.names
@@ -56,6 +61,7 @@ class NestedExtractor(Extractor):
 
     def extract(self, frame: bytes) -> list[Values] | None:
         """Return the values of both; raise `ExtractError` if the part cannot be converted, or either raises it."""
+        self._left = MAX_PARTS
         result: list[Values] = []
         for values in self._outer(frame) or ():
             if self._groups:
@@ -107,7 +113,12 @@ class NestedExtractor(Extractor):
     def _read(self, values: Mapping[str, Any]) -> list[Values] | None:
         """Return what the inner extractor reads, nothing if it does not match; None: its part is not there."""
         part = self._part(values)
-        return None if part is None else self._inner(part) or []
+        if part is None:
+            return None
+        self._left -= len(part)
+        if self._left < 0:
+            raise ExtractError(f"nested: the parts of the frame have more than {MAX_PARTS} bytes together")
+        return self._inner(part) or []
 
     def _part(self, values: Mapping[str, Any]) -> bytes | None:
         """Return the part of the frame that is read once more; None if one of its values is missing."""

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interfaces.rules.extractors import ExtractError
-from interfaces.rules.nested import check_reader, make_reader
+from interfaces.rules.nested import MAX_PARTS, check_reader, make_reader
 
 TENTHS = {"binary": {"byte_order": "big", "fields": [{"type": "i16", "name": "t"}]}}
 LORA = {"regex": "RCV=(?P<node>[0-9]+),(?P<data>.*)", "nested": {"of": "{data}", "convert": {"bytes": "hex"}, **TENTHS}}
@@ -100,6 +100,19 @@ def test_what_check_finds(options: dict[str, Any], path: tuple[str, ...], text: 
 def test_what_check_does_not_find() -> None:
     assert not list(check_reader(nest(4), "utf-8"))
     assert make_reader(nest(4), "utf-8").extract(b"x") == [{"v1": "x", "v2": "x", "v3": "x", "v4": "x"}]
+
+
+def test_what_repetitions_have_in_common_is_read_for_them_only_up_to_a_limit() -> None:
+    reader = make_reader({
+        "lines": {"patterns": ["D(?P<data>.*)"], "repeat": ["R(?P<n>.)"], "each": True},
+        "nested": {"of": "{data}{n}", "fields": {"separator": ",", "is": {}, "repeat": {
+            "from": 0, "size": 1, "at": {"x": 0}}}},
+    }, "utf-8")  # fmt: skip
+    data = b"D" + b"1" * (MAX_PARTS // 4 - 1) + b"\n"
+    assert reader.extract(data + b"R1\n" * 4) is not None
+    with pytest.raises(ExtractError, match="more than 262144 bytes together"):
+        reader.extract(data + b"R1\n" * 5)
+    assert reader.extract(data + b"R1\n") is not None, "the limit is that of a frame"
 
 
 @given(st.binary(), st.sampled_from(["hex", "base64", "sixbit"]))
