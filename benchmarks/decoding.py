@@ -19,6 +19,7 @@ from benchmarks.lab import Lab
 from benchmarks.report import Figures, Metric, WrongResultError, median_ratio
 from benchmarks.rounds import run_rounds
 from gateway.configuration.schema_check import fill_defaults
+from gateway.configuration.schemas import interface_schema
 from gateway.message import InternalMsg
 from interfaces.serial_interface import SerialInterface
 from interfaces.serial_interface.rules import SerialRules
@@ -85,6 +86,25 @@ _KINDS: dict[str, tuple[dict[str, Any], Make, Reading]] = {
         ),
         lambda number: {"value": number},
     ),
+    "length, list of 8": (
+        {
+            "framing": {"type": "length", "start": "\x7e", "offset": 1, "size": 1, "correction": 2},
+            "decode": [
+                {
+                    "binary": {
+                        "fields": [
+                            {"type": "skip"},
+                            {"type": "u8", "name": "size"},
+                            {"type": "repeat", "length": "size", "fields": [{"type": "u16", "name": "value"}]},
+                        ]
+                    },
+                    "message": _MESSAGE,
+                }
+            ],
+        },
+        lambda number: b"\x7e\x10" + struct.pack(">8H", *[number % 65536] * 8),
+        lambda number: {"size": 16, "value": [number] * 8},
+    ),
 }
 
 
@@ -99,7 +119,7 @@ def _with_crc(body: bytes) -> bytes:
 
 
 def _rules(options: dict[str, Any]) -> SerialRules:
-    return SerialRules(fill_defaults({"port": "loop://", **options}, SerialInterface.SCHEMA))
+    return SerialRules(fill_defaults({"port": "loop://", **options}, interface_schema(SerialInterface)))
 
 
 def kinds(lab: Lab) -> None:

@@ -19,6 +19,7 @@ from benchmarks.report import Figures, Metric, WrongResultError
 from benchmarks.rounds import run_rounds
 from benchmarks.topics import STATUS_TOPIC, lines, payloads
 from gateway.configuration.schema_check import fill_defaults
+from gateway.configuration.schemas import interface_schema
 from gateway.core.inbox import MsgList
 from gateway.message import InternalMsg, Publication
 from gateway.mqtt.broker_limits import BrokerLimits
@@ -59,7 +60,7 @@ class _Stages:
         """Run each stage on the result of the previous one, a slice at a time, since a run has no more in memory."""
         self._seconds.clear()
         outbox = Outbox()
-        params = fill_defaults(contenders.serial_options("loop://"), SerialInterface.SCHEMA)
+        params = fill_defaults(contenders.serial_options("loop://"), interface_schema(SerialInterface))
         interface = SerialInterface(params, MsgList(), Outlet("device", self._map, outbox))
         client = HookedClient(CallbackAPIVersion.VERSION2)
         client._sock = BufferedSocket(_discarding_socket())  # type: ignore[assignment]  # a link that is up, without a broker

@@ -33,7 +33,7 @@ what is wrong. The caller knows the place and the remedy, and whether it is a fi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import ClassVar, NamedTuple
 
@@ -126,6 +126,9 @@ class Problem(NamedTuple):
         return ": ".join(part for part in (".".join(map(str, self.path)), self.what, self.remedy) if part)
 
 
+_NOTE = " ("
+
+
 class Finding(NamedTuple):
     """A problem whose place is known: file, line, column, option, what is wrong, and what to do about it.
 
@@ -143,6 +146,14 @@ class Finding(NamedTuple):
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}:{self.column}" if self.line else self.file
         return ": ".join(_shortened(part) for part in (place, self.where, self.what, self.remedy) if part)
+
+    def noted(self, note: str) -> Finding:
+        """Return the finding with a note behind the option: which of several entries it is about, if it is repeated."""
+        return self._replace(where=f"{self.where}{_NOTE}{note})") if note else self
+
+    def without_note(self) -> Finding:
+        """Return the finding without the note behind the option."""
+        return self._replace(where=self.where.partition(_NOTE)[0])
 
 
 def _shortened(text: str) -> str:
@@ -185,9 +196,21 @@ def _more(count: int) -> tuple[str, str]:
 def bounded(findings: Iterable[Finding]) -> list[Finding]:
     """Return the first `MAX_FINDINGS` of `findings`, and one that says so if there are more.
 
-    No more than one beyond the limit is taken from the iterable: each may be costly to produce.
+    No more than one beyond the limit is taken from the iterable: each may be costly to produce. Of findings that differ
+    only by their note, the first is returned.
     """
-    kept = list(islice(findings, MAX_FINDINGS + 1))
+    kept = list(islice(distinct(findings, set()), MAX_FINDINGS + 1))
     if len(kept) > MAX_FINDINGS:
         kept[MAX_FINDINGS:] = [MoreFindings(kept[0].file, 0, 1, "", "and more", "fix these first")]
     return kept
+
+
+def distinct(findings: Iterable[Finding], seen: set[Finding]) -> Iterator[Finding]:
+    """Yield the findings that are new to `seen`, except for their note, and add them to it."""
+    for finding in findings:
+        plain = finding.without_note()
+        if isinstance(finding, MoreFindings):
+            yield finding
+        elif plain not in seen:
+            seen.add(plain)
+            yield finding

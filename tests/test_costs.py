@@ -22,6 +22,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.load_map import load_map
 from gateway.configuration.schema_check import fill_defaults
+from gateway.configuration.schemas import interface_schema
 from gateway.core.clock import boot_time
 from gateway.core.inbox import MsgList, Wakeup
 from gateway.devices.model import Model
@@ -103,7 +104,9 @@ def steps(work: Callable[[], object]) -> int:
 
 
 def serial_rules(**options: Any) -> SerialRules:
-    return SerialRules(fill_defaults({"port": "loop://", "decode": [RULE], **options}, SerialInterface.SCHEMA))
+    return SerialRules(
+        fill_defaults({"port": "loop://", "decode": [RULE], **options}, interface_schema(SerialInterface))
+    )
 
 
 def map_file(folder: Path, entries: int) -> Path:

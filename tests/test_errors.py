@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway import api, errors
-from gateway.errors import Finding, GatewayError, Problem
+from gateway.errors import MAX_FINDINGS, Finding, GatewayError, MoreFindings, Problem, bounded, distinct
 
 PROJECT = Path(__file__).parents[1]
 ELSEWHERE = {"NotOwnError": "OSError", "TemplateError": "ValueError", "ThrottledException": "Exception"}
@@ -62,3 +62,17 @@ def test_a_finding_is_printed_with_its_place_and_its_parts_are_shortened() -> No
     assert str(Finding("gw.conf", 3, 5, "root", "it is empty", "add one")) == "gw.conf:3:5: root: it is empty: add one"
     assert str(Finding("gw.conf", 0, 0, "", "no such file", "")) == "gw.conf: no such file"
     assert len(str(Finding("gw.conf", 0, 0, "", "x" * 10_000, ""))) < 1100
+
+
+def test_of_findings_that_differ_only_by_their_note_the_first_is_kept() -> None:
+    finding = Finding("f", 1, 2, "polls[0].hex", "wrong", "")
+    noted = [finding.noted(f"unit: {unit}") for unit in range(1, 1000)]
+    assert str(noted[0]) == "f:1:2: polls[0].hex (unit: 1): wrong"
+    assert finding.noted("") == finding
+    other = finding._replace(what="wrong, too")
+    assert bounded([*noted, other]) == [noted[0], other]
+    more = MoreFindings("f", 0, 1, "", "and more", "")
+    seen: set[Finding] = set()
+    assert list(distinct([more, noted[1], more], seen)) == [more, noted[1], more]
+    assert list(distinct(noted, seen)) == []
+    assert len(bounded(finding._replace(line=line) for line in range(MAX_FINDINGS + 2))) == MAX_FINDINGS + 1

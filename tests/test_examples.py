@@ -11,8 +11,10 @@ import pytest
 
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto
+from tests.support.configuration import SHIPPED
 from tests.support.device import frame_counts
 from tests.support.running import Example
+from tests.support.simulation import SimulateProcess
 from tests.support.simulator import Simulator
 from tests.support.simulators import (
     EntrySystem,
@@ -453,3 +455,20 @@ def test_a_plug_that_is_pulled_and_put_back(
         if plug.address:
             assert example.command(plug.address, plug.action, **plug.arguments)["response"] == "OK"
         assert device.rejected == []
+
+
+@pytest.mark.parametrize("plug", PLUGS, ids=[plug.name for plug in PLUGS])
+def test_an_example_tried_without_its_device_as_the_documentation_shows(
+    plug: Plug, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    script = (SHIPPED / "conf" / f"{plug.name}.sim").read_text()
+    link = tmp_path / "tty"
+    with (
+        SimulateProcess(tmp_path, script, "--pty", str(link)) as device,
+        Example(tmp_path, mosquitto, plug.name, link, plug.root) as example,
+    ):
+        if plug.address:
+            assert example.command(plug.address, plug.action, **plug.arguments)["response"] == "OK"
+        if plug.name != "serial2mqtt":  # whose bell rings once a minute
+            example.wait_readings(1)
+        assert "no answer matches" not in device.output

@@ -34,7 +34,7 @@ def _shipped_files() -> set[str]:
     names = set()
     for folder, inside in (("gateway", "gateway"), ("interfaces", "interfaces"), ("maps", "gateway/maps"),
                            ("conf", "gateway/conf")):  # fmt: skip
-        for pattern in ("*.py", "*.json", "*.conf", "py.typed"):
+        for pattern in ("*.py", "*.json", "*.conf", "*.sim", "py.typed"):
             names |= {f"{inside}/{path.relative_to(ROOT / folder)}" for path in (ROOT / folder).rglob(pattern)}
     return names
 

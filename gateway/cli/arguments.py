@@ -59,3 +59,10 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!a}")
     return int(text)
+
+
+def port_number(text: str) -> int:
+    """Return a TCP port, where 0 stands for any free one; raise `ArgumentTypeError` for anything else."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to 65535, found {text!a}")
+    return int(text)

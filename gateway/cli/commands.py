@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.cli.arguments import add_common, add_message, add_name, positive, seconds
+from gateway.cli.arguments import add_common, add_message, add_name, port_number, positive, seconds
 from gateway.cli.map_arguments import add_map_arguments
 
 
@@ -100,6 +100,15 @@ def _forget_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
     add_name(parser)
     parser.add_argument("what", metavar="DEVICE|TOPIC", help="the name of a device or an interface, or a topic")
+
+
+def _simulate_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("script", metavar="SCRIPT", help="the file that describes the device, or a shipped one")
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument("--pty", type=Path, metavar="LINK", help="the path under which the device is a serial port")
+    place.add_argument(
+        "--tcp", type=port_number, metavar="PORT", help="the port of this machine at which the device is; 0: any"
+    )
 
 
 def _migrate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -209,6 +218,18 @@ COMMANDS: dict[str, Command] = {
         _no_arguments,
         Needs.NOTHING,
         "gateway.cli.options:print_options",
+    ),
+    "simulate": Command(
+        "SCRIPT --pty LINK",
+        "play a serial device from a script, to try a configuration without the device",
+        _simulate_arguments,
+        Needs.NOTHING,
+        "gateway.cli.simulate:simulate",
+        "Play a serial device that a script describes, until Ctrl-C, and show what it hears and says. A configuration\n"
+        "reaches it with port: LINK, or with port: socket://127.0.0.1:PORT.\n\n"
+        "  mqttgateway simulate modbus2mqtt.sim --pty /tmp/ttyMeter\n"
+        "  mqttgateway simulate my-device.sim --tcp 7001\n\n"
+        "exit codes: 0 ended with Ctrl-C; 1 the port cannot be created; 2 wrong command line; 78 wrong script.",
     ),
     "migrate": Command(
         "OLD.conf",

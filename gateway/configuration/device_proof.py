@@ -76,12 +76,13 @@ class _Prover:
         self._map = msg_map
         self._signatures = signatures
         self._refusal = refusal
-        self._address = {field: self._word(field, own) for field in ADDRESS_OF_DEVICE}
+        words = {field: self._word(field, own) for field in ADDRESS_OF_DEVICE}
+        self._free = [field for field, word in words.items() if word.startswith("{")]
+        self._address = {**words, **{field: _sample_word(msg_map.fields[field]) for field in self._free}}
 
     def _word(self, field: str, own: Mapping[str, str]) -> str:
         is_named = f"{{{field}}}" in self._device.id
-        word = self._device.address.get(field, "{" if is_named else own.get(field, ""))
-        return _sample_word(self._map.fields[field]) if word.startswith("{") else word
+        return self._device.address.get(field, "{" if is_named else own.get(field, ""))
 
     # --- messages that feed a point
 
@@ -126,6 +127,25 @@ class _Prover:
 
     def write_problem(self, point: Point, write: Write) -> tuple[str, str] | None:
         """Return what is wrong with a command that writes a point, and the remedy; None if nothing is."""
+        first = None
+        for address in self._addresses(write.action):
+            problem = self._write_problem(point, write, address)
+            if problem is None:
+                return None
+            first = first or problem
+        return first
+
+    def _addresses(self, action: str) -> Iterator[Mapping[str, str]]:
+        """Yield addresses that a command may have: a rule may accept only certain words, and the map others."""
+        yield self._address
+        words = {field: word for field, word in self._signatures.words.get(action, {}).items() if field in self._free}
+        if words:
+            yield {**self._address, **words}
+        for field in words:
+            for entry in islice(_entries(self._map.fields[field]), _MAX_CHOICES):
+                yield {**self._address, **words, field: entry}
+
+    def _write_problem(self, point: Point, write: Write, address: Mapping[str, str]) -> tuple[str, str] | None:
         known = self._signatures.writes
         arguments = {
             name: value
@@ -135,7 +155,7 @@ class _Prover:
         for value in self._values(point) if write.argument is not None else [None]:
             if write.argument is not None:
                 arguments[write.argument] = value
-            command = InternalMsg(True, **self._address, action=write.action, arguments=arguments)
+            command = InternalMsg(True, **address, action=write.action, arguments=arguments)
             problem = self._arrival_problem(command)
             if problem:
                 return problem
@@ -181,8 +201,12 @@ def _is_free(value: Argument) -> bool:
 
 def _sample_word(field: FieldMap) -> str:
     """Return a word that the field can have."""
-    entries = field.entries if field.maptype != "none" else ()
-    return next(filter(None, entries), _WORD)
+    return next(_entries(field), _WORD)
+
+
+def _entries(field: FieldMap) -> Iterator[str]:
+    """Yield the words that a map lists for a field."""
+    yield from filter(None, field.entries if field.maptype != "none" else ())
 
 
 def _sample_of(signature: Signature | None) -> Argument:

@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, NamedTuple, Self, TypeAlias
 
 from gateway.configuration.scalars import resolve_scalar
 from gateway.errors import ConfigurationError, Finding
@@ -29,6 +29,14 @@ MAX_DEPTH = 40
 TOO_DEEP = (f"nested over {MAX_DEPTH} levels deep", "use fewer levels")
 """What is wrong with a file that has more, and the remedy."""
 
+
+class Origin(NamedTuple):
+    """Where a part is written that stands for several, and which of them it is: `unit: 2`."""
+
+    path: Path
+    note: str = ""
+
+
 _NO_PLACES: Mapping[Path, Place] = MappingProxyType({})
 _MAX_QUOTED = 60  # characters
 
@@ -38,6 +46,9 @@ class Document:
 
     `raw` holds the text, as written in the file, of the values into which environment variables were inserted:
     errors quote this text, since the value may be a secret. `notes` are other remarks about the file.
+
+    The methods accept the paths of data in which repeated parts were written out, too: `with_origins` tells where each
+    of them stands in the file.
     """
 
     is_legacy: ClassVar[bool] = False
@@ -58,6 +69,7 @@ class Document:
         self.values = values
         self.raw = raw
         self.notes = notes
+        self._origins: Mapping[Path, Origin] = MappingProxyType({})
 
     def with_data(self, data: Any) -> Self:
         """Return the same document with other data at the same places."""
@@ -65,14 +77,29 @@ class Document:
         same.data = data
         return same
 
+    def with_origins(self, origins: Mapping[Path, Origin]) -> Self:
+        """Return the same document, with the origins of more parts that were written out."""
+        same = copy.copy(self)
+        same._origins = {**self._origins, **origins}
+        return same
+
+    def _origin(self, path: Path) -> Origin:
+        """Return where `path` is written."""
+        for length in range(len(path), 0, -1) if self._origins else ():
+            origin = self._origins.get(path[:length])
+            if origin is not None:
+                return origin._replace(path=(*origin.path, *path[length:]))
+        return Origin(path)
+
     def finding(self, path: Path, what: str, remedy: str = "", *, at_key: bool = False) -> Finding:
         """Return a finding at the value of `path`, or at its key; if its place is unknown, at the nearest part."""
+        path, note = self._origin(path)
         places = [self.keys, self.values] if at_key else [self.values, self.keys]
         at = path
         while True:
             place = next((positions[at] for positions in places if at in positions), None)
             if place or not at:
-                return Finding(self.file, *(place or (0, 0)), dotted(path), what, remedy)
+                return Finding(self.file, *(place or (0, 0)), dotted(path), what, remedy).noted(note)
             at = at[:-1]
 
     def resolve(self, path: Path, text: str, wanted_type: object) -> str | int | float | bool | None:  # noqa: ARG002
@@ -80,10 +107,16 @@ class Document:
 
         Only a text from an environment variable is converted; what is written in the file has its type already.
         """
-        return resolve_scalar(text) if path in self.raw else text
+        return resolve_scalar(text) if self._origin(path).path in self.raw else text
+
+    def has_variables(self, path: Path) -> bool:
+        """Return whether an environment variable was inserted into the value at `path`, or into a part of it."""
+        path = self._origin(path).path
+        return any(raw[: len(path)] == path for raw in self.raw)
 
     def quote(self, path: Path, value: object) -> str:
         """Return `value` as an error may show it: as text or number, cut to 60 characters, never a secret."""
+        path = self._origin(path).path
         if path in self.raw:
             return f"{self.raw[path]!r}"
         if isinstance(value, dict | list):

@@ -17,7 +17,7 @@ from gateway.configuration.file_access import (
 from gateway.configuration.schema_check import with_files
 from gateway.configuration.yaml_reader import variables
 from gateway.core.paths import expanded
-from gateway.errors import MAX_FINDINGS, Finding, MoreFindings
+from gateway.errors import MAX_FINDINGS, Finding, MoreFindings, distinct
 from gateway.logs.masking import Masker
 
 _MAX_SECRET_BYTES = 64 * 1024
@@ -46,6 +46,7 @@ class LoadContext:
         self.findings = list(faults)
         self.finding_count = len(self.findings)  # of all findings; only the first of them are kept
         self.faults = {(fault.file, fault.line, fault.column) for fault in self.findings}
+        self._seen: set[Finding] = set()
         self.notes: list[str] = list(map(str, document.notes))
         self.secrets: list[str] = []
         self.maps: list[Path] = []
@@ -62,6 +63,7 @@ class LoadContext:
         """Add findings, except those that only follow from a fault in the text at the same place."""
         new = [finding for finding in findings if (finding.file, finding.line, finding.column) not in self.faults]
         self.finding_count += len(new)
+        new = list(distinct(new, self._seen))
         kept = new[: max(0, MAX_FINDINGS - len(self.findings))]
         self.findings += kept
         if len(kept) < len(new):

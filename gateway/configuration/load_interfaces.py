@@ -8,6 +8,7 @@ from typing import Any
 
 from gateway.configuration.document import Document
 from gateway.configuration.document import Path as DataPath
+from gateway.configuration.expand import expand
 from gateway.configuration.interface_loader import CodeNotFoundError, failure_text, file_of, find_interface
 from gateway.configuration.load_context import LoadContext
 from gateway.configuration.load_filters import FilterLoader
@@ -279,6 +280,11 @@ class InterfacesLoader:
         schema, shared = interface_schema(cls, is_legacy=is_legacy), shared_options(cls, is_legacy=is_legacy)
         if is_legacy:
             options = self._without_unknown(at, options, schema)
+        else:
+            expanded = expand(context.document, options, schema, at)
+            context.document = context.document.with_origins(expanded.origins)
+            context.add(expanded.findings)
+            options = expanded.options
         options = convert_substituted(context.document, options, schema, at)
         findings = check_schema(context.document, options, schema, at)
         context.add(findings)

@@ -87,14 +87,14 @@ def fill_defaults(data: Any, schema: Schema, root: Schema | None = None) -> Any:
     `root` is the schema into which the `$ref`s of `schema` point, where that is not `schema` itself.
     """
     root = root or schema
-    schema = _resolved(schema, root)
+    schema = resolved_schema(schema, root)
     if isinstance(data, list):
         return [fill_defaults(item, schema.get("items", {}), root) for item in data]
     if not isinstance(data, dict):
         return data
-    filled = {name: fill_defaults(value, _option(schema, name), root) for name, value in data.items()}
+    filled = {name: fill_defaults(value, option_schema(schema, name), root) for name, value in data.items()}
     for name, option in schema.get("properties", {}).items():
-        option = _resolved(option, root)
+        option = resolved_schema(option, root)
         if name not in filled and "default" in option:
             filled[name] = fill_defaults(option["default"], option, root)
     return filled
@@ -105,9 +105,9 @@ def convert_substituted(
 ) -> Any:
     """Return `data` with every text that came from an environment variable converted to the type of its option."""
     root = root or schema
-    schema = _resolved(schema, root)
+    schema = resolved_schema(schema, root)
     if isinstance(data, dict):
-        return {k: convert_substituted(document, v, _option(schema, k), (*at, k), root) for k, v in data.items()}
+        return {k: convert_substituted(document, v, option_schema(schema, k), (*at, k), root) for k, v in data.items()}
     if isinstance(data, list):
         items = schema.get("items", {})
         return [convert_substituted(document, v, items, (*at, i), root) for i, v in enumerate(data)]
@@ -122,15 +122,15 @@ def convert_substituted(
 def with_files(data: Any, schema: Schema, locate: Callable[[str, Schema], str], root: Schema | None = None) -> Any:
     """Return `data` with `locate(text, schema)` for every text whose schema has the format `file`."""
     root = root or schema
-    schema = _resolved(schema, root)
+    schema = resolved_schema(schema, root)
     if isinstance(data, dict):
-        return {name: with_files(value, _option(schema, name), locate, root) for name, value in data.items()}
+        return {name: with_files(value, option_schema(schema, name), locate, root) for name, value in data.items()}
     if isinstance(data, list):
         return [with_files(item, schema.get("items", {}), locate, root) for item in data]
     return locate(data, schema) if isinstance(data, str) and schema.get("format") == "file" else data
 
 
-def _resolved(schema: Any, root: Schema) -> Schema:
+def resolved_schema(schema: Any, root: Schema) -> Schema:
     """Return the definition in `root` to which `schema` refers, with what stands beside the reference, or `schema`."""
     while isinstance(schema, Mapping) and schema.get("$ref", "").startswith("#/$defs/"):
         definition = root["$defs"][schema["$ref"].rpartition("/")[2]]
@@ -138,7 +138,8 @@ def _resolved(schema: Any, root: Schema) -> Schema:
     return schema if isinstance(schema, Mapping) else {}
 
 
-def _option(schema: Schema, name: str) -> Any:
+def option_schema(schema: Schema, name: str) -> Any:
+    """Return the schema of the option called `name` of a mapping with `schema`."""
     options = schema.get("properties", {})
     return options[name] if name in options else schema.get("additionalProperties", {})
 
@@ -202,7 +203,7 @@ class _Explanation:
     def _is_shown(self, error: jsonschema.ValidationError) -> bool:
         path = self._path(error)
         is_secret = _schema_of(error).get("writeOnly")
-        return not is_secret and not any(raw[: len(path)] == path for raw in self.document.raw)
+        return not is_secret and not self.document.has_variables(path)
 
     def _quoted(self, error: jsonschema.ValidationError) -> str:
         if _schema_of(error).get("writeOnly"):

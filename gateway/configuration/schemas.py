@@ -31,7 +31,12 @@ def interface_schema(cls: type[Any], *, is_legacy: bool = False) -> Mapping[str,
         **interface_part,
         "type": "object",
         "additionalProperties": interface_part.get("additionalProperties", False),
-        "$defs": {**config_schema()["$defs"], **_device_definitions(), **interface_part.get("$defs", {})},
+        "$defs": {
+            **config_schema()["$defs"],
+            **common["$defs"],
+            **_device_definitions(),
+            **interface_part.get("$defs", {}),
+        },
         "required": [*common["required"], *interface_part.get("required", ())],
         "properties": {**shared, **interface_part.get("properties", {})},
     }
@@ -64,8 +69,18 @@ def _device_definitions() -> Mapping[str, Any]:
 
 
 def devices_schema() -> Mapping[str, Any]:
-    """Return the JSON Schema of the value of `devices`."""
-    return {**common_schema()["properties"]["devices"], "$defs": _device_definitions()}
+    """Return the JSON Schema of the devices that a class declares: those of `devices`, but each written out."""
+    definitions = _device_definitions()
+    device = definitions["declared_device"]
+    properties = {name: option for name, option in device["properties"].items() if name != "for"}
+    written_out = {**definitions, "declared_device": {**device, "properties": properties}}
+    return {**common_schema()["properties"]["devices"], "$defs": written_out}
+
+
+def repetition_schema() -> Mapping[str, Any]:
+    """Return the JSON Schema of `for`, the values for which an entry of a list is repeated."""
+    definition: Mapping[str, Any] = common_schema()["$defs"]["repetition"]
+    return definition
 
 
 def device_schema() -> Mapping[str, Any]:

@@ -59,6 +59,15 @@ def find_configuration(name: str, environment: Mapping[str, str]) -> Path:
     return _first(name, places, f"shipped examples: {', '.join(shipped_configurations())}")
 
 
+def find_script(name: str) -> Path:
+    """Return the path of the script of a simulated device called `name`: a path, or the name of a shipped script.
+
+    Raises `ConfigurationError` naming both places.
+    """
+    scripts = sorted(path.name for path in shipped("conf").glob("*.sim"))
+    return _first(name, [expanded(name), shipped("conf") / name], f"shipped scripts: {', '.join(scripts)}")
+
+
 def find_map(name: str, beside: Path, environment: Mapping[str, str]) -> Path:
     """Return the path of the map called `name` in a configuration of the folder `beside`.
 

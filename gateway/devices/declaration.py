@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Feed, Point, PointType, Write
@@ -23,12 +24,16 @@ ANY = "*"
 
 
 class Signature(NamedTuple):
-    """What is known of an argument of a message: its type, and which values it may have."""
+    """What is known of an argument of a message: its type, and which values it may have.
+
+    A list (`is_list`) has no type that a point can have.
+    """
 
     type: PointType | None = None
     minimum: float | None = None
     maximum: float | None = None
     choices: tuple[Argument, ...] = ()
+    is_list: bool = False
 
 
 class Signatures(NamedTuple):
@@ -38,13 +43,15 @@ class Signatures(NamedTuple):
 
     `reads` are the statuses it makes, `writes` the commands it executes. None: that is not known, and not checked.
     `addresses` are the words of its statuses, by action and field; a word with braces depends on the message.
-    Unless `are_all`, there may be other statuses, too, as when a hook changes them.
+    Unless `are_all`, there may be other statuses, too, as when a hook changes them. `words` are examples of words, by
+    action and field, that a command has where not every word will do.
     """
 
     reads: Mapping[tuple[str, str], Signature] | None = None
     writes: Mapping[tuple[str, str], Signature] | None = None
     addresses: Mapping[str, Sequence[Mapping[str, str]]] | None = None
     are_all: bool = True
+    words: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 
 
 class Declared(NamedTuple):
@@ -162,6 +169,9 @@ class _Builder:
             if self._signatures.are_all:
                 self._check_known(place, "status", self._signatures.reads, action, argument)
                 self._check_address(place, action)
+            if (self._signatures.reads or {}).get((action, argument or ""), Signature()).is_list:
+                remedy = "let the rule make a message for each of its entries: each: true"
+                self._add(place, f"{action}.{argument} is a list, which no point can have as its value", remedy)
             yield Feed(action, argument, value)
 
     def _writes(self, path: _Path, target: Any) -> Iterator[Write]:

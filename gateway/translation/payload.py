@@ -28,7 +28,7 @@ from gateway.translation.strict_json import (
     check_value,
     dump,
     dump_text,
-    load_object,
+    load,
     load_scalar,
 )
 
@@ -65,7 +65,7 @@ class ActionPayload:
             raise PayloadError("the payload is empty: an action or a JSON object was expected")
         if "{" not in text or text.lstrip(JSON_SPACE)[0] != "{":
             return self._action.read(text), {}
-        members = load_object(text)
+        members: dict[str, Argument] = load(text)
         action = members.pop(ACTION_KEY, None)
         if action is None:
             action = ""
@@ -89,7 +89,7 @@ class JsonPayload:
         """Return `action` and the arguments in `text`; raise `WordError` or `PayloadError` if it is wrong."""
         if text.lstrip(JSON_SPACE)[:1] != "{":
             raise PayloadError(f"the payload is {quote(text)}: a JSON object was expected")
-        return action, self._members.read(load_object(text))
+        return action, self._members.read(load(text))
 
 
 class ValuePayload:

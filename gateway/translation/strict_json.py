@@ -18,6 +18,15 @@ MAX_DEPTH = 20
 JSON_SPACE = " \t\r\n"
 """Whitespace that is allowed around a value (section 2)."""
 
+
+class NotJsonError(PayloadError):
+    """A text is not JSON at all."""
+
+
+class _AmbiguousError(Exception):
+    """JSON that two programs could read differently; the text continues a sentence that begins with what it is."""
+
+
 _PLAIN = (str, bool, int)  # made once: a union in the call of isinstance costs more than the call
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False)
 
@@ -72,13 +81,19 @@ def load_scalar(text: str) -> Argument:
     """Return the number, boolean or null in `text`; raise `PayloadError` if the number is too large."""
     try:
         value: Argument = _decoder.decode(text)
+    except _AmbiguousError as err:
+        raise PayloadError(f"the payload {err}") from err
     except ValueError as err:  # an integer of thousands of digits
         raise PayloadError(f"the payload has a number that cannot be read: {err}") from err
     return value
 
 
-def load_object(text: str) -> dict[str, Argument]:
-    """Return the JSON object in `text`; raise `PayloadError` for everything that programs could read differently."""
+def load(text: str, subject: str = "the payload") -> Any:
+    """Return the JSON value in `text`, which begins with '{' for an object, or '[' for a list.
+
+    Raises `NotJsonError` if it is none, and `PayloadError` for everything that programs could read differently. The
+    error calls the text `subject`.
+    """
     try:
         text = text.strip(JSON_SPACE)
         value, end = _decoder.raw_decode(text)
@@ -88,16 +103,16 @@ def load_object(text: str) -> dict[str, Argument]:
             "".join(_encode(value, 0)).encode(
                 "utf-8"
             )  # an escape sequence can denote an unpaired surrogate, which UTF-8 cannot
+    except _AmbiguousError as err:
+        raise PayloadError(f"{subject} {err}") from err
     except json.JSONDecodeError as err:
-        raise PayloadError(f"the payload begins with '{{' but is not JSON: {err}") from err
+        raise NotJsonError(f"{subject} begins with '{text[:1]}' but is not JSON: {err}") from err
     except RecursionError as err:
-        raise PayloadError(f"the payload has lists or objects nested over {MAX_DEPTH} deep") from err
+        raise PayloadError(f"{subject} has lists or objects nested over {MAX_DEPTH} deep") from err
     except UnicodeEncodeError as err:
-        raise PayloadError("the payload has an unpaired surrogate, which is not a character: remove it") from err
+        raise PayloadError(f"{subject} has an unpaired surrogate, which is not a character: remove it") from err
     except ValueError as err:  # an integer of thousands of digits
-        raise PayloadError(f"the payload has a number that cannot be read: {err}") from err
-    if not isinstance(value, dict):  # impossible, since it begins with '{'; for mypy
-        raise PayloadError("the payload is not a JSON object")
+        raise PayloadError(f"{subject} has a number that cannot be read: {err}") from err
     return value
 
 
@@ -106,18 +121,18 @@ def _unique(pairs: list[tuple[str, Argument]]) -> dict[str, Argument]:
     if len(members) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise PayloadError(f"the payload contains {quote(twice)} twice")
+        raise _AmbiguousError(f"contains {quote(twice)} twice")
     return members
 
 
 def _refuse_constant(name: str) -> Argument:
-    raise PayloadError(f"the payload holds {name}, which is not valid JSON: leave the argument out, or use null")
+    raise _AmbiguousError(f"holds {name}, which is not valid JSON: leave the argument out, or use null")
 
 
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise PayloadError(f"the payload has a number that cannot be read: {quote(text)}")
+        raise _AmbiguousError(f"has a number that cannot be read: {quote(text)}")
     return number
 
 

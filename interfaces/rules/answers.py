@@ -30,7 +30,6 @@ class AnswerReader(ValueReader):
         self._end = None
         if self.until is not None:
             self._end = RegexExtractor(self.until, encoding)
-            self._extract = self.extractor.extract  # it reads joined frames, each of which has the framing
 
     @property
     def has_end(self) -> bool:
@@ -110,7 +109,7 @@ def _check_until(kind: str, options: Mapping[str, Any]) -> Iterator[Problem]:
         )
     if "binary" in options:
         text = "the frames of an answer with an end are joined by line ends, and cannot be read as bytes"
-        yield Problem(("until",), text, "use lines, regex, fields or pairs, or remove 'until'")
+        yield Problem(("until",), text, "use lines, regex, fields, pairs or json, or remove 'until'")
     try:
         names = safe_regex(options["until"]).names
     except RegexError as err:
@@ -124,7 +123,8 @@ def _check_until(kind: str, options: Mapping[str, Any]) -> Iterator[Problem]:
 def _check_answer(
     kind: str, options: Mapping[str, Any], encoding: str, arguments: frozenset[str] | None
 ) -> Iterator[Problem]:
-    names = AnswerReader(options, {}, encoding).extractor.names
+    extractor = AnswerReader(options, {}, encoding).extractor
+    names = extractor.names
     for name in sorted(OUTCOME_WORDS & (names or frozenset())):
         if "message" not in options and "messages" not in options:  # its values become arguments of the outcome
             yield Problem((kind,), reserved_argument(name), "use another word")
@@ -133,3 +133,5 @@ def _check_answer(
             yield Problem((kind, "same", index), f"{name!a} is not an argument", "use a name from 'arguments'")
         if names is not None and name not in names:
             yield Problem((kind, "same", index), f"{name!a} is not a value of the answer", "read this value, too")
+        if name in extractor.lists:
+            yield Problem((kind, "same", index), f"{name!a} is a list, which equals no argument", "add each: true")

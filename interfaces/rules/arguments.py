@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from typing import Any
 
 from gateway.core.argument_values import read_boolean, read_integer, read_number
@@ -19,6 +21,8 @@ _DEFAULT_PATTERN = re.compile(r"[A-Za-z0-9 ._+-]*")
 """What a text argument may contain unless its `pattern` allows other text. Known to be fast, so it needs no proof."""
 
 _DEFAULT_MAX_LENGTH = 100  # characters of a text argument unless `max_length` sets another limit
+
+_LIMITS = ("minimum", "maximum", "multiple_of")
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "integer": read_integer,
@@ -53,6 +57,16 @@ class Argument:
         self._check(value)
         return value
 
+    def example(self) -> str:
+        """Return the text of a value that it may have; the last candidate if none of them is allowed."""
+        options = self._options
+        candidates = [*options.get("choices", ()), *(options[limit] for limit in _LIMITS if limit in options), "1", "A"]
+        for candidate in candidates:
+            with contextlib.suppress(CodecError):
+                self.value_of(InternalMsg(True, arguments={self.name: candidate}))
+                break
+        return str(candidate)
+
     def written(self, value: Any) -> Any:
         """Return what is written for `value`; raise `CodecError` if it cannot be written."""
         if self._converter is not None:
@@ -73,6 +87,10 @@ class Argument:
             raise CodecError(f"argument {self.name!a} is {as_text(value)}: expected at least {options['minimum']}")
         if "maximum" in options and value > options["maximum"]:
             raise CodecError(f"argument {self.name!a} is {as_text(value)}: expected at most {options['maximum']}")
+        if "multiple_of" in options and _exact(value) % _exact(options["multiple_of"]):
+            raise CodecError(
+                f"argument {self.name!a} is {as_text(value)}: expected a multiple of {options['multiple_of']}"
+            )
         if self.type == "text" and "choices" not in options:
             self._check_text(value)
 
@@ -92,7 +110,7 @@ def check_argument(name: str, options: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the problems of the options of an argument; paths begin at the rule."""
     if name in OUTCOME_WORDS:
         yield Problem(("arguments", name), reserved_argument(name), "use another word")
-    for limit in ("minimum", "maximum"):
+    for limit in _LIMITS:
         if limit in options and options.get("type", "text") not in ("integer", "number"):
             yield Problem(("arguments", name, limit), f"only a number has a {limit}", "add type: integer or number")
             return
@@ -102,6 +120,11 @@ def check_argument(name: str, options: Mapping[str, Any]) -> Iterator[Problem]:
             argument.written(argument.value_of(InternalMsg(iscmd=True)))
     except (ConversionError, RegexError, CodecError) as err:
         yield Problem(("arguments", name), str(err))
+
+
+def _exact(number: float) -> Fraction:
+    """Return a number as it is written in decimal digits: as a float, 0.3 is no multiple of 0.1."""
+    return Fraction(number if isinstance(number, int) else repr(number))
 
 
 def _is_same(value: object, other: object) -> bool:

@@ -41,7 +41,7 @@ class Content(ABC):
 class TextContent(Content):
     """A text that contains `{name}` for arguments."""
 
-    def __init__(self, text: str, encoding: str) -> None:
+    def __init__(self, text: str, encoding: str, arguments: Mapping[str, Any]) -> None:  # noqa: ARG002
         self._template = Template(text)
         self._encoding = encoding
         self.names = self._template.names
@@ -57,34 +57,52 @@ class TextContent(Content):
 
 
 class HexContent(Content):
-    """Bytes as hexadecimal digits that contain `{name}` for arguments."""
+    """Bytes as hexadecimal digits that contain `{name}` for arguments.
 
-    def __init__(self, text: str, encoding: str) -> None:  # noqa: ARG002
+    A text argument with a `max_length` is any number of bytes.
+    """
+
+    def __init__(self, text: str, encoding: str, arguments: Mapping[str, Any]) -> None:  # noqa: ARG002
         self._template = Template(text)
         self.names = self._template.names
+        self._texts = {
+            name
+            for name, options in arguments.items()
+            if options.get("type", "text") == "text" and "max_length" in options and "choices" not in options
+        }
 
     def _make(self, values: Mapping[str, Any]) -> bytes:
-        return bytes.fromhex(self._template.fill(values, _check_digits))
+        return bytes.fromhex(self._template.fill(values, self._check))
+
+    def _check(self, name: str, spec: str, text: str) -> None:
+        """Raise `CodecError` unless a value has hexadecimal digits, as many as may stand here."""
+        if spec or name not in self._texts:
+            _check_digits(name, spec, text)
+        elif len(text) % 2 or not all(sign in string.hexdigits for sign in text):
+            raise CodecError(f"argument {name!a} becomes {text!a}: expected an even number of hexadecimal digits")
 
 
 class BinaryContent(Content):
     """Bytes in a layout, whose fields are arguments or constants."""
 
-    def __init__(self, options: Mapping[str, Any], encoding: str) -> None:  # noqa: ARG002
+    def __init__(self, options: Mapping[str, Any], encoding: str, arguments: Mapping[str, Any]) -> None:  # noqa: ARG002
         self._layout = Layout(options["fields"], options["byte_order"], options.get("length"))
         self._layout.check_writable()
-        self.names = frozenset(name for field in self._layout.fields for name in field.needs)
+        self.names = self._layout.needs
 
     def _make(self, values: Mapping[str, Any]) -> bytes:
         return self._layout.write(values)
 
 
-CONTENTS: Mapping[str, Callable[[Any, str], Content]] = {
+CONTENTS: Mapping[str, Callable[[Any, str, Mapping[str, Any]], Content]] = {
     "write": TextContent,
     "hex": HexContent,
     "binary": BinaryContent,
 }
-"""The kinds by the name of their option, of which each rule has one; each is made from its option and the encoding."""
+"""The kinds by the name of their option, of which each rule has one.
+
+Each is made from its option, the encoding, and the options of the rule's arguments.
+"""
 
 
 def content_kinds(options: Mapping[str, Any]) -> Iterator[str]:
@@ -108,7 +126,7 @@ def make_content(options: Mapping[str, Any], encoding: str) -> Content:
     cannot be written: such an error would otherwise be found only when the first command is written.
     """
     kind = next(content_kinds(options))
-    content = CONTENTS[kind](options[kind], encoding)
+    content = CONTENTS[kind](options[kind], encoding, options.get("arguments", {}))
     if not content.names:
         content.make({})
     return content

@@ -20,10 +20,15 @@ class ConversionError(GatewayError):
 
 
 class Converter(NamedTuple):
-    """One step: the function that reads a value, and the one that writes it back."""
+    """One step: the function that reads a value, and the one that writes it back.
+
+    `write_bytes` is what takes the place of `write` behind a step that `makes_bytes` when it reads: it returns bytes.
+    """
 
     read: Callable[[Any], Any]
     write: Callable[[Any], Any]
+    write_bytes: Callable[[Any], bytes] | None = None
+    makes_bytes: bool = False
 
 
 def without_setting(setting: None, converter: Converter) -> Converter:

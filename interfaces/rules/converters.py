@@ -13,12 +13,18 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from interfaces.rules.bytes_converter import BYTES_CONVERTERS
 from interfaces.rules.conversion import ConversionError, Converter, Step
 from interfaces.rules.number_converters import NUMBER_CONVERTERS
 from interfaces.rules.text_converters import TEXT_CONVERTERS
 from interfaces.rules.time_converters import TIME_CONVERTERS
 
-CONVERTERS: Mapping[str, Callable[[Any], Converter]] = {**NUMBER_CONVERTERS, **TEXT_CONVERTERS, **TIME_CONVERTERS}
+CONVERTERS: Mapping[str, Callable[[Any], Converter]] = {
+    **NUMBER_CONVERTERS,
+    **TEXT_CONVERTERS,
+    **TIME_CONVERTERS,
+    **BYTES_CONVERTERS,
+}
 """The converters by name."""
 
 
@@ -29,14 +35,22 @@ def pipeline(steps: Step | Sequence[Step]) -> Converter:
     if len(converters) == 1:
         return converters[0]
 
+    behind_bytes = [False, *(converter.makes_bytes for converter in converters)]
+    writers = [
+        converter.write_bytes if is_behind and converter.write_bytes is not None else converter.write
+        for converter, is_behind in zip(converters, behind_bytes, strict=False)
+    ][::-1]
+
     def read(value: Any) -> Any:
         for converter in converters:
             value = converter.read(value)
+            if value == "":  # nothing is left: no number is missing in it, it counts as empty
+                break
         return value
 
     def write(value: Any) -> Any:
-        for converter in reversed(converters):
-            value = converter.write(value)
+        for write_step in writers:
+            value = write_step(value)
         return value
 
     return Converter(read, write)

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, Protocol
 
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg, reserved_argument
 from interfaces.rules.conversion import ConversionError, check_finite
 from interfaces.rules.converters import pipeline
 from interfaces.rules.extractors import (
-    EXTRACTORS,
-    BinaryExtractor,
     Dispatch,
     ExtractError,
     Extractor,
     Values,
     extractor_kinds,
-    make_extractor,
+    framing_of,
 )
-from interfaces.rules.layout import LayoutError
+from interfaces.rules.joining import check_join
 from interfaces.rules.message_template import (
     ANY,
     NO_CLOCK,
@@ -34,8 +33,9 @@ from interfaces.rules.message_template import (
     make_messages,
     make_templates,
 )
+from interfaces.rules.nested import check_reader, make_reader
+from interfaces.rules.repetition import FrameValues, each_of
 from interfaces.rules.reply import Reply, check_reply
-from interfaces.rules.safe_regex import RegexError
 from interfaces.rules.template import TemplateError
 
 UNMATCHED = "no rule matches"
@@ -84,9 +84,9 @@ _IGNORED = IgnoredFrame()
 
 
 def bad_values(place: str, sets: Iterable[Mapping[str, Any]]) -> list[BadValue]:
-    """Return the values of a frame that could not be converted; `place` is the rule, as the log names it."""
-    partial = [values.bad for values in sets if isinstance(values, PartialValues)]
-    return [BadValue(f"{place}: {name}", f"{place}: {name}: {error}") for bad in partial for name, error in bad.items()]
+    """Return the values of a frame that could not be used; `place` is the rule, as the log names it."""
+    incomplete = [values.left_out for values in sets if isinstance(values, PartialValues)]
+    return [BadValue(f"{place}: {name}", f"{place}: {name}: {error}") for out in incomplete for name, error in out]
 
 
 class ValueReader:
@@ -95,19 +95,19 @@ class ValueReader:
     def __init__(
         self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
     ) -> None:
-        self.extractor: Extractor = make_extractor(options, encoding)
-        self.messages = make_templates(options, address, self.extractor.names, clock)
+        self.extractor: Extractor = make_reader(options, encoding)
+        self.messages = make_templates(options, address, self.extractor.names, clock, self.extractor.groups)
         self.framing: str = options.get("framing", "")
         """The name of the framing whose frames it reads; empty: those of all."""
         self._extract: _Extract = self.extractor.extract
-        if self.framing:
+        if self.framing and "join" not in options and "until" not in options:  # joined frames: each of them has it
             self._extract = _in_framing(self.framing, self._extract)
         values = options.get("values", {})
         self._converters = {name: pipeline(steps).read for name, steps in values.items() if name != ANY}
         self._default: Callable[[Any], Any] | None = None
         if ANY in values:
             self._default = pipeline(values[ANY]).read
-        elif isinstance(self.extractor, BinaryExtractor):  # only there, a value without converter can be no number
+        elif self.extractor.reads_floats:  # only there, a value without converter can be no number
             self._default = check_finite
 
     @property
@@ -117,13 +117,13 @@ class ValueReader:
 
     def has_framing(self, frame: bytes) -> bool:
         """Return whether `frame` has the framing that is read here."""
-        return not self.framing or _framing_of(frame) == self.framing
+        return not self.framing or framing_of(frame) == self.framing
 
     def read(self, frame: bytes) -> list[Values] | None:
         """Return the converted values of `frame`, empty ones left out, or None if it does not match.
 
-        Where a value cannot be converted, the others are returned as `PartialValues`. Raises `CodecError` if none of
-        the values of the frame can be converted.
+        Where a value cannot be converted, the others are returned as `PartialValues`, and so are the values of a frame
+        with repetitions. Raises `CodecError` if none of the values of the frame can be converted.
         """
         try:
             sets = self._extract(frame)
@@ -131,6 +131,8 @@ class ValueReader:
             raise CodecError(str(err)) from err
         if sets is None:
             return None
+        if sets and type(sets[0]) is FrameValues:
+            return self._read_repetitions([values for values in sets if isinstance(values, FrameValues)])
         converters, default = self._converters, self._default
         has_bad = False
         for index, values in enumerate(sets):  # converted in place, which saves a dictionary for each frame
@@ -146,6 +148,9 @@ class ValueReader:
                     except ConversionError as err:
                         bad = {**(bad or {}), name: str(err)}
                         continue
+                    if value == "":
+                        empty = [*(empty or ()), name]
+                        continue
                 values[name] = value.decode("latin-1") if isinstance(value, bytes) else value
             for name in empty or ():
                 del values[name]
@@ -158,17 +163,85 @@ class ValueReader:
             raise CodecError("{}: {}".format(*next(iter(errors.items()))), bad_readings(self.messages, sets))
         return sets
 
+    def _read_repetitions(self, extracted: Iterable[FrameValues]) -> list[Values]:
+        """Return the converted values of a frame, and then those of each of its repetitions together with them."""
+        sets: list[Values] = []
+        for frame_values in extracted:
+            once = self._converted(frame_values, frame_values.lost.items())
+            sets.append(once)
+            for group, values in frame_values.repetitions:
+                own = self._converted(values)
+                sets.append(PartialValues({**once, **own}, {**once.bad, **own.bad}, own.left_out, group))
+        if not any(sets):
+            for _, error in bad_values("", sets):
+                raise CodecError(error.removeprefix(": "), bad_readings(self.messages, sets))
+        return sets
+
+    def _converted(self, values: Mapping[str, Any], lost: Iterable[tuple[str, str]] = ()) -> PartialValues:
+        """Return the converted values, empty ones left out; lists keep an empty place for each of theirs."""
+        good: Values = {}
+        bad: dict[str, str] = {}
+        left_out = list(lost)
+        for name, value in values.items():
+            convert = self._converters.get(name, self._default)
+            if type(value) is list:
+                errors: list[str] = []
+                good[name] = each_of(value, partial(_convert, convert, errors))
+                left_out += [(name, error) for error in errors]
+            elif value is not None and value != "":
+                errors = []
+                converted = _convert(convert, errors, value)
+                if errors:
+                    bad[name] = errors[0]
+                elif converted is not None:
+                    good[name] = converted
+        return PartialValues(good, bad, [*left_out, *bad.items()])
+
+
+def _convert(convert: Callable[[Any], Any] | None, errors: list[str], value: Any) -> Any:
+    """Return the converted value; None if nothing is left of it, or, with a reason more in `errors`, if it is bad."""
+    if convert is not None:
+        try:
+            value = convert(value)
+        except ConversionError as err:
+            errors.append(str(err))
+            return None
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return None if value == "" else value
+
+
+class Rule(Protocol):
+    """What a decoder asks of its rules; `prefix` is how each frame begins that the rule may match."""
+
+    name: str
+    prefix: bytes
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether no frame takes long to read."""
+
+    def decode(self, frame: bytes) -> list[InternalMsg] | None:
+        """Return the messages of a frame, or None if it does not match. Raises `CodecError`."""
+
+    def matches(self, frame: bytes) -> bool:
+        """Return whether the rule would read a frame, even if its values cannot be converted; nothing changes."""
+
+    def find(self, frame: bytes) -> Sequence[Rule]:
+        """Return the rules that `decode` has used for the same frame just before, for `check`. Raises `CodecError`."""
+
+
+def rule_name(options: Mapping[str, Any]) -> str:
+    """Return how the log and `check` call a rule: by its name, its expression, or its kind."""
+    return options.get("name") or str(options.get("regex", next(extractor_kinds(options), "rule")))
+
 
 _Extract = Callable[[bytes], "list[Values] | None"]
 
 
 def _in_framing(name: str, extract: _Extract) -> _Extract:
     """Return `extract` for the frames that have the framing of this name, of several on one line."""
-    return lambda frame: extract(frame) if _framing_of(frame) == name else None
-
-
-def _framing_of(frame: bytes) -> str:
-    return getattr(frame, "framing", "")
+    return lambda frame: extract(frame) if framing_of(frame) == name else None
 
 
 class DecodeRule:
@@ -177,9 +250,12 @@ class DecodeRule:
     def __init__(
         self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
     ) -> None:
-        self.name: str = options.get("name") or str(options.get("regex", next(extractor_kinds(options), "rule")))
+        self.name = rule_name(options)
         self.reader = ValueReader(options, address, encoding, clock)
         self.messages = self.reader.messages
+        self.prefix = self.reader.extractor.prefix
+        self.is_quick = self.reader.is_quick
+        self.join: Mapping[str, Any] | None = options.get("join")
         self.ignores: bool = options.get("ignore", False)
         self.reply = Reply(options["reply"], encoding) if "reply" in options else None
 
@@ -189,6 +265,10 @@ class DecodeRule:
             return self.reader.read(frame) is not None
         except CodecError:
             return True
+
+    def find(self, frame: bytes) -> Sequence[Rule]:
+        """Return the rule itself if it matches a frame. Raises `CodecError`."""
+        return () if self.reader.read(frame) is None else (self,)
 
     def decode(self, frame: bytes) -> list[InternalMsg] | None:
         """Return the messages of a frame, or None if it does not match.
@@ -229,10 +309,10 @@ class DecodeRule:
 class Decoder:
     """All decode rules: the first one that matches a frame makes its messages, or, with `every`, each that matches."""
 
-    def __init__(self, rules: Sequence[DecodeRule], *, every: bool = False) -> None:
+    def __init__(self, rules: Sequence[Rule], *, every: bool = False) -> None:
         self.rules = rules
         self.every = every
-        self._candidates = Dispatch([rule.reader.extractor.prefix for rule in rules]).candidates
+        self._candidates = Dispatch([rule.prefix for rule in rules]).candidates
         self.decode: Callable[[bytes], list[InternalMsg] | None] = self._decode_by_first
         """Return the messages of a frame, or None if no rule matches it. Raises `CodecError`, as a rule does."""
         if every:
@@ -277,22 +357,22 @@ class Decoder:
             return PartialMessages(result, bad, readings, replies)
         return _IGNORED if is_ignored and not result else result
 
-    def find_rule(self, frame: bytes) -> DecodeRule | None:
-        """Return the first rule that matches `frame`, for `check`. Raises `CodecError`."""
-        for index in self._candidates(frame):
-            if self.rules[index].reader.read(frame) is not None:
-                return self.rules[index]
-        return None
-
-    def find_rules(self, frame: bytes) -> list[DecodeRule]:
-        """Return the rules that `decode` uses for `frame`, for `check`.
+    def find_rules(self, frame: bytes) -> list[Rule]:
+        """Return the rules that `decode` has used for `frame` just before, for `check`.
 
         With `every`, these are also rules that cannot convert its values; without, such a rule raises `CodecError`.
         """
-        if not self.every:
-            rule = self.find_rule(frame)
-            return [] if rule is None else [rule]
-        return [self.rules[index] for index in self._candidates(frame) if self.rules[index].matches(frame)]
+        found: list[Rule] = []
+        for index in self._candidates(frame):
+            try:
+                found += self.rules[index].find(frame)
+            except CodecError:
+                if not self.every:
+                    raise
+                found.append(self.rules[index])
+            if found and not self.every:
+                break
+        return found
 
 
 # --- checks of a configuration
@@ -302,11 +382,10 @@ def check_decode_rule(
     options: Mapping[str, Any], address: Mapping[str, str], encoding: str, *, needs_message: bool = True
 ) -> Iterator[Problem]:
     """Yield the problems of a rule that its schema cannot find; paths begin at the rule."""
-    kinds = list(extractor_kinds(options))
-    if len(kinds) != 1 and (kinds or "until" not in options):
-        present = " and ".join(kinds) if kinds else "none"
-        message = f"a rule has exactly one of {', '.join(EXTRACTORS)}; this one has {present}"
-        yield Problem((), message, "keep or add one of them: it describes how the rule reads a frame")
+    problems = list(check_reader(options, encoding))
+    yield from problems
+    yield from check_join(options)
+    if problems:
         return
     if options.get("ignore"):
         for name in ("values", "message", "messages", "publish", "reply"):
@@ -317,21 +396,18 @@ def check_decode_rule(
     if (has_one and has_several) or (needs_message and not (has_one or has_several or "reply" in options)):
         message = "a rule needs a message"
         yield Problem((), message, "add either 'message', or 'messages' with a list")
-    names: frozenset[str] | None
-    try:
-        names = make_extractor(options, encoding).names
-    except (RegexError, LayoutError) as err:
-        yield Problem((*kinds,), str(err), "correct it")
-        return
+    extractor = make_reader(options, encoding)
+    names = extractor.names
     yield from _check_values(options.get("values", {}), names)
     if "reply" in options:
-        for problem in check_reply(options["reply"], encoding, names):
+        for problem in check_reply(options["reply"], encoding, extractor.single_names):
             yield problem._replace(path=("reply", *problem.path))
     messages = options.get("messages", [options["message"]] if "message" in options else [])
     for number, message in enumerate(messages):
         path = ("messages", number) if "messages" in options else ("message",)
         try:
-            needed = MessageTemplate(message, address).names
+            template = MessageTemplate(message, address, repeated=extractor.groups)
+            needed = template.names
             if dated_arguments(message) and TIME not in MessageTemplate({**message, "arguments": {}}, address).names:
                 needed -= {TIME}
         except TemplateError as err:
@@ -340,6 +416,17 @@ def check_decode_rule(
         yield from _check_argument_names(message.get("arguments", {}), names, (*path, "arguments"))
         for name in sorted(needed - names if names is not None else ()):
             yield Problem(path, f"{{{name}}} is not a value of this rule", _list_values(names))
+        yield from _check_repeated(template, extractor, path)
+
+
+def _check_repeated(template: MessageTemplate, extractor: Extractor, path: tuple[str | int, ...]) -> Iterator[Problem]:
+    """Yield the values of a message that are lists where only one fits, or are never there at the same time."""
+    for name in sorted(template.names_in_texts & extractor.lists):
+        remedy = f"add each: true to its repetition, or use it as an argument of its own: '{{{name}}}'"
+        yield Problem(path, f"{{{name}}} is a list, which cannot be a part of a text", remedy)
+    if not template.groups:
+        what = "no repetition has all of the values that it needs"
+        yield Problem(path, what, "describe a message of its own for each repetition: add it to 'messages'")
 
 
 def _check_argument_names(

@@ -16,6 +16,7 @@ from interfaces.rules.arguments import Argument, as_text, check_argument
 from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock
 from interfaces.rules.own_values import OWN_VALUES
 from interfaces.rules.steps import check_steps, make_steps
+from interfaces.rules.word_match import WordMatch, check_match
 
 
 class EncodeRule:
@@ -25,6 +26,7 @@ class EncodeRule:
         self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
     ) -> None:
         self.words = self.words_of(options, address)
+        self.word_match = WordMatch(options.get("match", {}), address)
         self.arguments = {name: Argument(name, argument) for name, argument in options.get("arguments", {}).items()}
         self.steps = make_steps(options, address, encoding, clock)
         names = frozenset(name for step in self.steps for name in step.names)
@@ -37,18 +39,25 @@ class EncodeRule:
 
     def matches(self, msg: InternalMsg, *, ignoring: str = "") -> bool:
         """Return whether `msg` has all words that this rule requires, except in the field `ignoring`."""
-        return all(word is None or name == ignoring or getattr(msg, name) == word for name, word in self.words.items())
+        return self.word_match.read(msg, ignoring=ignoring) is not None
 
     def arguments_of(self, msg: InternalMsg) -> dict[str, Any]:
-        """Return the arguments of a command in their types, and the defaults of missing ones.
+        """Return the arguments of a command in their types, parts of its words too, and the defaults of missing ones.
 
         Raises `CodecError` if the rule does not accept one of them.
         """
+        known = [name for name in self.arguments if name not in self.word_match.names]
         for name in msg.arguments:
-            if name not in self.arguments:
-                remedy = f"use {', '.join(self.arguments)}" if self.arguments else "this command has no arguments"
+            if name not in known:
+                remedy = f"use {', '.join(known)}" if known else "this command has no arguments"
                 raise CodecError(f"unknown argument {name!a}: {remedy}")
+        msg = self._with_parts(msg)
         return {name: argument.value_of(msg) for name, argument in self.arguments.items()}
+
+    def _with_parts(self, msg: InternalMsg) -> InternalMsg:
+        """Return a command with those parts of its words that are arguments."""
+        parts = self.word_match.read(msg) if self.word_match.names else None
+        return msg.replace(arguments={**msg.arguments, **parts}) if parts else msg
 
     def written(self, arguments: Mapping[str, Any], own: Callable[[], Mapping[str, Any]] = dict) -> dict[str, Any]:
         """Return what is written for each of the `arguments_of` a command; `own` returns the values of the gateway.
@@ -64,12 +73,12 @@ class EncodeRule:
 
     def count_accepted(self, msg: InternalMsg) -> tuple[bool, int]:
         """Return how near the rule is to a command: whether it has the same arguments, and how many it accepts."""
-        accepted = 0
+        accepted, filled = 0, self._with_parts(msg)
         for argument in self.arguments.values():
             with contextlib.suppress(CodecError):
-                argument.value_of(msg)
+                argument.value_of(filled)
                 accepted += 1
-        return msg.arguments.keys() <= self.arguments.keys(), accepted
+        return msg.arguments.keys() <= self.arguments.keys() - self.word_match.names, accepted
 
 
 class Encoded(NamedTuple):
@@ -120,7 +129,8 @@ class Encoder:
 
 
 def check_content(options: Mapping[str, Any], encoding: str, arguments: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the problems of what a rule or a poll writes; paths begin at the rule."""
+    """Yield the problems of the words of a rule, and of what a rule or a poll writes; paths begin at the rule."""
+    yield from check_match(options.get("match", {}), arguments)
     yield from check_steps(options, encoding, arguments)
     for name, argument in arguments.items():
         yield from check_argument(name, argument)

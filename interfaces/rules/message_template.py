@@ -44,21 +44,39 @@ class CodecError(GatewayError):
 
 
 class PartialValues(dict[str, Any]):
-    """The values of a frame, without those that could not be converted: `bad` has their errors, by name."""
+    """Some of the values of a frame: without those that could not be converted, or those of one repetition.
 
-    def __init__(self, values: Mapping[str, Any], bad: Mapping[str, str]) -> None:
+    `bad` are the errors of values that could not be converted, by name. `left_out` is what the log says of that: name
+    and reason of each value, or entry of a list, that is not here. `group` is the number of the repetitions that the
+    values are one of; 0: of none.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, Any],
+        bad: Mapping[str, str],
+        left_out: Collection[tuple[str, str]] | None = None,
+        group: int = 0,
+    ) -> None:
         super().__init__(values)
         self.bad = bad
+        self.left_out = bad.items() if left_out is None else left_out
+        self.group = group
 
 
 class MessageTemplate:
     """The template of a message: of its words and arguments. `names` are the values that it needs.
 
-    `report` is the rule by which the messages are reported; None: each of them.
+    `report` is the rule by which the messages are reported; None: each of them. `repeated` are the names of the values
+    of each group of repetitions: a message that uses some of them is made for each repetition of `groups`.
     """
 
     def __init__(
-        self, options: Mapping[str, Any], address: Mapping[str, str], report: ReportRule | None = None
+        self,
+        options: Mapping[str, Any],
+        address: Mapping[str, str],
+        report: ReportRule | None = None,
+        repeated: Sequence[frozenset[str]] = (),
     ) -> None:
         self._report = report
         self.iscmd = options.get("type") == "command"
@@ -73,6 +91,7 @@ class MessageTemplate:
         }
         templates = [*self._words.values(), *(v for v in self._arguments.values() if isinstance(v, Template))]
         self.names = frozenset(name for template in templates for name in template.names)
+        self.groups = self._groups_of(repeated)
         # The common case, which `make` handles without templates: constant words, and each argument is one value.
         single = [
             (key, template.single_name)
@@ -82,6 +101,20 @@ class MessageTemplate:
         self._single_values = single if len(single) == len(self._arguments) and not self._has_all_values else None
         has_constant_words = not any(template.names for template in self._words.values())
         self._prototype = self._message(self._constant_words, {}) if has_constant_words else None
+
+    def _groups_of(self, repeated: Sequence[frozenset[str]]) -> frozenset[int]:
+        """Return the numbers of the groups of which the message is made; {0}: once for the frame; none: impossible."""
+        used = self.names & frozenset().union(*repeated)
+        if used or (repeated and self._has_all_values):
+            return frozenset(number for number, names in enumerate(repeated, 1) if used <= names)
+        return frozenset((0,))
+
+    @property
+    def names_in_texts(self) -> frozenset[str]:
+        """The values that become a part of a text: of a word, or of an argument with more than its name."""
+        arguments = (value for value in self._arguments.values() if isinstance(value, Template))
+        texts = [*self._words.values(), *(template for template in arguments if not template.single_name)]
+        return frozenset(name for template in texts for name in template.names)
 
     @property
     def constant_words(self) -> Mapping[str, str]:
@@ -101,10 +134,13 @@ class MessageTemplate:
         return self._prototype.with_arguments(constants)
 
     def can_make(self, values: PartialValues) -> bool:
-        """Return whether a message can be made without the values that could not be converted.
+        """Return whether a message can be made of these values, without those that could not be converted.
 
-        It cannot if one of its words needs such a value, or if none of its arguments would depend on the frame.
+        It cannot if it is not made of such repetitions, if one of its words needs a value that could not be converted,
+        or if none of its arguments would depend on the frame.
         """
+        if values.group not in self.groups:
+            return False
         bad = values.bad.keys()
         if any(not template.names.isdisjoint(bad) for template in self._words.values()):
             return False
@@ -118,7 +154,9 @@ class MessageTemplate:
     def bad_reading(self, values: PartialValues) -> BadReading | None:
         """Return what is missing in the message for these values; None: nothing, or it is unknown in which message."""
         bad = values.bad
-        if any(not template.names <= values.keys() for template in self._words.values()):
+        if values.group not in self.groups or any(
+            not template.names <= values.keys() for template in self._words.values()
+        ):
             return None
         if self._has_all_values:
             errors: Mapping[str, str] = bad
@@ -181,17 +219,22 @@ class DatedTemplate(MessageTemplate):
     """
 
     def __init__(
-        self, options: Mapping[str, Any], address: Mapping[str, str], report: ReportRule | None, clock: WallClock
+        self,
+        options: Mapping[str, Any],
+        address: Mapping[str, str],
+        report: ReportRule | None,
+        clock: WallClock,
+        repeated: Sequence[frozenset[str]] = (),
     ) -> None:
         dated = dated_arguments(options)
-        super().__init__(options, address, None if report is None else report._replace(uncompared=dated))
+        super().__init__(options, address, None if report is None else report._replace(uncompared=dated), repeated)
         self._clock = clock
         needed = [value.names - {TIME} for value in self._arguments.values() if isinstance(value, Template)]
         self._needed = [names for names in needed if names]
 
     def can_make(self, values: PartialValues) -> bool:
         """Return whether a message can be made without the values that could not be converted."""
-        return super().can_make(PartialValues({TIME: "", **values}, values.bad))
+        return super().can_make(PartialValues({TIME: "", **values}, values.bad, group=values.group))
 
     def make(self, values: Mapping[str, Any]) -> InternalMsg | None:
         """Return the message for `values`, as `MessageTemplate` does; a value called `time` goes before the time."""
@@ -212,10 +255,12 @@ def make_templates(
     address: Mapping[str, str],
     names: Collection[str] | None = None,
     clock: WallClock = NO_CLOCK,
+    repeated: Sequence[frozenset[str]] = (),
 ) -> list[MessageTemplate]:
     """Return the templates of the messages that a rule makes, which are reported as its `publish` says.
 
-    `names` are the values of the rule, if they are known; `clock` gives the time for `{time}`.
+    `names` are the values of the rule, if they are known; `clock` gives the time for `{time}`. `repeated` are the names
+    of the values of each group of repetitions.
     """
     messages = [rule["message"]] if "message" in rule else rule.get("messages", ())
     report = ReportRule.of(rule["publish"]) if rule.get("publish") else None
@@ -223,11 +268,16 @@ def make_templates(
         report = None  # nothing is held back or distinguished, so that nothing need be remembered
     is_value = names is not None and TIME in names
     return [
-        MessageTemplate(message, address, report)
+        MessageTemplate(message, address, report, repeated)
         if is_value or not dated_arguments(message)
-        else DatedTemplate(message, address, report, clock)
+        else DatedTemplate(message, address, report, clock, repeated)
         for message in messages
     ]
+
+
+def single_values(sets: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield the sets of values that are not those of one repetition: the only ones where all cannot be used."""
+    return (values for values in sets if not (isinstance(values, PartialValues) and values.group))
 
 
 def make_messages(templates: Sequence[MessageTemplate], sets: Sequence[Mapping[str, Any]]) -> Iterator[InternalMsg]:

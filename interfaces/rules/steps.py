@@ -8,9 +8,9 @@ from typing import Any
 from gateway.errors import Problem
 from interfaces.rules.answers import Answer, check_answers
 from interfaces.rules.content import CONTENTS, check_kinds, content_kinds, make_content
-from interfaces.rules.extractors import make_extractor
 from interfaces.rules.layout import LayoutError
 from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock
+from interfaces.rules.nested import make_reader
 from interfaces.rules.own_values import OWN_VALUES
 from interfaces.rules.template import Template, TemplateError
 
@@ -125,7 +125,7 @@ def check_sequence(
         if problems:
             return
         if "response" in step and names is not None:
-            more = make_extractor(step["response"], encoding).names
+            more = make_reader(step["response"], encoding).single_names
             names = None if more is None else names | more
 
 

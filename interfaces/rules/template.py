@@ -7,7 +7,7 @@ conversions are rejected, so that a template can access nothing but the values i
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 
@@ -30,6 +30,8 @@ class Template:
             raise
         except ValueError as err:
             raise TemplateError(f"{err}: write {{{{ and }}}} for braces") from err
+        self.parts: Sequence[tuple[str, str | None, str]] = self._parts
+        """Each literal text, with the name and the format of the value behind it; the last may have none."""
         self.names = frozenset(name for _, name, _ in self._parts if name is not None)
         is_single_name = len(self._parts) == 1 and self._parts[0][0] == "" and self._parts[0][2] == ""
         self.single_name = self._parts[0][1] if is_single_name else None

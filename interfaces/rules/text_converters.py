@@ -19,7 +19,13 @@ def _text(encoding: str | None) -> Converter:
         except UnicodeError as err:
             raise ConversionError(f"{value!a} is not {name}: {err}") from None
 
-    return Converter(read, str)
+    def write_bytes(value: Any) -> bytes:
+        try:
+            return str(value).encode(name)
+        except UnicodeError as err:
+            raise ConversionError(f"{value!a} cannot be written as {name}: {err}") from None
+
+    return Converter(read, str, write_bytes)
 
 
 def _strip(characters: str | None) -> Converter:
@@ -33,6 +39,21 @@ def _remove(characters: str) -> Converter:
     if not table:
         raise ValueError("list the characters to remove")
     return Converter(lambda value: decoded(value).translate(table), lambda value: value)
+
+
+def _replace(texts: Mapping[str, Any]) -> Converter:
+    """Return the converter that replaces texts, all at once: a text that was put in is not replaced again."""
+    table = {str(old): str(new) for old, new in texts.items()}
+    if not table or "" in table:
+        raise ValueError("list the texts to replace, none of them empty")
+    back = {new: old for old, new in reversed(table.items()) if new}
+    return Converter(_replacing(table), _replacing(back))
+
+
+def _replacing(table: Mapping[str, str]) -> Callable[[Any], str]:
+    longest_first = sorted(table, key=len, reverse=True)
+    find = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+    return lambda value: find.sub(lambda match: table[match[0]], decoded(value))
 
 
 def _upper(setting: None) -> Converter:
@@ -97,6 +118,7 @@ TEXT_CONVERTERS: dict[str, Callable[[Any], Converter]] = {
     "text": _text,
     "strip": _strip,
     "remove": _remove,
+    "replace": _replace,
     "upper": _upper,
     "lower": _lower,
     "bool": _bool,

@@ -3,18 +3,57 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any
 
 from interfaces.rules.conversion import ConversionError, Converter, number_of
+from interfaces.rules.local_time import LocalTime
 
 
-def _timestamp(form: str) -> Converter:
+def _timestamp(setting: str | Mapping[str, Any]) -> Converter:
     """Return the converter between a device's times (a strftime format, or `unix`) and ISO 8601 in UTC.
 
-    Where the format has no year, the year is 1900, and 1904 on 29 February and on day 366.
+    Where the format has no year, the year is 1900, and 1904 on 29 February and on day 366. A mapping with a `format`
+    may also have the `zone` of local times, and `dst`: the texts behind winter and summer times.
     """
+    if isinstance(setting, str):
+        return _time_in_format(setting)
+    unknown = setting.keys() - {"format", "zone", "dst"}
+    if unknown or not isinstance(setting["format"], str):
+        raise ValueError("use format, zone and dst, and no other option")
+    if "zone" not in setting:
+        if "dst" in setting:
+            raise ValueError("dst needs the zone")
+        return _time_in_format(setting["format"])
+    return _time_in_zone(setting["format"], LocalTime(setting["zone"], setting.get("dst")))
+
+
+def _time_in_zone(form: str, local: LocalTime) -> Converter:
+    sample, *others = (when.strftime(form) for when in _SAMPLES)
+    if form == "unix" or sample in others or _parse_time(sample, form, has_year=True).tzinfo is not None:
+        raise ValueError("a zone needs a format with day and year, and without a zone of its own")
+
+    def read(value: Any) -> str:
+        text, suffix = local.split(str(value).strip())
+        try:
+            when = datetime.strptime(text.strip(), form)
+        except ValueError:
+            raise ConversionError(f"{value!a} is not a time in the format {form}{local.expected}") from None
+        return _iso(local.to_utc(when, suffix))
+
+    def write(value: Any) -> str:
+        try:
+            when = datetime.fromisoformat(str(value))
+        except ValueError:
+            raise ConversionError(f"{value!a} is not an ISO 8601 time") from None
+        when, suffix = local.from_utc(when)
+        return when.strftime(form) + suffix
+
+    return Converter(read, write)
+
+
+def _time_in_format(form: str) -> Converter:
     has_date = has_year = True
     if form != "unix":
         sample, with_other_date, with_other_year = (when.strftime(form) for when in _SAMPLES)

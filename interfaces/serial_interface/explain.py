@@ -8,10 +8,20 @@ from typing import Any
 from gateway.errors import Problem
 from gateway.message import InternalMsg
 from interfaces.rules.answers import AnswerReader
-from interfaces.rules.decoding import UNMATCHED, BadValue, IgnoredFrame, PartialMessages, bad_values
+from interfaces.rules.decoding import (
+    UNMATCHED,
+    BadValue,
+    DecodeRule,
+    IgnoredFrame,
+    PartialMessages,
+    bad_values,
+    rule_name,
+)
 from interfaces.rules.extractors import Values
+from interfaces.rules.joined_rules import JoinedRules
 from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock, make_messages
-from interfaces.rules.steps import Step
+from interfaces.rules.mismatch import nearest
+from interfaces.rules.steps import Step, each_step
 from interfaces.serial_interface.collecting import Collected, read_collected
 from interfaces.serial_interface.framing.several import NamedFrame
 from interfaces.serial_interface.framing.wire import FramingError
@@ -44,7 +54,7 @@ def explain_frame(
             continue
         if codec.kind_of(frame).checksum is not None:
             yield "checksum OK"
-        yield from _explain_rules(rules, frame, before)
+        yield from _explain_rules(rules, params, frame, before)
         before.append(frame)
 
 
@@ -54,21 +64,14 @@ def _unframed(rules: SerialRules, data: bytes) -> tuple[bytes, str]:
     return frame, frame.error
 
 
-def _explain_rules(rules: SerialRules, frame: bytes, before: list[bytes]) -> Iterator[str | InternalMsg | Problem]:
+def _explain_rules(
+    rules: SerialRules, params: Mapping[str, Any], frame: bytes, before: list[bytes]
+) -> Iterator[str | InternalMsg | Problem]:
     is_matched = is_answer = False
     try:
-        matching = rules.decoder.find_rules(frame)
-        if matching:
+        for line in _explain_decoding(rules, frame):
+            yield line
             is_matched = True
-            yield from (f"matched rule {rule.name!a}" for rule in matching)
-            messages = rules.decoder.decode(frame)
-            if isinstance(messages, IgnoredFrame):
-                yield "ignored: no message, and nothing in the log"
-            elif not messages and any(rule.messages for rule in matching):
-                yield "no message: its values are empty"
-            yield from _left_out(messages.bad if isinstance(messages, PartialMessages) else ())
-            yield from messages or ()
-            yield from _replies(rules, messages)
         for name, reader, verb in _readers(rules):
             if reader.until is not None and not reader.ends(frame):
                 if reader.wants(frame):
@@ -81,11 +84,72 @@ def _explain_rules(rules: SerialRules, frame: bytes, before: list[bytes]) -> Ite
                 yield from _left_out(bad_values(name, sets))
                 yield from make_messages(reader.messages, sets)
                 is_answer = True
+        if is_matched or is_answer:
+            return
+        yield from (f"joined frames {format_bytes(text)}" for text in _joined_texts(rules, frame))
+        reason = nearest(_options_of_rules(rules, params, frame), frame, rules.encoding)
     except CodecError as err:
         yield Problem((), f"dropped: {err}")
         return
-    if not is_matched and not is_answer:
-        yield Problem((), f"dropped: {UNMATCHED}")
+    yield Problem((), f"dropped: {UNMATCHED}")
+    if reason is not None:
+        yield reason
+
+
+def _explain_decoding(rules: SerialRules, frame: bytes) -> Iterator[str | InternalMsg | Problem]:
+    """Yield what the decode rules make of a frame; nothing if none matches. Raises `CodecError`, as they do."""
+    error: CodecError | None = None
+    messages: list[InternalMsg] | None = None
+    try:
+        messages = rules.decoder.decode(frame)
+    except CodecError as err:
+        error = err
+    matching = rules.decoder.find_rules(frame)
+    if matching:
+        yield from (f"joined frames {format_bytes(text)}" for text in _joined_texts(rules, frame))
+    parts = [rule for rule in matching if isinstance(rule, JoinedRules)]
+    for rule in matching:
+        yield f"{'collected by' if rule in parts else 'matched'} rule {rule.name!a}"
+    if error is not None:
+        raise error
+    if parts:
+        yield "no message yet: it is joined with frames that follow"
+    if isinstance(messages, IgnoredFrame):
+        yield "ignored: no message, and nothing in the log"
+    elif not messages and any(rule.messages for rule in matching if isinstance(rule, DecodeRule)):
+        yield "no message: its values are empty"
+    yield from _left_out(messages.bad if isinstance(messages, PartialMessages) else ())
+    yield from messages or ()
+    yield from _replies(rules, messages)
+
+
+def _joined_texts(rules: SerialRules, frame: bytes) -> Iterator[bytes]:
+    """Yield each text of several frames that `frame`, which was decoded just before, has ended."""
+    yield from (text for join in rules.joins if (text := join.joined_text(frame)))
+
+
+def _options_of_rules(
+    rules: SerialRules, params: Mapping[str, Any], frame: bytes
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield name and options of each rule that reads single frames, and of each answer, and its end if `frame` is none.
+
+    Raises `CodecError`, as `AnswerReader.ends` does.
+    """
+    yield from ((f"{rule_name(options)!a}", options) for options in params["decode"] if "join" not in options)
+    conversation = params["conversation"]
+    sections = (({"steps": conversation["opening"]},), conversation["polls"], params["encode"])
+    steps = (step for section in sections for options in section for _, step in each_step(options))
+    for (name, step), options in zip(_named_steps(rules), steps, strict=True):
+        if step.answer.response is not None and step.answer.response.ends(frame):
+            continue  # it is the end, but what came before it is not the answer
+        for kind in ("response", "refusal"):
+            if kind in options:
+                yield f"the {kind} of {name}", options[kind]
+            if "until" in options.get(kind, {}):
+                end = {"regex": options[kind]["until"], "framing": options[kind].get("framing")}
+                yield f"the end of the {kind} of {name}", end
+    if "restarted" in conversation:
+        yield "'restarted'", conversation["restarted"]
 
 
 def _read_before(reader: AnswerReader, before: list[bytes]) -> list[Values] | None:
@@ -106,12 +170,7 @@ def _replies(rules: SerialRules, messages: object) -> Iterator[str | Problem]:
 
 def _readers(rules: SerialRules) -> Iterator[tuple[str, AnswerReader, str]]:
     """Yield each answer that may end a request or a command: of what, its reader, and what it does."""
-    steps = [(f"the request {step.name!a}", step) for step in (rules.opening.steps if rules.opening else ())]
-    steps += [(f"the request {request.name!a}", step) for request in rules.polls for step in request.steps]
-    steps += [
-        (f"the command {rule.words.get('action')!a}", step) for rule in rules.encoder.rules for step in rule.steps
-    ]
-    for name, step in steps:
+    for name, step in _named_steps(rules):
         answer = step.answer
         if answer.response is not None:
             yield name, answer.response, "answers"
@@ -119,6 +178,14 @@ def _readers(rules: SerialRules) -> Iterator[tuple[str, AnswerReader, str]]:
             yield name, answer.refusal, "refuses"
     if rules.restarted is not None:
         yield "the opening requests", rules.restarted, "repeats"
+
+
+def _named_steps(rules: SerialRules) -> Iterator[tuple[str, Step]]:
+    """Yield the steps of the opening, of the polls and of the commands, each with what it belongs to."""
+    yield from ((f"the request {step.name!a}", step) for step in (rules.opening.steps if rules.opening else ()))
+    yield from ((f"the request {request.name!a}", step) for request in rules.polls for step in request.steps)
+    for rule in rules.encoder.rules:
+        yield from ((f"the command {rule.words.get('action')!a}", step) for step in rule.steps)
 
 
 def _left_out(bad: Iterable[BadValue]) -> Iterator[str]:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.core.inbox import MsgList
 from gateway.devices.declaration import Signatures
@@ -28,6 +28,9 @@ from interfaces.serial_interface.rules import SerialRules, check_rules, command_
 from interfaces.serial_interface.schema import read_schema
 from interfaces.serial_interface.session import Session, earliest
 from interfaces.serial_interface.signatures import signatures
+
+if TYPE_CHECKING:
+    from interfaces.serial_interface.simulation.device import SimulatedDevice
 
 READ_LOCK = threading.Lock()
 """Held by the one interface of the process that reads and decodes.
@@ -79,6 +82,13 @@ class SerialInterface(DeviceInterface):
         yield from explain_command(params, msg, time.time)
 
     @classmethod
+    def simulated_device(cls) -> type[SimulatedDevice]:
+        """Return the class of the devices that a script describes."""
+        from interfaces.serial_interface.simulation.device import SimulatedDevice  # only for `simulate`, not for a run
+
+        return SimulatedDevice
+
+    @classmethod
     def signatures(cls, params: Mapping[str, Any]) -> Signatures:
         """Return what is known of the messages that the rules make, and of the commands that they write."""
         return signatures(params)
@@ -116,14 +126,14 @@ class SerialInterface(DeviceInterface):
         """Return the counters of the device since the start of the interface. Any thread may call this.
 
         Frames: `frames_received`, of which dropped: `frames_bad_checksum`, `frames_unreadable`, `frames_unmatched`
-        (`unmatched_kinds` different ones), `frames_ignored`; `answers_received`, of which `answers_late` came after the
-        timeout, and `answers_unattributed`, which were dropped because nobody knows which request they answer. What was
-        written and came back, so that it was taken off: `echoes_removed`. Values that could not be converted, while
-        others of the frame could: `values_unreadable`. Bytes outside of frames: `bytes_discarded`,
-        `partial_frames_discarded`. Writing: `frames_sent`, of which `replies_sent`; replies that were too many:
-        `replies_dropped`; how commands, and opening requests and polls have ended: `commands_...` and `requests_...`
-        with `done`, `timed_out`, `refused`, `offline`. How often the port was opened again because nothing answered:
-        `ports_reopened`.
+        (`unmatched_kinds` different ones), `frames_ignored`, `frames_unjoined` (collected by a `join`, and the others
+        of their text have not come); `answers_received`, of which `answers_late` came after the timeout, and
+        `answers_unattributed`, which were dropped because nobody knows which request they answer. What was written and
+        came back, so that it was taken off: `echoes_removed`. Values that could not be converted, while others of the
+        frame could: `values_unreadable`. Bytes outside of frames: `bytes_discarded`, `partial_frames_discarded`.
+        Writing: `frames_sent`, of which `replies_sent`; replies that were too many: `replies_dropped`; how commands,
+        and opening requests and polls have ended: `commands_...` and `requests_...` with `done`, `timed_out`,
+        `refused`, `offline`. How often the port was opened again because nothing answered: `ports_reopened`.
         """
         return self.session.stats()
 

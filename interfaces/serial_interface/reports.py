@@ -78,6 +78,7 @@ class DropReason(enum.Enum):
     BAD_CHECKSUM = "frames_bad_checksum"
     UNREADABLE = "frames_unreadable"
     UNMATCHED = "frames_unmatched"
+    UNJOINED = "frames_unjoined"
 
 
 class Reports:
@@ -101,7 +102,7 @@ class Reports:
         """Log that `frame` has been dropped; `error` is the text of the checksum or conversion error."""
         is_unmatched = reason is DropReason.UNMATCHED
         is_new_kind = is_unmatched and self._is_new_kind(frame)
-        level = logging.INFO if is_unmatched else logging.WARNING
+        level = logging.INFO if is_unmatched or reason is DropReason.UNJOINED else logging.WARNING
         # Noise on a line gives checksum errors of many texts; they are one kind of warning.
         kind = "" if reason is DropReason.BAD_CHECKSUM else kind_of(error)
         cause = f"the device sent {_sent(frame)}, but no rule matches it" if is_unmatched else error

@@ -11,14 +11,17 @@ from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg
 from gateway.routing.command_index import Addresses
 from interfaces.rules.answers import AnswerReader
+from interfaces.rules.code_pages import encoding_problems
 from interfaces.rules.content import content_kinds, make_content
-from interfaces.rules.decoding import Decoder, DecodeRule, DueReply, ValueReader, check_decode_rule
+from interfaces.rules.decoding import Decoder, DecodeRule, DueReply, check_decode_rule
 from interfaces.rules.encoding import Encoder, EncodeRule, check_content
-from interfaces.rules.message_template import NO_CLOCK, CodecError, MessageTemplate, WallClock
+from interfaces.rules.joined_rules import JoinedRules, with_joins
+from interfaces.rules.message_template import NO_CLOCK, CodecError, MessageTemplate, WallClock, single_values
 from interfaces.rules.own_values import OWN_VALUES, OwnValues
 from interfaces.rules.reply import Reply, check_reply
 from interfaces.rules.steps import SPEEDS, Step, check_sequence, each_step
 from interfaces.rules.template import TemplateError
+from interfaces.rules.word_match import WordMatch
 from interfaces.serial_interface.framing.wire import FrameCodec, FramingError, check_framings, checksums, framing_names
 from interfaces.serial_interface.polling import Request
 from interfaces.serial_interface.ports.address import scheme_of
@@ -46,7 +49,10 @@ class SerialRules:
             if "reply" in options
         }
         every = params["decode_every_rule"]
-        self.decoder = Decoder([DecodeRule(rule, address, encoding, clock) for rule in params["decode"]], every=every)
+        rules = [DecodeRule(rule, address, encoding, clock) for rule in params["decode"]]
+        joined_rules = with_joins(rules, encoding, every=every)
+        self.decoder = Decoder(joined_rules, every=every)
+        self.joins = [rule for rule in joined_rules if isinstance(rule, JoinedRules)]
         self.encoder = Encoder([EncodeRule(rule, address, encoding, clock) for rule in params["encode"]])
         conversation = params["conversation"]
         self.own_values = OwnValues(conversation["counter"], clock)
@@ -67,11 +73,11 @@ class SerialRules:
     @property
     def is_quick(self) -> bool:
         """Whether no frame takes long to read."""
-        readers: list[ValueReader] = [rule.reader for rule in self.decoder.rules]
-        readers += [self.restarted] if self.restarted is not None else []
-        answers = [reader for step in self.steps for reader in (step.answer.response, step.answer.refusal)]
-        readers += [reader for reader in answers if reader is not None]
-        return all(reader.is_quick for reader in readers)
+        readers = [reader for step in self.steps for reader in (step.answer.response, step.answer.refusal)]
+        readers += [self.restarted]
+        return all(rule.is_quick for rule in self.decoder.rules) and all(
+            reader.is_quick for reader in readers if reader is not None
+        )
 
     def matches(self, frame: bytes) -> bool:
         """Return whether a decode rule matches `frame`."""
@@ -99,7 +105,7 @@ class SerialRules:
 
         `earlier` are the values that it has answered to the steps before.
         """
-        sets = (earlier, *result.values)
+        sets = (earlier, *single_values(result.values))
         arguments = {name: value for values in sets for name, value in values.items() if name not in OUTCOME_WORDS}
         if not arguments and not result.frame:
             return reply
@@ -111,6 +117,10 @@ class SerialRules:
 def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the problems in the options of a serial device that their schema cannot find."""
     address, encoding = params["address"], params["encoding"]
+    encoding_problem = next(encoding_problems(encoding), None)
+    if encoding_problem is not None:
+        yield encoding_problem
+        return
     framing_problems = list(check_framings(params, did_you_mean))
     yield from framing_problems
     yield from _check_framing_names(params)
@@ -256,10 +266,7 @@ def rule_words(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...
 
 def command_addresses(params: Mapping[str, Any]) -> Addresses:
     """Return the addresses of the commands that any rule of `encode` matches, without their actions."""
-    addresses = [EncodeRule.words_of(rule, params["address"]) for rule in params["encode"]]
-    return [
-        {name: word for name, word in words.items() if word is not None and name != "action"} for words in addresses
-    ]
+    return [WordMatch(rule["match"], params["address"]).address for rule in params["encode"]]
 
 
 def _messages(params: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Mapping[str, Any]]]:

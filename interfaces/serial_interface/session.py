@@ -113,6 +113,7 @@ class Session:
 
     def use_rules(self, rules: SerialRules) -> None:
         """Replace the rules for decoding and encoding; the framing and a partial frame stay, and so do the requests."""
+        self._forget_parts()
         rules.codec = self.codec
         rules.own_values = self.rules.own_values
         self.rules = rules
@@ -147,6 +148,7 @@ class Session:
     def _begin(self, now: float) -> None:
         self.codec.framer.reset()
         self._conversation.reset()
+        self._forget_parts()
         self._echo.reset()
         self._watch.reset()
         self._replies.clear()
@@ -232,6 +234,8 @@ class Session:
                 yield from self._decode_in_conversation(frame, now)
                 if conversation.released:
                     yield from self._decode_released()
+        if self.rules.joins:
+            self._report_unjoined()
 
     def _decode_in_conversation(self, frame: bytes, now: float) -> Iterable[InternalMsg]:
         """Return the messages of a frame that may be an answer, or tell that the device has restarted."""
@@ -337,6 +341,18 @@ class Session:
     def _drop(self, reason: DropReason, frame: bytes, error: str = "") -> None:
         self._counts[reason.value] += 1
         self._reports.frame_dropped(reason, frame, error)
+
+    def _forget_parts(self) -> None:
+        """Drop the frames that rules have collected, because those that belong to them will not come."""
+        for join in self.rules.joins:
+            join.forget_parts()
+        self._report_unjoined()
+
+    def _report_unjoined(self) -> None:
+        for join in self.rules.joins:
+            for frame, count, reason in join.take_unjoined():
+                self._counts[DropReason.UNJOINED.value] += count
+                self._reports.frame_dropped(DropReason.UNJOINED, frame, f"rule {join.name!a}: {reason}")
 
     def _check_for_frames(self) -> None:
         """Report a device of which more bytes than a frame may have were discarded, without any frame."""

@@ -10,13 +10,15 @@ from typing import Any
 
 from gateway.devices.declaration import ANY, Signature, Signatures
 from gateway.devices.point import ADDRESS_OF_DEVICE, PointType
-from interfaces.rules.extractors import make_extractor
+from interfaces.rules.arguments import Argument
 from interfaces.rules.message_template import TIME, dated_arguments
+from interfaces.rules.nested import make_reader
 from interfaces.rules.steps import each_step
+from interfaces.rules.word_match import WordMatch
 
 _NUMBERS = {"float", "decimal_comma", "scale", "offset", "nmea_position"}
 _INTEGERS = {"int", "twos_complement", "signed_magnitude", "bcd"}
-_TEXTS = {"text", "upper", "lower", "timestamp"}
+_TEXTS = {"text", "upper", "lower", "timestamp", "replace", "bytes"}
 _ARGUMENTS = {
     "text": PointType.TEXT,
     "integer": PointType.INTEGER,
@@ -39,16 +41,28 @@ def signatures(params: Mapping[str, Any]) -> Signatures:
                 addresses.setdefault(_action(message), []).append(words)
             for key, signature in _of_message(rule, message, params["encoding"]):
                 reads[key] = signature if reads.get(key, signature) == signature else Signature()
+    writes, samples = _of_commands(params)
+    return Signatures(reads, writes, addresses, words=samples)
+
+
+def _of_commands(
+    params: Mapping[str, Any],
+) -> tuple[dict[tuple[str, str], Signature], dict[str, Mapping[str, str]]]:
+    """Return the signatures of all commands, and, by action and field, examples of words with a form."""
     writes: dict[tuple[str, str], Signature] = {}
+    samples: dict[str, Mapping[str, str]] = {}
     for rule in params["encode"]:
-        action = rule["match"]["action"]
-        arguments = rule.get("arguments", {})
+        action, words = _action(rule["match"]), WordMatch(rule["match"], params["address"])
+        if words.names:
+            parts = {name: Argument(name, rule["arguments"][name]).example() for name in words.names}
+            samples.setdefault(action, words.words_with(parts))
+        arguments = {name: options for name, options in rule.get("arguments", {}).items() if name not in words.names}
         for name, options in arguments.items():
             signature = _of_argument(options)
             writes[action, name] = _either(writes.get((action, name), signature), signature)
         if not arguments:
             writes[action, ""] = Signature()
-    return Signatures(reads, writes, addresses)
+    return writes, samples
 
 
 def _rules(params: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
@@ -70,20 +84,23 @@ def _of_message(
         return
     action = _action(message)
     arguments = message.get("arguments", {})
+    extractor = make_reader(rule, encoding)
     if arguments == "*":
-        names = make_extractor(rule, encoding).names
+        names = extractor.names
         arguments = {name: f"{{{name}}}" for name in names} if names is not None else {ANY: None}
     # The time at which a frame was received is no value of the device: a point has it already.
     dated = dated_arguments(message)
-    if dated and TIME not in (make_extractor(rule, encoding).names or ()):
+    if dated and TIME not in (extractor.names or ()):
         arguments = {name: value for name, value in arguments.items() if name not in dated}
     if not arguments:
         yield (action, ""), Signature()
     for name, value in arguments.items():
-        yield (action, name), _of_value(rule, value)
+        is_list = isinstance(value, str) and value[1:-1] in extractor.lists
+        yield (action, name), Signature(is_list=True) if is_list else _of_value(rule, value)
 
 
 def _action(message: Mapping[str, Any]) -> str:
+    """Return the action of a message or a command; `ANY` if a part of it depends on the message."""
     action: str = message.get("action", "")
     return ANY if "{" in action else action
 
@@ -105,14 +122,48 @@ def _of_value(rule: Mapping[str, Any], value: Any) -> Signature:
 
 
 def _extracted(rule: Mapping[str, Any], name: str) -> PointType | None:
-    """Return the type of a value as it stands in the frame."""
+    """Return the type of a value as it stands in the frame; None: it is not known."""
+    if "nested" in rule:
+        outer = {kind: options for kind, options in rule.items() if kind != "nested"}
+        is_outer = not _may_read(rule["nested"], name)
+        return _extracted(outer if is_outer else rule["nested"], name)
+    if "json" in rule:
+        return PointType.INTEGER if _is_index(rule["json"], name) else None
     if "binary" not in rule:
+        return PointType.INTEGER if _is_index(rule.get("fields", {}), name) else PointType.TEXT
+    types = {_of_field(field) for field in _fields(rule["binary"]["fields"]) if name in _names_of(field)}
+    return types.pop() if len(types) == 1 else None  # also for a bit, or several, of a field
+
+
+def _is_index(options: Mapping[str, Any], name: str) -> bool:
+    """Return whether a value numbers the repetitions of an extractor."""
+    return bool(options.get("repeat", {}).get("index") == name)
+
+
+def _fields(listed: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield the fields of a layout, also those in a repetition or in the cases of a switch."""
+    for field in listed:
+        yield field
+        yield from _fields(field.get("fields", ()))
+        for case in field.get("cases", {}).values():
+            yield from _fields([case] if isinstance(case, Mapping) else case)
+
+
+def _names_of(field: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (field.get("name"), field.get("index"))
+
+
+def _of_field(field: Mapping[str, Any]) -> PointType | None:
+    kind = field["type"]
+    if kind in ("bytes", "text", "skip"):
         return PointType.TEXT
-    for field in rule["binary"]["fields"]:
-        if field.get("name") == name:
-            kind = field["type"]
-            return PointType.INTEGER if kind[0] in "ui" else PointType.NUMBER if kind[0] == "f" else PointType.TEXT
-    return None  # a bit, or several, of a field
+    return PointType.NUMBER if kind[0] == "f" else PointType.INTEGER
+
+
+def _may_read(rule: Mapping[str, Any], name: str) -> bool:
+    """Return whether the extractor of a rule reads a value, as far as that is known."""
+    names = make_reader(rule, "utf-8").names  # the encoding changes no name
+    return names is None or name in names
 
 
 def _converted(steps: Sequence[Any], kind: PointType | None) -> Signature:

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from interfaces.rules.message_template import CodecError
+from interfaces.rules.message_template import CodecError, single_values
 from interfaces.rules.own_values import OWN_VALUES, OwnValues
 from interfaces.rules.steps import Step
 from interfaces.serial_interface.framing.wire import FramingError
@@ -119,7 +119,7 @@ class Run:
         self._expect_answer(transaction, own)
 
     def _follow(self, result: Result) -> Transaction | None:
-        for values in result.values:
+        for values in single_values(result.values):
             self.answers.update(values)
         if self._index + 1 == len(self._steps):
             return None

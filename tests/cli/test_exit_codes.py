@@ -17,6 +17,7 @@ from tests.support.configuration import shipped_conf, write_conf
 from tests.support.docs import page, rows
 from tests.support.gateway_process import COMMAND, GatewayProcess
 from tests.support.peer import Peer, serve
+from tests.support.simulation import SimulateProcess
 from tests.support.waiting import wait_until
 
 LAMP = ("--function", "lighting", "--location", "office", "--device", "lamp", "--action")
@@ -132,6 +133,11 @@ def interrupted(scene: Scene) -> int:
         return watch.wait()
 
 
+def simulation_interrupted(scene: Scene) -> int:
+    with SimulateProcess(scene.folder, "{}", "--tcp", "0") as device:
+        return device.end()
+
+
 def not_taken(scene: Scene) -> int:
     with Peer(serve(pubacks=0)) as peer:
         write_conf(scene.folder, peer.port, "peer", interface={"type": "dummy"})
@@ -183,6 +189,8 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
         beside_a_gateway("watch --conf lamp.conf --count 1"),
     ),
     ("`watch`", "no broker is available, or it refuses the connection"): (command("watch --conf away.conf"),),
+    ("`simulate`", "ended with Ctrl-C"): (simulation_interrupted,),
+    ("`simulate`", "the port cannot be created"): (command("simulate modbus2mqtt.sim --pty one.json"),),
     ("`send`", "the answer is `OK`"): (beside_a_gateway(to_lamp("LAMP_ON")),),
     ("`send`", "the broker has the message (`--status`, or `--wait 0`)"): (
         command(to_lamp("LAMP_STATE", "--status")),

@@ -423,3 +423,40 @@ def test_no_form_of_the_map_reads_a_document(tmp_path: Path, topic: str, is_free
     (found,) = findings(tmp_path, text)
     assert "interface.devices[0].id: its document 'home/gw/boiler/" in found
     assert found.endswith("use another id, or change this form of the map")
+
+
+# --- devices whose words have a form
+
+
+NODES = """\
+interface:
+  type: serial
+  port: /dev/ttyUSB0
+  address: {function: heating, location: hall}
+  decode:
+    - regex: '(?P<n>[0-9]+) (?P<v>[0-9]+)'
+      values: {v: int}
+      message: {device: "node{n}", action: LEVEL, arguments: {v: "{v}"}}
+  encode:
+    - match: {device: "node{n}", action: DIM}
+      arguments: {n: {type: integer, minimum: 3}, level: {type: integer, minimum: 0, maximum: 100}}
+      write: "{n};{level}"
+  devices:
+    - {id: "ID", points: {level: {from: LEVEL.v, write: DIM.level}}}
+"""
+STRICT = "map: " + json.dumps(
+    {"root": "home", "topics": ["home/#"], "device": {"maptype": "strict", "map": {"lamp": ["l"], "node7": ["n7"]}}}
+)
+
+
+@pytest.mark.parametrize("head", [HEAD, f"{STRICT}\n"])
+def test_a_template_of_devices_is_proven_with_a_word_that_its_rule_accepts(tmp_path: Path, head: str) -> None:
+    (interface,) = load(tmp_path, head + NODES.replace("ID", "{device}")).interfaces
+    (device,) = interface.devices
+    assert device.points[0].writes == (Write("DIM", "level", None),)
+    assert (device.points[0].minimum, device.points[0].maximum) == (0, 100)
+
+
+def test_a_template_whose_command_no_rule_accepts_is_reported(tmp_path: Path) -> None:
+    wrong = NODES.replace("minimum: 3", "minimum: 3, maximum: 2").replace("ID", "{device}")
+    assert "the interface refuses" in findings(tmp_path, HEAD + wrong)[0]

@@ -132,6 +132,13 @@ def test_a_type_that_cannot_be_told_is_asked_for() -> None:
     ]
 
 
+def test_a_list_feeds_no_point() -> None:
+    known = Signatures(reads={("CELLS", "volts"): Signature(is_list=True)})
+    (problem,) = problems({"id": "bms", "points": {"v": {"from": "CELLS.volts", "type": "number"}}}, signatures=known)
+    assert problem.startswith("0.points.v.from: CELLS.volts is a list, which no point can have as its value")
+    assert "each: true" in problem
+
+
 def test_ids_are_unique_whatever_the_case() -> None:
     device = {"id": "boiler", "points": {}}
     told = problems(device, {**device, "id": "Boiler"}, {**device, "id": "pump"})

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gateway.configuration.json_reader import load_json
+from gateway.configuration.load_script import load_script
 from gateway.configuration.schema_check import check_schema, fill_defaults
 from gateway.configuration.schemas import interface_schema
 from interfaces.serial_interface import SerialInterface
+from interfaces.serial_interface.simulation.device import SimulatedDevice
 
 SHIPPED = Path(__file__).parents[2]
 TRIAL = Path(__file__).parent / "trial_interface.py"
@@ -64,3 +67,18 @@ def serial_params(**options: Any) -> dict[str, Any]:
     assert not list(check_schema(document, written, schema))
     params: dict[str, Any] = fill_defaults(written, schema)
     return params
+
+
+def script_params(**options: Any) -> dict[str, Any]:
+    """Return the options of the script of a simulated device, with the defaults of those that are not written."""
+    schema = SimulatedDevice.schema()
+    document = load_json(json.dumps(options), "script")
+    assert not list(check_schema(document, options, schema))
+    params: dict[str, Any] = fill_defaults(options, schema)
+    assert not list(SimulatedDevice.check(params))
+    return params
+
+
+def shipped_script(name: str) -> Mapping[str, Any]:
+    """Return the options of a shipped script, with their defaults."""
+    return load_script(SHIPPED / "conf" / name, {}, SimulatedDevice.schema(), SimulatedDevice.check)

@@ -9,22 +9,14 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.errors import GatewayError
-
-ByteOrder = Literal["big", "little"]
+from interfaces.serial_interface.framing.sums import ADLER, Algorithm, ByteOrder, fletcher, make_sum
 
 
 class ChecksumError(GatewayError):
     """A frame does not have the checksum that it should have."""
-
-
-class Algorithm(NamedTuple):
-    """A checksum algorithm: the function that computes the value, and the width of the value in bits."""
-
-    calculate: Callable[[bytes], int]
-    bits: int
 
 
 def _xor(data: bytes) -> int:
@@ -35,10 +27,17 @@ CHECKSUMS: Mapping[str, Algorithm] = {
     "xor": Algorithm(_xor, 8),
     "sum-8": Algorithm(lambda data: sum(data) & 0xFF, 8),
     "sum-16": Algorithm(lambda data: sum(data) & 0xFFFF, 16),
-    "lrc": Algorithm(lambda data: -sum(data) & 0xFF, 8),  # two's complement of the sum, as in Modbus ASCII
+    "lrc": Algorithm(lambda data: -sum(data) & 0xFF, 8),  # two's complement of the sum
     "ones-8": Algorithm(lambda data: ~sum(data) & 0xFF, 8),
+    "fletcher-8": fletcher(8, 256),  # RFC 1145
+    "fletcher-16": fletcher(8, 255),
+    "fletcher-32": fletcher(16, 65535),
+    "adler-32": ADLER,
 }
-"""The checksums that are not CRCs, by name."""
+"""The checksums that are not CRCs, by name; numbers of several bytes are summed in the byte order `big`."""
+
+_LITTLE: Mapping[str, Algorithm] = {"fletcher-32": fletcher(16, 65535, "little")}
+"""Those whose value is another one in the byte order `little`."""
 
 _CRC_SHORT_NAMES = {
     "modbus": "crc-16/modbus",
@@ -62,9 +61,14 @@ def _crc_catalogue() -> Mapping[str, type[Any]]:
     return {name.lower(): crc_class for crc_class in ALLCRCCLASSES for name in crc_class._names}
 
 
-def find_algorithm(name: str) -> Algorithm | None:
-    """Return the algorithm called `name` (in any case), or None if there is none of that name."""
+def find_algorithm(name: str, order: ByteOrder = "big") -> Algorithm | None:
+    """Return the algorithm called `name` (in any case), or None if there is none of that name.
+
+    `order` is the byte order of the numbers in a frame, where an algorithm sums numbers of several bytes.
+    """
     name = name.lower()
+    if order == "little" and name in _LITTLE:
+        return _LITTLE[name]
     if name in CHECKSUMS:
         return CHECKSUMS[name]
     crc_class = _crc_catalogue().get(_CRC_SHORT_NAMES.get(name, name))
@@ -74,6 +78,11 @@ def find_algorithm(name: str) -> Algorithm | None:
 def algorithm_names() -> list[str]:
     """Return all names that `find_algorithm` accepts."""
     return [*CHECKSUMS, *_CRC_SHORT_NAMES, *_crc_catalogue()]
+
+
+def custom_algorithm(parameters: Mapping[str, Any], order: ByteOrder) -> Algorithm:
+    """Return the algorithm with these parameters: a sum over numbers in this byte order, or a CRC."""
+    return make_sum(parameters, order) if "sum" in parameters else custom_crc(parameters)
 
 
 def custom_crc(parameters: Mapping[str, Any]) -> Algorithm:

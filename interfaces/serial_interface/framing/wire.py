@@ -11,11 +11,12 @@ from interfaces.serial_interface.framing.checksum import (
     Checksum,
     ChecksumError,
     algorithm_names,
-    custom_crc,
+    custom_algorithm,
     find_algorithm,
 )
 from interfaces.serial_interface.framing.framers import FRAMINGS
 from interfaces.serial_interface.framing.several import Kind, NamedFrame, make_line_framer
+from interfaces.serial_interface.framing.sums import check_parameters
 
 
 class FramingError(GatewayError):
@@ -132,8 +133,8 @@ def _make_kind(options: Mapping[str, Any], checksum: Mapping[str, Any] | None) -
 
 
 def _make_checksum(options: Mapping[str, Any]) -> Checksum:
-    kind = options["type"]
-    algorithm = find_algorithm(kind) if isinstance(kind, str) else custom_crc(kind)
+    kind, order = options["type"], options.get("byte_order", "big")
+    algorithm = find_algorithm(kind, order) if isinstance(kind, str) else custom_algorithm(kind, order)
     if algorithm is None:
         raise FramingError(f"unknown checksum {kind!a}")
     return Checksum(
@@ -142,7 +143,7 @@ def _make_checksum(options: Mapping[str, Any]) -> Checksum:
         start=options.get("from", 0),
         end=options.get("to"),
         form=options.get("form", "binary"),
-        big_endian=options.get("byte_order", "big") == "big",
+        big_endian=order == "big",
     )
 
 
@@ -193,9 +194,12 @@ def _check_one(path: tuple[str | int, ...], options: Mapping[str, Any], near: Ne
 
 
 def _check_checksum(path: tuple[str | int, ...], checksum: Mapping[str, Any] | None, near: Near) -> Iterator[Problem]:
-    if checksum and isinstance(checksum["type"], str) and find_algorithm(checksum["type"]) is None:
-        remedy = near(checksum["type"], algorithm_names())
-        yield Problem((*path, "type"), f"unknown checksum {checksum['type']!a}", remedy)
+    kind = checksum["type"] if checksum else None
+    if isinstance(kind, Mapping):
+        for problem in check_parameters(kind):
+            yield problem._replace(path=(*path, "type", *problem.path))
+    elif kind is not None and find_algorithm(kind) is None:
+        yield Problem((*path, "type"), f"unknown checksum {kind!a}", near(kind, algorithm_names()))
 
 
 def _check_list(framings: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""The JSON Schema of the serial interface, in parts: port, framing, rules, conversation.
+"""The JSON Schema of the serial interface, in parts: port, framing, rules, conversation, reuse.
 
 A part has the top-level options of its subject in `properties`, and what several options share in `$defs`.
 """
@@ -11,7 +11,7 @@ from typing import Any
 
 from gateway.core import option_schema
 
-PARTS = ("port", "framing", "rules", "conversation")
+PARTS = ("port", "framing", "rules", "conversation", "reuse")
 """The files, in the order in which their options are listed."""
 
 

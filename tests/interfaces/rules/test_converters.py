@@ -86,6 +86,16 @@ READ: Mapping[str, list[tuple[Any, Any, Any]]] = {
         ("nmea_position", "5251.0094,N", 52.850157), ("nmea_position", "00518.8172,W", -5.31362),
         ("nmea_position", "9000,S", -90.0), ({"nmea_position": 2}, "5251.0094 N", 52.85),
     ],
+    "replace": [
+        ({"replace": {"/": "_"}}, "a/b/", "a_b_"), ({"replace": {"a": "b", "b": "a"}}, "abc", "bac"),
+        ({"replace": {"ab": "1", "a": "2", "c": ""}}, "aabc", "21"), ({"replace": {".": ","}}, b"1.5", "1,5"),
+    ],
+    "bytes": [
+        ({"bytes": "hex"}, "0A ff", b"\n\xff"), ({"bytes": "hex"}, "", b""), ({"bytes": "hex"}, b"4142", b"AB"),
+        ({"bytes": "base64"}, "AAEC/w==", b"\0\1\2\xff"), ({"bytes": "base64"}, "QQ", b"A"),
+        ({"bytes": "sixbit"}, "13aG", b"\x04\x3a\x57"), ({"bytes": "sixbit"}, "ww", b"\xff"),
+        ([{"bytes": "hex"}, {"text": "utf-8"}], "5AC3BC", "Z\u00fc"),
+    ],
 }  # fmt: skip
 WRONG: Mapping[str, list[tuple[Any, Any]]] = {
     "int": [("int", "4.5"), ("int", ""), ("int", 4.5), ("int", True), ("int", None), ("int", b"5"), ("int", "1_0"),
@@ -112,6 +122,10 @@ WRONG: Mapping[str, list[tuple[Any, Any]]] = {
                   ({"timestamp": "%d.%m.%Y"}, "29.02.1900")],
     "nmea_position": [("nmea_position", "5260.0,N"), ("nmea_position", "9000.1,N"), ("nmea_position", "5251.0"),
                       ("nmea_position", ""), ("nmea_position", "18000.1,E"), ("nmea_position", 5251.0)],
+    "replace": [],
+    "bytes": [({"bytes": "hex"}, "0"), ({"bytes": "hex"}, "0g"), ({"bytes": "hex"}, 10), ({"bytes": "base64"}, "A"),
+              ({"bytes": "base64"}, "A*=="), ({"bytes": "base64"}, "\u00fc"), ({"bytes": "sixbit"}, "X"),
+              ({"bytes": "sixbit"}, "\u0660"), ({"bytes": "sixbit"}, None)],
 }  # fmt: skip
 
 
@@ -148,6 +162,9 @@ WRITTEN = [
     ({"timestamp": "unix"}, "2020-11-30T11:50:33Z", 1606737033), ({"timestamp": "unix"}, "2020-11-30", 1606694400),
     ({"timestamp": "%d.%m.%Y"}, "2020-11-30T11:50:33", "30.11.2020"), ({"timestamp": "%H%M"}, "11:50:33", "1150"),
     ({"timestamp": "%H%M"}, "2020-11-30T11:50", "1150"), ("text", "x", "x"), ("strip", "x", "x"), ("upper", "x", "x"),
+    ({"replace": {"/": "_", ".": "_", ",": ""}}, "a_b,", "a/b,"),
+    ({"bytes": "hex"}, b"\x0a\xff", "0AFF"), ({"bytes": "hex"}, "\u00fc", "FC"),
+    ([{"bytes": "hex"}, {"text": "utf-8"}], "\u00fc", "C3BC"), ({"bytes": "base64"}, "A", "QQ=="),
 ]  # fmt: skip
 NOT_WRITTEN = [
     ("int", "x"), ({"int": 16}, "ff"), ({"int": 16}, 1.5), ("float", "x"), ("decimal_comma", None),
@@ -156,7 +173,7 @@ NOT_WRITTEN = [
     ({"twos_complement": 8}, 128), ({"twos_complement": 8}, -129), ({"signed_magnitude": 8}, 128), ("bcd", -1),
     ({"bcd": 2}, 100), ("bcd", 1.5), ("bool", "yes"), ("bool", 1), (MODES, "off?"), (MODES, "other"), (MODES, None),
     ({"timestamp": "unix"}, "11:50"), ({"timestamp": "%H%M"}, "noon"), ({"timestamp": "%Y"}, 2020.5),
-    ("nmea_position", 52.85),
+    ("nmea_position", 52.85), ({"bytes": "hex"}, "\u20ac"), ([{"bytes": "hex"}, {"text": "ascii"}], "\u20ac"),
 ]  # fmt: skip
 
 
@@ -251,6 +268,32 @@ def test_times_without_a_year(when: datetime, form: str) -> None:
     read = steps.read(steps.write(when.isoformat()))
     assert read[4:] == when.replace(microsecond=0).isoformat()[4:]
     assert read[:5] == ("1904-" if (when.month, when.day) == (2, 29) else "1900-")
+
+
+@given(st.binary(), st.sampled_from(["hex", "base64", "sixbit"]))
+def test_bytes_in_a_text(data: bytes, form: str) -> None:
+    steps = pipeline({"bytes": form})
+    assert steps.read(steps.write(data)) == data
+    assert steps.read(steps.write(data.decode("latin-1"))) == data
+    as_text = pipeline([{"bytes": form}, {"text": "utf-8"}])
+    text = data.decode("latin-1")
+    assert as_text.read(as_text.write(text)) == text
+
+
+@given(st.text(), st.sampled_from(["hex", "base64", "sixbit"]))
+def test_any_text_is_read_as_bytes_or_refused(text: str, form: str) -> None:
+    try:
+        assert isinstance(pipeline({"bytes": form}).read(text), bytes)
+    except ConversionError as err:
+        assert form in str(err)
+
+
+@given(st.text("ab/._\u00fc"), st.permutations(["_", "ab", "/"]))
+def test_texts_that_are_replaced_one_for_one_are_written_back(text: str, meanings: list[str]) -> None:
+    steps = pipeline({"replace": dict(zip(["_", "ab", "/"], meanings, strict=True))})
+    written = steps.write(text)
+    if "a" not in text.replace("ab", "") and "b" not in text.replace("ab", ""):  # no new "ab" where two texts meet
+        assert steps.read(written) == text
 
 
 @given(

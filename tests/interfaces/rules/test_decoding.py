@@ -163,6 +163,16 @@ def test_any_frame_is_decoded_or_raises_a_codec_error(encoding: str, frame: byte
         assert decoded is None or all(isinstance(message, InternalMsg) for message in decoded)
 
 
+def test_a_value_of_which_a_converter_leaves_nothing_is_empty() -> None:
+    rule = {"regex": "(?P<a>.*),(?P<b>.*)", "values": {"a": [{"strip": "*"}, "int"], "b": "strip"},
+            "message": {"action": "A", "arguments": "*"}}  # fmt: skip
+    built = rules(decode=[rule])
+    assert [msg.arguments for msg in built.decoder.decode(b"40*,x") or []] == [{"a": 40, "b": "x"}]
+    assert [msg.arguments for msg in built.decoder.decode(b"*, x") or []] == [{"b": "x"}]
+    assert [msg.arguments for msg in built.decoder.decode(b"40, ") or []] == [{"a": 40}]
+    assert built.decoder.decode(b"*, ") == []
+
+
 # --- messages
 
 
@@ -206,10 +216,9 @@ def test_every_matching_rule_is_used_with_decode_every_rule(every: bool) -> None
     made = rules(decode=decode, decode_every_rule=every).decoder
     assert [message.action for message in made.decode(b"12") or []] == (["[0-9]+", "1.", "12"] if every else ["[0-9]+"])
     assert made.decode(b"y") is None
-    rule = made.find_rule(b"12")
-    assert rule is not None
-    assert rule.name == "[0-9]+"
-    assert made.find_rule(b"y") is None
+    names = ["[0-9]+", "1.", "12"] if every else ["[0-9]+"]
+    assert [rule.name for rule in made.find_rules(b"12")] == names
+    assert made.find_rules(b"y") == []
 
 
 def test_with_decode_every_rule_an_unreadable_value_does_not_hide_other_rules() -> None:

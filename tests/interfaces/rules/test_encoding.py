@@ -393,6 +393,34 @@ def test_a_value_has_exactly_the_digits_that_a_hex_template_reserves(
         content(rules(encode=[options]), command(v=value))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "value", "written"),
+    [
+        ({"max_length": 8, "pattern": "[0-9A-F]*"}, "", "01 02"),
+        ({"max_length": 8, "pattern": "[0-9A-F]*"}, "0506", "01 05 06 02"),
+        ({"max_length": 8}, "05060708", "01 05 06 07 08 02"),
+        (
+            {"max_length": 3, "pattern": ".*", "convert": [{"bytes": "hex"}, {"text": "utf-8"}]},
+            "\u00fcab",
+            "01 C3 BC 61 62 02",
+        ),
+        ({}, "05", "01 05 02"),
+    ],
+)
+def test_a_text_with_a_limit_may_be_any_number_of_bytes(arguments: dict[str, Any], value: str, written: str) -> None:
+    options = {"match": {"action": "SET"}, "arguments": {"v": arguments}, "hex": "01 {v} 02"}
+    assert content(rules(encode=[options]), command(v=value)) == bytes.fromhex(written)
+
+
+@pytest.mark.parametrize(("template", "value"), [("{v}", "050"), ("{v}", "0g"), ("{v}", "05 6"), ("{v:>2}", "0506")])
+def test_a_text_with_a_limit_has_an_even_number_of_digits(template: str, value: str) -> None:
+    options = {"match": {"action": "SET"}, "arguments": {"v": {"max_length": 8}}, "hex": f"01 {template}"}
+    with pytest.raises(CodecError, match=r"argument 'v' becomes .* hexadecimal digits"):
+        content(rules(encode=[options]), command(v=value))
+    with pytest.raises(CodecError, match="expected at most 8"):
+        content(rules(encode=[options]), command(v="0" * 10))
+
+
 def test_a_number_cannot_become_a_control_character() -> None:
     options = {"match": {"action": "SET"}, "arguments": {"v": {"type": "integer"}}, "write": "A{v:c}"}
     assert content(rules(encode=[options]), command(v=66)) == b"AB"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from interfaces.rules.extractors import Dispatch, ExtractError, Extractor, make_extractor
+from interfaces.rules.extractors import Dispatch, ExtractError, Extractor, ExtractorError, make_extractor
 from interfaces.rules.layout import LayoutError
 from interfaces.rules.safe_regex import RegexError
 
@@ -54,6 +54,15 @@ def binary(*listed: dict[str, Any], **options: Any) -> dict[str, Any]:
         (fields(at={"a": 0}, minimum=2, maximum=3), b"a,b,c,d", None),
         (fields(at={"a": 0}, separator="::"), b"a:b::c", [{"a": "a:b"}]),
         (fields(at={"a": 0}), b"\xff", None),
+        (fields(at={"a": 1, "b": 2}, quote='"'), b'7,"Bath, ""up""",21', [{"a": 'Bath, "up"', "b": "21"}]),
+        (fields(at={"a": 1}, quote="'", separator=";"), b"7;'a;b'", [{"a": "a;b"}]),
+        (fields(at={"a": 1, "b": 2}, quote='"', separator=", "), b'7, "a, b", c', [{"a": "a, b", "b": "c"}]),
+        (fields(at={"a": 1}, quote='"'), b'7,5" pipe', [{"a": '5" pipe'}]),
+        (fields(at={"a": 0}, quote='"'), b"", [{"a": ""}]),
+        (fields(at={"a": 1}, quote='"'), b'7,"cut', None),
+        (fields(at={"a": 1}, quote='"'), b'7,"a"b', None),
+        (fields(at={"a": 1}, quote='"'), b"7\n8", None),
+        (fields(at={"a": 1}, quote='"', **{"is": {"0": "x"}}), b'"x",y', [{"a": "y"}]),
         (pairs(), b"a=1 b= c d=x=y =e", [{"a": "1", "b": "", "d": "x=y"}]),
         (pairs(), b"a=1 a=2", [{"a": "2"}]),
         (pairs(), b"nothing here", None),
@@ -108,6 +117,10 @@ def test_text_is_read_in_the_encoding_of_the_device() -> None:
         ({"regex": "("}, RegexError),
         ({"lines": {"patterns": ["a", "["]}}, RegexError),
         (binary({"type": "u8", "is": 300}), LayoutError),
+        (fields(at={"a": 0}, quote='"', separator="::"), ExtractorError),
+        (fields(at={"a": 0}, quote=","), ExtractorError),
+        (fields(at={"a": 0}, quote="\n"), ExtractorError),
+        (fields(at={"a": 0}, quote='"', separator="\r"), ExtractorError),
     ],
 )
 def test_an_invalid_option_is_rejected_at_construction(options: dict[str, Any], error: type[Exception]) -> None:
@@ -119,6 +132,13 @@ def test_an_invalid_option_is_rejected_at_construction(options: dict[str, Any], 
 def test_a_frame_that_is_too_long_for_its_expression_raises_an_error(options: dict[str, Any]) -> None:
     with pytest.raises(ExtractError):
         make_extractor(options, "utf-8").extract(b"ab" * 1_000_000)
+
+
+@given(st.lists(st.text('a,;" ', max_size=4), min_size=1, max_size=4), st.sampled_from([",", ";"]))
+def test_fields_in_quotes_are_read_as_they_were_written(listed: list[str], separator: str) -> None:
+    frame = separator.join('"' + field.replace('"', '""') + '"' for field in listed).encode()
+    options = fields(at={f"f{index}": index for index in range(len(listed))}, quote='"', separator=separator)
+    assert make_extractor(options, "utf-8").extract(frame) == [{f"f{i}": field for i, field in enumerate(listed)}]
 
 
 # --- prefixes and dispatch

@@ -26,6 +26,14 @@ def values_of(options: dict[str, Any]) -> st.SearchStrategy[Any]:
     return st.binary(min_size=size, max_size=size)
 
 
+def as_f32(value: Any) -> Any:
+    """Return a number as the four bytes of a field hold it, if it fits, and anything else as it is."""
+    try:
+        return struct.unpack("f", struct.pack("f", value))[0] if isinstance(value, float) else value
+    except OverflowError:
+        return value
+
+
 @st.composite
 def fields_and_values(draw: st.DrawFn) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Draw fields without gaps between them, and their values."""
@@ -52,7 +60,10 @@ def test_a_written_frame_is_read_back(drawn: tuple[list[dict[str, Any]], dict[st
     fields, values = drawn
     layout = Layout(fields, order)
     frame = layout.write(values)
-    assert layout.read(frame) == values
+    read = layout.read(frame)
+    assert read is not None
+    assert layout.write(read) == frame
+    assert {name: as_f32(value) for name, value in read.items()} == {n: as_f32(v) for n, v in values.items()}
     assert layout.read(frame[:-1]) is None
     assert layout.names == values.keys()
     assert Layout(fields, order, length=len(frame)).write(values) == frame
@@ -98,6 +109,41 @@ def test_numbers_and_texts(options: dict[str, Any], data: str, value: Any) -> No
     layout = Layout([{"name": "x", **options}])
     assert layout.read(bytes.fromhex(data)) == {"x": value}
     assert layout.write({"x": value}) == bytes.fromhex(data)
+
+
+@settings(max_examples=300)
+@given(st.integers(-999_999, 999_999), st.integers(-12, 0), st.sampled_from(["big", "little"]), st.booleans())
+def test_a_float_of_four_bytes_is_read_with_the_digits_that_were_written(
+    digits: int, exponent: int, order: str, swapped: bool
+) -> None:
+    number = float(f"{digits}e{exponent}")
+    layout = Layout([{"type": "f32", "name": "x", "word_swap": swapped}], order)
+    assert layout.read(layout.write({"x": number})) == {"x": number}
+
+
+@pytest.mark.parametrize(
+    ("data", "number"),
+    [
+        ("43 66 19 9a", 230.1),
+        ("3d cc cc cd", 0.1),
+        ("4c 29 53 ce", 44388152.0),  # 44388150 has the same bytes, but fewer digits
+        ("60 ad 78 ec", 1.0000000200408773e20),
+        ("7f 7f ff ff", 3.4028234663852886e38),
+        ("80 00 00 00", -0.0),
+        ("7f 80 00 00", float("inf")),
+    ],
+)
+def test_floats_of_four_bytes(data: str, number: float) -> None:
+    assert Layout([{"type": "f32", "name": "x"}]).read(bytes.fromhex(data)) == {"x": number}
+
+
+@given(st.binary(min_size=4, max_size=4))
+def test_any_float_of_four_bytes_has_the_same_bytes_when_it_is_written_back(data: bytes) -> None:
+    layout = Layout([{"type": "f32", "name": "x"}])
+    values = layout.read(data)
+    assert values is not None
+    if values["x"] == values["x"]:
+        assert layout.write(values) == data
 
 
 # --- bits

@@ -87,7 +87,63 @@ def test_the_messages_of_an_answer_to_a_command_are_shown() -> None:
     }  # fmt: skip
     assert explained(b"OK", encode=[rule]) == ["answers the command 'SET'", "DONE"]
     assert explained(b"ERR", encode=[rule]) == ["refuses the command 'SET'"]
-    assert explained(b"?", encode=[rule]) == ["dropped: no rule matches"]
+    assert explained(b"?", encode=[rule]) == [
+        "dropped: no rule matches",
+        "the nearest rule is the response of the command 'SET': at offset 0 it expects 'OK', but there is '?'",
+    ]
+
+
+def test_a_pattern_that_fits_two_lines_is_shown_and_each_repetition_makes_its_messages() -> None:
+    framing = {"type": "markers", "start": "/", "stop": "!\n"}
+    line = "G(?P<n>.) (?P<m3>.*)"
+    message = {"action": "GAS{n}", "arguments": {"m3": "{m3}"}}
+    once = explained(b"/G1 5\nG2 6\n!", framing=framing, decode=[{"lines": {"patterns": [line]}, "message": message}])
+    assert once[1].startswith("left out: rule 'lines': n, m3: the frame has several such lines")
+    assert once[2:] == ["GAS2"]
+    rule = {"lines": {"repeat": [line], "each": True}, "message": message}
+    assert explained(b"/G1 5\nG2 6\n!", framing=framing, decode=[rule]) == ["matched rule 'lines'", "GAS1", "GAS2"]
+
+
+SMS: dict[str, Any] = {
+    "name": "sms", "join": {"first": r"\+CMT: .*"}, "regex": r'\+CMT: "(?P<from>[0-9+]*)".*\n(?P<text>.*)',
+    "message": {"action": "SMS", "arguments": "*"},
+}  # fmt: skip
+
+
+def test_frames_that_are_joined_are_shown() -> None:
+    assert explained(b'+CMT: "+491"\nhello', decode=[SMS]) == [
+        "collected by rule 'sms'",
+        "no message yet: it is joined with frames that follow",
+        "frame 'hello' (68 65 6c 6c 6f)",
+        "joined frames '+CMT: \"+491\"\\nhello'",
+        "matched rule 'sms'",
+        "SMS",
+    ]
+
+
+def test_rules_that_join_frames_are_not_the_nearest_ones_of_a_single_frame() -> None:
+    lines = explained(b"PWX", decode=[SMS, {**SMS, "name": "other", "regex": "P.*"}, POWER])
+    assert lines[0] == "dropped: no rule matches"
+    assert lines[1].startswith("the nearest rule is 'PW(?P<p>ON|OFF)': at offset 2")
+
+
+def test_a_joined_text_that_no_rule_reads_is_shown() -> None:
+    lines = explained(b"+CMT: x\nhello", decode=[SMS])
+    assert lines[-2:] == ["joined frames '+CMT: x\\nhello' (2b 43 4d 54 3a 20 78 0a 68 65 6c 6c 6f)",
+        "dropped: no rule matches",
+    ]  # fmt: skip
+
+
+def test_for_a_frame_that_nothing_takes_the_nearest_rule_is_shown_and_why() -> None:
+    conversation = {"polls": [{"write": "T?", "every": 5, "response": {"regex": "T [0-9]+;"}}]}
+    lines = explained(b"PWX", decode=[POWER, {**POWER, "name": "other", "regex": "PA"}], conversation=conversation)
+    assert lines == [
+        "dropped: no rule matches",
+        "the nearest rule is 'PW(?P<p>ON|OFF)': at offset 2 it expects '(?P<p>ON|OFF)', but there is 'X'",
+    ]
+    (reason,) = explained(b"T 21", decode=[POWER], conversation=conversation)[1:]
+    assert reason.startswith("the nearest rule is the response of the request 'T?': at offset 4 it expects ';', but ")
+    assert explained(b"T 21") == ["dropped: no rule matches"]
 
 
 def test_an_answer_with_an_end_is_shown_line_by_line() -> None:
@@ -102,7 +158,10 @@ def test_an_answer_with_an_end_is_shown_line_by_line() -> None:
         part, "answers the request 'v'", "V", part, "answers the request 'v'", "V",
     ]  # fmt: skip
     assert explained(b"BOOT", conversation=conversation) == ["repeats the opening requests"]
-    assert explained(b"OK", conversation=conversation)[-1].startswith("dropped: no rule matches")
+    assert explained(b"OK", conversation=conversation) == [
+        "dropped: no rule matches",
+        "the nearest rule is 'restarted': at offset 0 it expects 'BOOT', but there is 'OK'",
+    ]
 
 
 def test_the_steps_of_a_command_are_shown() -> None:

@@ -115,6 +115,26 @@ def test_a_problem_has_its_path(options: dict[str, Any], path: tuple[str | int, 
     assert what in problem.what
 
 
+@pytest.mark.parametrize(
+    ("options", "path", "what"),
+    [
+        ({"encoding": "gbk"}, ("encoding",), "'gbk' has no code page"),
+        ({"encoding": "cp-437x"}, ("encoding",), "is not a character encoding"),
+        ({"decode": [{"fields": {"separator": "::", "quote": '"', "at": {"a": 0}}, "message": READING}]},
+         ("decode", 0, "fields"), "the separator is one character"),
+        ({"decode": [{"regex": "(?P<a>.*)", "nested": {"of": "{b}", "json": {}}, "message": READING}]},
+         ("decode", 0, "nested", "of"), "{b} is not a value"),
+        ({"decode": [{"join": {"first": "("}, "regex": "x", "message": READING}]},
+         ("decode", 0, "join", "first"), "not a regular expression"),
+        ({"decode": [{"json": {"at": {"a": "a"}}, "values": {"b": "int"}, "message": READING}]},
+         ("decode", 0, "values", "b"), "'b' is not a value of this rule"),
+    ],
+)  # fmt: skip
+def test_the_problems_of_texts(options: dict[str, Any], path: tuple[str | int, ...], what: str) -> None:
+    (problem,) = problems(**options)
+    assert (problem.path, what in problem.what) == (path, True), problem
+
+
 def test_all_problems_are_reported_together() -> None:
     decode = [{"regex": "(", "message": READING}, {"regex": "a", "values": {"b": "int", "c": "x"}}]
     reported = problems(framing={"type": "gap"}, checksum={"type": "x"}, decode=decode, **encode(), **poll())

@@ -9,7 +9,7 @@ import pytest
 
 from interfaces.rules.content import CONTENTS
 from interfaces.rules.extractors import EXTRACTORS
-from interfaces.rules.layout import Layout
+from interfaces.rules.layout import Layout, LayoutError
 from interfaces.serial_interface import SerialInterface
 from interfaces.serial_interface.framing.checksum import FORMS, find_algorithm
 from interfaces.serial_interface.framing.framers import COMMON_OPTIONS, FRAMINGS
@@ -58,7 +58,10 @@ def test_extractors(section: str) -> None:
     options = (
         PROPERTIES["decode"]["items"]["properties"] if section == "decode" else DEFINITIONS["reader"]["properties"]
     )
-    others = {"name", "framing", "values", "until", "same", "message", "messages", "publish", "reply", "ignore"}
+    others = {
+        "for", "name", "framing", "nested", "join", "values", "until", "same", "message", "messages", "publish",
+        "reply", "ignore",
+    }  # fmt: skip
     assert [name for name in options if name not in others] == list(EXTRACTORS)
 
 
@@ -73,6 +76,7 @@ def test_extractors(section: str) -> None:
 )
 def test_contents(options: dict[str, Any]) -> None:
     others = {
+        "for",
         "name",
         "framing",
         "match",
@@ -91,8 +95,31 @@ def test_contents(options: dict[str, Any]) -> None:
     assert [name for name in options if name not in others] == list(CONTENTS)
 
 
-@pytest.mark.parametrize("kind", DEFINITIONS["field"]["properties"]["type"]["enum"])
-def test_every_type_of_field_is_read_and_written(kind: str) -> None:
+FOUND_OR_CHOSEN: dict[str, dict[str, Any]] = {
+    "find": {"bytes": "61"},
+    "switch": {"on": "n", "cases": {"*": []}},
+    "repeat": {"fields": [{"type": "u8"}]},
+}
+
+
+@pytest.mark.parametrize("kind", FOUND_OR_CHOSEN)
+def test_types_that_depend_on_the_frame_are_only_read(kind: str) -> None:
+    layout = Layout([{"type": "u8", "name": "n"}, {"type": kind, **FOUND_OR_CHOSEN[kind]}])
+    assert layout.read(b"ba") == {"n": 98}
+    with pytest.raises(LayoutError, match="can be read, but not written"):
+        layout.check_writable()
+
+
+@pytest.mark.parametrize("kind", [*DEFINITIONS["field"]["properties"]["type"]["enum"]])
+def test_every_type_of_field_is_read(kind: str) -> None:
+    options = FOUND_OR_CHOSEN.get(kind) or {"name": "x", "length": 2}
+    assert Layout([{"type": "u8", "name": "n"}, {"type": kind, **options}]).read(b"babababab") is not None
+
+
+@pytest.mark.parametrize(
+    "kind", [kind for kind in DEFINITIONS["field"]["properties"]["type"]["enum"] if kind not in FOUND_OR_CHOSEN]
+)
+def test_every_other_type_of_field_is_written_as_well(kind: str) -> None:
     layout = Layout([{"type": kind, "name": "x", "length": 2}])
     frame = layout.write({"x": b"ab" if kind in ("bytes", "text", "skip") else 7})
     assert layout.read(frame) is not None

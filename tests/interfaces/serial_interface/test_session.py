@@ -103,6 +103,36 @@ def test_frames_become_messages_and_dropped_ones_are_counted(name: str, expected
     }  # fmt: skip
 
 
+PART = {
+    "name": "parts", "join": {"first": "A(?P<id>.)", "next": "B(?P<id>.)(?P<v>.*)", "same": ["id"]},
+    "regex": r"A.\nB.(?P<v>.*)", "message": {"action": "JOINED", "arguments": {"v": "{v}"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_joined_frames_do_not_depend_on_how_their_bytes_arrive(name: str, size: int) -> None:
+    device = Device(name, decode=[PART, READING])
+    data = b"A1\nT 5\nA2\nB2x\nB1y\nA3\nT 6\nB3z\n"
+    messages = [msg for start in range(0, len(data), size) for msg in device.receive(data[start : start + size])]
+    assert [list(msg.arguments.values()) for msg in messages] == [[5], ["x"], ["y"], [6], ["z"]]
+    assert device.counts() == {"frames_received": 8}
+
+
+def test_frames_whose_other_parts_do_not_come_are_counted_and_logged(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    device = Device(name, decode=[PART])
+    device.receive(b"A1\nA1\n")
+    assert "frame dropped: rule 'parts': a new first frame has come" in caplog.text
+    device.session.restart(1.0)
+    assert device.receive(b"B1x\n") == []
+    device.receive(b"A2\n")
+    device.session.use_rules(SerialRules(serial_params(decode=[PART])))
+    assert device.counts()["frames_unjoined"] == 3
+    assert device.receive(b"B2x\n") == []
+
+
 def test_a_command_is_written_and_answered(name: str) -> None:
     device = Device(name)
     assert device.submit("SET", n=7) is None

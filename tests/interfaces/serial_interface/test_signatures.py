@@ -29,6 +29,9 @@ def reads(*decode: dict[str, Any], **more: Any) -> dict[tuple[str, str], Signatu
         ({"enum": {"1": "eco", "2": "day"}}, Signature(PointType.CHOICE, choices=("eco", "day"))),
         ({"enum": {"1": True, "0": False}}, Signature(PointType.BOOLEAN)),
         ("auto", Signature()),
+        ({"replace": {"/": "_"}}, Signature(PointType.TEXT)),
+        ([{"bytes": "hex"}, {"text": "utf-8"}], Signature(PointType.TEXT)),
+        ({"timestamp": {"format": "%y%m%d", "zone": "UTC"}}, Signature(PointType.TEXT)),
     ],
 )
 def test_the_type_of_a_value_is_that_behind_its_converters(steps: Any, signature: Signature) -> None:
@@ -44,12 +47,58 @@ def test_the_type_of_a_binary_value_is_that_of_its_field() -> None:
     }  # fmt: skip
 
 
+def test_values_that_may_occur_again_are_lists_or_those_of_each_repetition() -> None:
+    volts = {"type": "f32", "name": "volts"}
+    message = {"action": "A", "arguments": "*"}
+
+    def of_layout(**options: Any) -> dict[str, Signature]:
+        fields = [{"type": "u8", "name": "n"}, {"type": "repeat", "fields": [volts], **options}]
+        return {name: of for (_, name), of in reads({"binary": {"fields": fields}, "message": message}).items()}
+
+    assert of_layout() == {"n": Signature(PointType.INTEGER), "volts": Signature(is_list=True)}
+    assert of_layout(each=True, index="i") == {
+        "n": Signature(PointType.INTEGER), "volts": Signature(PointType.NUMBER), "i": Signature(PointType.INTEGER),
+    }  # fmt: skip
+    repeat = {"from": 1, "size": 1, "at": {"x": 0}, "index": "i"}
+    rule = {"fields": {"repeat": repeat, "each": True}, "message": message}
+    assert reads(rule) == {("A", "x"): Signature(PointType.TEXT), ("A", "i"): Signature(PointType.INTEGER)}
+
+
+def test_a_value_in_the_cases_of_a_switch_has_a_type_if_all_cases_agree() -> None:
+    cases = {"1": {"type": "int", "length": 3, "name": "a"}, "2": [{"type": "u8", "name": "a"},
+             {"type": "u8", "name": "b"}], "*": {"type": "f32", "name": "b"}}  # fmt: skip
+    fields = [{"type": "u8", "name": "n"}, {"type": "switch", "on": "n", "cases": cases}]
+    rule = {"binary": {"fields": fields}, "message": {"action": "A", "arguments": {"a": "{a}", "b": "{b}"}}}
+    assert reads(rule) == {("A", "a"): Signature(PointType.INTEGER), ("A", "b"): Signature()}
+
+
 def test_the_time_at_which_a_frame_was_received_is_no_value_of_the_device() -> None:
     message = {"action": "T", "arguments": {"t": "{t}", "at": "{time}"}}
     assert reads({"regex": "(?P<t>.*)", "message": message}) == {("T", "t"): Signature(PointType.TEXT)}
     assert ("T", "at") in reads({"regex": "(?P<t>.*) (?P<time>.*)", "message": message})
     bell = {"action": "BELL", "arguments": {"at": "{time}"}}
     assert reads({"regex": "B", "message": bell}) == {("BELL", ""): Signature()}
+
+
+def test_the_type_of_a_nested_value_is_that_of_its_own_extractor() -> None:
+    layout = {"fields": [{"type": "i16", "name": "t"}, {"type": "u8", "name": "raw", "bits": {"low": 0}}]}
+    nested = {"of": "{data}", "convert": {"bytes": "hex"}, "binary": layout}
+    rule = {"regex": "(?P<node>.)(?P<data>.*)", "nested": nested, "message": {"action": "A", "arguments": "*"}}
+    assert {name: signature.type for (_, name), signature in reads(rule).items()} == {
+        "node": PointType.TEXT, "data": PointType.TEXT, "t": PointType.INTEGER, "raw": PointType.INTEGER, "low": None,
+    }  # fmt: skip
+
+
+def test_the_type_of_a_json_value_is_known_only_behind_its_converters() -> None:
+    rule = {"json": {"at": {"a": "a", "b": "b"}}, "values": {"b": "float"},
+            "message": {"action": "A", "arguments": "*"}}  # fmt: skip
+    assert reads(rule) == {("A", "a"): Signature(), ("A", "b"): Signature(PointType.NUMBER)}
+    assert reads({"json": {}, "message": {"action": "A", "arguments": "*"}}) == {("A", ANY): Signature()}
+    repeat = {"in": "list", "at": {"x": "x"}}
+    rule = {"json": {"repeat": repeat}, "message": {"action": "A", "arguments": "*"}}
+    assert reads(rule) == {("A", "x"): Signature(is_list=True)}
+    rule = {**rule, "json": {"repeat": {**repeat, "index": "n"}, "each": True}}
+    assert reads(rule) == {("A", "x"): Signature(), ("A", "n"): Signature(PointType.INTEGER)}
 
 
 def test_actions_without_arguments_constants_and_templates() -> None:

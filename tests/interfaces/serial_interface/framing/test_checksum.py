@@ -9,13 +9,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from interfaces.serial_interface.framing.checksum import (
-    Algorithm,
     Checksum,
     ChecksumError,
     algorithm_names,
     custom_crc,
     find_algorithm,
 )
+from interfaces.serial_interface.framing.sums import Algorithm
 
 CHECK = b"123456789"  # the input of the check values in the catalogue of CRCs
 FORMS: tuple[Literal["binary", "hex", "decimal"], ...] = ("binary", "hex", "decimal")
