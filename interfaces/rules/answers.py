@@ -17,8 +17,10 @@ class AnswerReader(ValueReader):
     """Reads an answer. Values named by `same` must equal the command's arguments; else it answers another command.
 
     With `until`, the answer has several frames: `ends` recognises the last one, and those before it are read together,
-    joined by line ends.
+    joined by line ends. An answer of which no value can be converted is an answer nevertheless.
     """
+
+    needs_value = False
 
     def __init__(
         self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK

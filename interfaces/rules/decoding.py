@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg, reserved_argument
@@ -92,6 +92,9 @@ def bad_values(place: str, sets: Iterable[Mapping[str, Any]]) -> list[BadValue]:
 class ValueReader:
     """An extractor, the converters of its values, and the templates of the messages that are made of them."""
 
+    needs_value: ClassVar[bool] = True
+    """Whether a frame of which no value can be converted is an error."""
+
     def __init__(
         self, options: Mapping[str, Any], address: Mapping[str, str], encoding: str, clock: WallClock = NO_CLOCK
     ) -> None:
@@ -123,7 +126,7 @@ class ValueReader:
         """Return the converted values of `frame`, empty ones left out, or None if it does not match.
 
         Where a value cannot be converted, the others are returned as `PartialValues`, and so are the values of a frame
-        with repetitions. Raises `CodecError` if none of the values of the frame can be converted.
+        with repetitions. Raises `CodecError` if none of the values of the frame can be converted, where one is needed.
         """
         try:
             sets = self._extract(frame)
@@ -158,7 +161,7 @@ class ValueReader:
                 has_bad = True
                 good = {name: value for name, value in values.items() if name not in bad}
                 sets[index] = PartialValues(good, bad)
-        if has_bad and not any(sets):
+        if has_bad and self.needs_value and not any(sets):
             errors = next(values.bad for values in sets if isinstance(values, PartialValues))
             raise CodecError("{}: {}".format(*next(iter(errors.items()))), bad_readings(self.messages, sets))
         return sets
@@ -172,7 +175,7 @@ class ValueReader:
             for group, values in frame_values.repetitions:
                 own = self._converted(values)
                 sets.append(PartialValues({**once, **own}, {**once.bad, **own.bad}, own.left_out, group))
-        if not any(sets):
+        if self.needs_value and not any(sets):
             for _, error in bad_values("", sets):
                 raise CodecError(error.removeprefix(": "), bad_readings(self.messages, sets))
         return sets

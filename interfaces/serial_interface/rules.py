@@ -109,9 +109,7 @@ class SerialRules:
         arguments = {name: value for values in sets for name, value in values.items() if name not in OUTCOME_WORDS}
         if not arguments and not result.frame:
             return reply
-        if not arguments:
-            arguments = {"answer": result.frame.decode(self.encoding, "backslashreplace")}
-        return reply.replace(arguments={**arguments, **reply.arguments}).answered_at(reply.reply_to)
+        return reply.with_read(arguments or {"answer": result.frame.decode(self.encoding, "backslashreplace")})
 
 
 def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:

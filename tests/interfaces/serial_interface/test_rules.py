@@ -223,19 +223,20 @@ def result(frame: bytes, *values: dict[str, Any]) -> Result:
         (result(b"\xffOK"), {"level": 7, "answer": "\\xffOK"}),
         (result(b"OK 8", {"now": 8}), {"level": 7, "now": 8}),
         (result(b"OK 8 9", {"now": 8}, {"then": 9}), {"level": 7, "now": 8, "then": 9}),
-        (result(b"OK 8", {"level": 8, "response": "?"}), {"level": 7}),
+        (result(b"OK 8", {"level": 8, "response": "?"}), {"level": 8}),
         (result(b"OK 8", {"requested": 8, "now": 8}), {"level": 7, "now": 8}),
     ],
 )
 def test_a_reply_contains_the_answer_of_the_device(answer: Result, arguments: dict[str, Any]) -> None:
-    """The arguments and the outcome of the command replace values of the same names."""
+    """What the device has answered goes before what was requested; nothing replaces the outcome."""
     reply = InternalMsg(iscmd=True, action="DIM", arguments={"level": 7}).reply("OK")
     rules = SerialRules(serial_params())
     assert rules.with_answer(reply, answer, {}).arguments == {**arguments, "response": "OK", "reason": ""}
     asked = reply.answered_at(ReplyTo("answers/me", b"1"))
-    assert rules.with_answer(asked, answer, {}).reply_to == ReplyTo("answers/me", b"1"), (
-        "it is sent to the response topic"
-    )
+    reply_to = rules.with_answer(asked, answer, {}).reply_to
+    assert reply_to is not None
+    assert reply_to._replace(read=frozenset()) == ReplyTo("answers/me", b"1"), "it is sent to the response topic"
+    assert reply_to.read == (arguments.keys() - {"level"}) | ({"level"} if arguments["level"] == 8 else set())
 
 
 # --- addresses

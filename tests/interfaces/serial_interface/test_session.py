@@ -302,7 +302,7 @@ def test_a_bad_value_in_the_answer_to_a_poll_or_a_command(name: str, expected_lo
 
 
 def test_a_poll_whose_answer_cannot_be_read_was_heard(name: str, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("the device's answer could not be read: u: 'x' is not", "frame dropped: u: 'x' is not")
+    expected_logs.expect("value left out: request 'voltage': u: 'x' is not a number")
     numbers = {**POLL["response"], "values": {"u": "float"}}
     device = Device(name, conversation={"polls": [{**POLL, "response": numbers}]})
     device.step(0.0)
@@ -310,6 +310,16 @@ def test_a_poll_whose_answer_cannot_be_read_was_heard(name: str, expected_logs: 
     device.step(1.0)
     assert device.bad == [(InternalMsg(action="U"), {"u": "'x' is not a number"})]
     assert device.ended == [(InternalMsg(action="U"), True)]
+    assert device.counts()["requests_done"] == 1
+
+
+def test_a_command_whose_answer_has_only_a_bad_value_is_done(name: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("value left out: command 'SET': now: 'x' is not an integer")
+    device = Device(name)
+    device.submit("SET", n=1)
+    device.step(0.0)
+    (reply,) = device.receive(b"OK x\n", 0.5)
+    assert (reply.argument("response"), reply.argument("n"), "now" in reply.arguments) == ("OK", 1, False)
 
 
 # --- answers, and the rules for frames
