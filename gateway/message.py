@@ -205,7 +205,7 @@ class InternalMsg(_Fields):
     def __str__(self) -> str:
         """Return the message as one readable line: kind, address, action, arguments."""
         address = "/".join(_shown(getattr(self, name)) for name in ADDRESS_FIELDS)
-        arguments = "".join(f" {_shown(key)}={value!a}" for key, value in self.arguments.items())
+        arguments = "".join(f" {_shown(key)}={shown(value)}" for key, value in self.arguments.items())
         return f"{'command' if self.iscmd else 'status'} {address} {_shown(self.action)}{arguments}"
 
 
@@ -225,7 +225,15 @@ def reserved_argument(name: str) -> str:
 def _shown(word: object) -> str:
     if isinstance(word, str) and word.isprintable():
         return word or "-"
-    return ascii(word)
+    return shown(word)
+
+
+def shown(value: object) -> str:
+    """Return `value` as a log or an error shows it, in ASCII; an object of an interface may fail to show itself."""
+    try:
+        return ascii(value)
+    except Exception:  # noqa: BLE001  (and so do integers of thousands of digits)
+        return f"a value of the type {type(value).__name__}"
 
 
 class Lane(enum.IntEnum):

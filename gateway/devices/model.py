@@ -16,11 +16,12 @@ from typing import NamedTuple
 
 from gateway.devices.device_state import DeviceState
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device
-from gateway.devices.reading import BAD, CHANGED, DUE, GOOD_AGAIN, HELD, UNSET, WAITING, Reading
+from gateway.devices.reading import BAD, CHANGED, DUE, GOOD_AGAIN, HELD, UNSET, WAITING, Reading, without_bad_values
 from gateway.devices.report import NEVER
 from gateway.devices.schedule import Schedule
 from gateway.devices.series import MAX_SERIES, Group, Report, Series
 from gateway.devices.template import MAX_ID, fits, instance_of, remade
+from gateway.devices.value import is_equal
 from gateway.message import OUTCOME_WORDS, Argument, InternalMsg
 
 
@@ -36,8 +37,9 @@ class Model:
 
     `own` are the words of the interface's messages by field, for those that a device does not name. `max_devices`
     bounds the devices that templates bring about (`found_devices`); `rejected_devices` counts the messages of others.
-    `claim` is called with the id of such a device, and returns why the device cannot have it, or `""`. `suppressed`
-    counts the messages that were not worth reporting, `bad_values` the values that were none.
+    `claim` is called with the id of such a device, and returns why the device cannot have it, or `""`; `can_send` with
+    its first message, since one that will be refused adds no device. `suppressed` counts the messages that were not
+    worth reporting, `bad_values` the values that were none.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Model:
         own: Mapping[str, str] | None = None,
         max_devices: int = 100,
         claim: Callable[[str], str] = lambda _: "",
+        can_send: Callable[[InternalMsg], bool] = lambda _: True,
     ) -> None:
         self.states: dict[str, DeviceState] = {}
         self.suppressed = self.bad_values = self.found_devices = self.rejected_devices = 0
@@ -58,6 +61,7 @@ class Model:
         self._own = own or {}
         self._max_devices = max_devices
         self._claim = claim
+        self._can_send = can_send
         self._left: list[DeviceState] = []  # those of an earlier run; the one whose values are oldest is the last
         self._groups: dict[tuple[object, ...], Group] = {}
         self._ruled = 0  # series that exist for a report rule alone
@@ -124,7 +128,7 @@ class Model:
             if reading is None:
                 if rule is None or name in rule.uncompared:
                     continue
-                reading = readings[name] = Reading()
+                reading = series.add_reading(name)
             result = reading.update(name, value, rule, now, wall)
             if result & BAD:
                 bad = [*(bad or ()), name]
@@ -262,7 +266,7 @@ class Model:
         """Return the devices that a message like `msg` feeds, as far as its arguments do not tell that it does not."""
         group, states = self._groups.get(msg[:7]), {}
         for state, _, wanted in group.feeds if group is not None else ():
-            if all(msg.arguments.get(name, value) == value for name, value in wanted.items()):
+            if all(is_equal(msg.arguments.get(name, value), value) for name, value in wanted.items()):
                 states[state.device.id] = state
         return list(states.values())
 
@@ -384,6 +388,10 @@ class Model:
                 continue
             problem = self._problem_of(device)
             if not problem:
+                if not self._can_send(without_bad_values(msg)):
+                    return False  # or a flood of words that cannot be sent would take the places of real devices
+                problem = self._claim(device.id)
+            if not problem:
                 if self.found_devices >= self._max_devices:
                     self._remove(self._left.pop())
                 self._add_found(device, template)
@@ -393,7 +401,7 @@ class Model:
         return False
 
     def _problem_of(self, device: Device) -> str:
-        """Return why a device cannot be added, or `""`. Its id is claimed if it can."""
+        """Return why a device cannot be added, or `""`; its id is not claimed yet."""
         if not 0 < len(device.id) <= MAX_ID:
             return (
                 f"its id would be {device.id[: MAX_ID + 1]!a}: an id has 1 to {MAX_ID} characters; declare the device"
@@ -404,7 +412,7 @@ class Model:
             self._left.pop()  # it was heard
         if self.found_devices >= self._max_devices and not self._left:
             return f"there are {self._max_devices} already; raise max_devices, or declare the devices"
-        return self._claim(device.id)
+        return ""
 
     def _add_found(self, device: Device, template: Device) -> DeviceState:
         self.found_devices += 1
@@ -420,7 +428,7 @@ class Model:
             device = remade(template, address, where, self._own)
             if device is None or not is_same(device.id) or self.found_devices >= self._max_devices:
                 continue
-            if not self._problem_of(device):
+            if not (self._problem_of(device) or self._claim(device.id)):
                 state = self._add_found(device, template)
                 state.is_left = True
                 self._left.append(state)

@@ -9,12 +9,13 @@ from gateway.devices.device_state import DeviceState
 from gateway.devices.point import Point
 from gateway.devices.reading import Quality, Reading
 from gateway.devices.report import has_moved
-from gateway.message import Argument, InternalMsg, ReportRule
+from gateway.message import Argument, InternalMsg, ReportRule, shown
 
 MAX_SERIES = 10_000
 """Messages that differ in address, action or the arguments of `by`, and are remembered for a report rule alone."""
 
 
+_MAX_READINGS = 100  # arguments of one series from which values are remembered, unless they are those of points
 _MAX_SETS = 16  # sets of arguments of one series of which messages are kept; the last value of each is kept anyway
 
 
@@ -41,6 +42,18 @@ class Series:
         else:
             self.readings[argument] = reading
         self.is_timed = self.is_timed or is_timed(reading.report)
+
+    def add_reading(self, name: str) -> Reading:
+        """Return a reading for an argument that feeds no point, and is remembered for a report rule alone.
+
+        The oldest of them gives its place to it if there are too many: it is reported once more than it need be.
+        """
+        if len(self.readings) >= _MAX_READINGS:
+            oldest = next((each for each, reading in self.readings.items() if reading.point is None), None)
+            if oldest is not None:
+                del self.readings[oldest]
+        reading = self.readings[name] = Reading()
+        return reading
 
     def set_reported(self, msg: InternalMsg, now: float) -> Report | None:
         """Record that `msg` goes out; return where it is kept, if something is to be sent later."""
@@ -190,7 +203,10 @@ class Group:
 
     def key_of(self, arguments: Mapping[str, Argument]) -> tuple[str, ...]:
         """Return the key in `children` of messages with `arguments`."""
-        return tuple([repr(arguments.get(name)) for name in self.by]) if self.by else ()
+        try:
+            return tuple([repr(arguments.get(name)) for name in self.by]) if self.by else ()
+        except Exception:  # noqa: BLE001  (an object of an interface may fail, and so do very long integers)
+            return tuple([shown(arguments.get(name)) for name in self.by])
 
     def series_of(self, msg: InternalMsg) -> Series | None:
         """Return what is remembered of messages like `msg`; None: nothing."""

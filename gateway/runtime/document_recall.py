@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from threading import Lock
 
-from gateway.devices.document import is_state_document
+from gateway.devices.document import is_state_document, published_part
 from gateway.mqtt.recall import Recall
 
 
@@ -57,7 +57,7 @@ class DocumentRecall:
         """
         if self._held is None:
             return []
-        known = restore(self._retained)
+        known = restore({topic: published_part(payload) for topic, payload in self._retained.items()})
         with self._lock:
             held, self._held = self._held or {}, None
         for topic, payload in held.items():

@@ -51,3 +51,18 @@ def test_documents_of_devices_that_are_gone_are_named_and_nothing_else() -> None
         request.on_retained(topic, payload)
     assert recall.finish(lambda _: ["gw/a/state"]) == ["gw/b/state"]
     assert recall.finish(lambda _: []) == [], "only once"
+
+
+def test_what_is_never_published_is_not_restored_from_the_broker() -> None:
+    recall = DocumentRecall(lambda _topic, _payload: None)
+    request = recall.request("gw/+/state")
+    pauses = b"[1" + b"0" * 400 + b",1e308]"
+    request.on_retained("gw/a/state", DOCUMENT[:-1] + b',"_p\\u0061uses":' + pauses + b',"_where":{"u":1}}')
+    restored: dict[str, bytes] = {}
+
+    def restore(retained: Mapping[str, bytes]) -> list[str]:
+        restored.update(retained)
+        return list(retained)
+
+    assert recall.finish(restore) == []
+    assert restored == {"gw/a/state": DOCUMENT}
