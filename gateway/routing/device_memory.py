@@ -16,7 +16,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from gateway.core.package_logger import package_logger
-from gateway.core.throttled_exception import ThrottledException
+from gateway.core.throttled_exception import MAX_UNTRUSTED_KEYS, ThrottledException, kind_of
 from gateway.devices.device_state import DeviceState
 from gateway.devices.document import (
     DOCUMENT_KINDS,
@@ -49,6 +49,7 @@ class DeviceRejected(ThrottledException):
     """A message of an unknown device fits a template, but the device cannot be added."""
 
     logged_as = "gateway.interface"
+    most_new_keys = MAX_UNTRUSTED_KEYS
 
 
 class Documents(NamedTuple):
@@ -80,14 +81,24 @@ class _Document(NamedTuple):
 
 
 class DeviceMemory:
-    """The model of an interface, guarded. `clock` gives seconds that only grow, `wall_clock` Unix time (s)."""
+    """The model of an interface, guarded. `clock` gives seconds that only grow, `wall_clock` Unix time (s).
+
+    `name` is that of the interface, for the log.
+    """
 
     def __init__(
-        self, clock: Callable[[], float], wall_clock: Callable[[], float], documents: Documents | None = None
+        self,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+        documents: Documents | None = None,
+        name: str = "",
     ) -> None:
+        self._name = name
         self._clock = clock
         self._wall_clock = wall_clock
         self._documents = documents or Documents()
+        self.can_send: Callable[[InternalMsg], bool] = lambda _: True
+        """Whether a message can be sent: if not, no device is added for it. It is called with the lock held."""
         self._lock = Lock()
         self._publishing = Lock()
         self._model = Model()
@@ -130,14 +141,14 @@ class DeviceMemory:
         earlier run has left in `kept` (payload by topic) is restored.
         """
         with self._lock:
-            model = Model(devices, own, max_devices, self._documents.claim)
+            model = Model(devices, own, max_devices, self._documents.claim, lambda msg: self.can_send(msg))
             self._added = set() if self._added is None else self._added | model.actions_of_others(self._model)
             gone = [state.device.id for state in model.carry_over(self._model)] + self._model.removed
             if model.has_templates:
                 self._adopt(model, kept)
             for device, state in model.states.items():
                 payload = kept.get(self._documents.topic(device, "state"), b"")
-                if payload and (restore(state, payload) or state.is_left):
+                if payload and (restore(state, payload, self._wall_clock()) or state.is_left):
                     model.mark_changed(state)
             model.rejection, model.removed = "", []
             self._model = model
@@ -165,7 +176,7 @@ class DeviceMemory:
                 if topic not in retained:
                     continue
                 known.append(topic)
-                if restore(state, retained[topic]):
+                if restore(state, retained[topic], self._wall_clock()):
                     state.document_at = NEVER
                     self._model.mark_changed(state)
         self.publish_changed()
@@ -214,7 +225,7 @@ class DeviceMemory:
             if rejection:
                 model.rejection = ""
         if rejection:
-            _log_rejection(msg, rejection)
+            self._log_rejection(msg, rejection)
         if model.due() < self._planned:
             self._wake()
         return observed, bad
@@ -433,8 +444,9 @@ class DeviceMemory:
             except KeyError:  # another thread has written it meanwhile
                 return
 
-
-def _log_rejection(msg: InternalMsg, reason: str) -> None:
-    rejected = DeviceRejected(f"no device is added for the message {msg}: {reason}", key=reason)
-    if rejected.trigger:
-        LOG.warning(rejected.report)
+    def _log_rejection(self, msg: InternalMsg, reason: str) -> None:
+        # By its kind: the id is in the reason, and whoever sends on the bus chooses the id.
+        text = f"{self._name}: no device is added for the message {msg}: {reason}"
+        rejected = DeviceRejected(text, key=f"{self._name} {kind_of(reason)}")
+        if rejected.trigger:
+            LOG.warning(rejected.report)

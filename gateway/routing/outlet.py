@@ -15,12 +15,12 @@ from gateway.core.activity import current
 from gateway.core.open_commands import OpenCommands
 from gateway.core.package_logger import package_logger
 from gateway.core.receipt import Receipt
-from gateway.core.throttled_exception import ThrottledException
-from gateway.devices.document import with_filtered_request
-from gateway.devices.reading import bad_values
+from gateway.core.throttled_exception import MAX_UNTRUSTED_KEYS, ThrottledException, kind_of
+from gateway.devices.document import outcome_text, with_filtered_request
+from gateway.devices.reading import bad_values, without_bad_values
 from gateway.errors import FilteredError, MessageError, RefusedError
 from gateway.logs.init_logger import TRAFFIC
-from gateway.message import InternalMsg, Lane, Publication, ReplyTo
+from gateway.message import InternalMsg, Lane, Publication, ReplyTo, shown
 from gateway.outbox.flush import Batch
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.queues import Source
@@ -42,6 +42,8 @@ _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 class PushRefused(ThrottledException):
     """A message of an interface cannot be written by the map, or a filter drops it."""
 
+    most_new_keys = MAX_UNTRUSTED_KEYS
+
 
 class WrongType(ThrottledException):
     """An interface has passed an object that is not a message, or not an iterable of messages."""
@@ -49,6 +51,8 @@ class WrongType(ThrottledException):
 
 class BadValue(ThrottledException):
     """A value of a message is none: it is left out, and the rest of the message is sent."""
+
+    most_new_keys = MAX_UNTRUSTED_KEYS
 
 
 class LateAnswer(ThrottledException):
@@ -103,7 +107,8 @@ class Outlet:
         devices: DeviceMemory | None = None,
     ) -> None:
         self.name = name
-        self.devices = devices or DeviceMemory(time.monotonic, time.time)
+        self.devices = devices or DeviceMemory(time.monotonic, time.time, name=name)
+        self.devices.can_send = lambda msg: self._map.can_translate(msg)
         self.on_ask: Callable[[Collection[str]], None] = lambda _: None
         """Called, by the thread that pushes, with the actions that would tell what an executed command has changed."""
         self.reading_time: ReadingTime | None = None
@@ -317,8 +322,11 @@ class Outlet:
             self._report_type("produced", msg, "an InternalMsg: it is not sent")
             return "it is not an InternalMsg"
         is_answer = self.open_commands.commands and is_from_interface and not msg.iscmd and "response" in msg.arguments
-        if is_answer and not self.open_commands.answer(msg):
-            return self._refuse_late(msg)
+        if is_answer:
+            if not self.open_commands.answer(msg):
+                return self._refuse_late(msg)
+            if type(msg.arguments["response"]) is not str:
+                msg = msg.with_arguments({**msg.arguments, "response": outcome_text(msg.arguments["response"])})
         reading_time = self.reading_time
         try:
             if self._filters and not is_observed:
@@ -346,8 +354,9 @@ class Outlet:
             if bad and len(bad) < len(msg.arguments):
                 self._bad_values += len(bad)
                 self._log_bad_values(msg, bad)
-                rest = msg.with_arguments({name: value for name, value in msg.arguments.items() if name not in bad})
-                return self._translate(rest, batch, is_traffic_logged, is_from_interface, is_observed=True)
+                return self._translate(
+                    without_bad_values(msg), batch, is_traffic_logged, is_from_interface, is_observed=True
+                )
             self._refuse(msg, err)
             if isinstance(err, RefusedError):  # by a filter, before the devices have observed it
                 return str(err)
@@ -485,7 +494,7 @@ class Outlet:
         the requested arguments are too long. If the map has no topic for outcomes at all, the outcome is appended to
         `batch` for the response topic, and None is returned.
         """
-        reduced = msg.with_arguments({name: msg.argument(name, "") for name in ("response", "reason")})
+        reduced = msg.with_arguments({name: outcome_text(msg.argument(name)) for name in ("response", "reason")})
         try:
             return self._map.internal2mqtt(reduced)
         except MessageError:
@@ -525,7 +534,8 @@ class Outlet:
 
     def _refuse(self, msg: InternalMsg, err: MessageError) -> None:
         self.refused += 1
-        key, remedy, bug = str(err), "", None
+        # By its kind: the word that cannot be written is in the error, and whoever sends on a bus may choose it.
+        key, remedy, bug = f"{shown(msg.action):.60} {kind_of(str(err))}", "", None
         if isinstance(err, RefusedError):
             key, remedy, bug = err.key or key, f": {err.remedy}" if err.remedy else "", err.__cause__
         text = f"{self.name}: not sent: {err} ({msg})"
@@ -537,7 +547,7 @@ class Outlet:
     def _refuse_late(self, msg: InternalMsg) -> str:
         self.refused += 1
         self._late_answers += 1
-        response = f"the interface answered {msg.arguments['response']!a} too late"
+        response = f"the interface answered {shown(msg.arguments['response'])} too late"
         reason = f"{response}; the gateway had answered the command already"
         late = LateAnswer(f"{self.name}: not sent: {reason} ({msg})", key=self.name)
         if late.trigger:
@@ -585,8 +595,5 @@ class Outlet:
 
 def _shown(result: object) -> str:
     """Return an object as a short text for a log line."""
-    try:
-        text = str(result) if isinstance(result, InternalMsg) else ascii(result)
-    except Exception:  # noqa: BLE001  (a `repr` may fail)
-        text = "an object"
+    text = str(result) if isinstance(result, InternalMsg) else shown(result)
     return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."

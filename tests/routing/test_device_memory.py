@@ -343,3 +343,23 @@ def test_a_device_that_only_takes_commands_has_documents_as_well() -> None:
     bench.advance(1)
     payloads = [json.loads(payload) for _, topic, payload in bench.published if topic.endswith("state")]
     assert [(content["_status"], content.get("lamp")) for content in payloads] == [("online", None), ("online", True)]
+
+
+def test_rejected_devices_do_not_flood_the_log(expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture) -> None:
+    expected_logs.expect("no device is added for the message")
+    bench = Bench(Device("x_{device}", (TEMPERATURE,)), max_devices=100)
+    for number in range(200):
+        for device in (f"{number}{'y' * 70}", f"a.{number}", f"a_{number}"):
+            bench.push(status(1).replace(device=device))
+    assert len(caplog.records) == 3
+
+
+def test_a_value_of_an_earlier_run_is_not_newer_than_now() -> None:
+    document = (
+        b'{"temperature": 1, "_status": "online", "_quality": {}, "_time": {"temperature": "9999-12-31T00:00:00Z"}}'
+    )
+    bench = Bench(BOILER, kept={"home/gw/boiler/state": document})
+    assert bench.last("boiler")["_time"] == {"temperature": "1970-01-01T00:00:00.000Z"}
+    other = Bench(BOILER)
+    other.memory.recall({"home/gw/boiler/state": document})
+    assert other.last("boiler")["_time"] == {"temperature": "1970-01-01T00:00:00.000Z"}
