@@ -43,6 +43,7 @@ class DeviceLost(ThrottledException):
     """A device is offline though its interface works: it is silent, or does not answer."""
 
     logged_as = "gateway.interface"
+    most_new_keys = MAX_UNTRUSTED_KEYS
 
 
 class DeviceRejected(ThrottledException):

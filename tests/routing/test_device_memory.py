@@ -363,3 +363,14 @@ def test_a_value_of_an_earlier_run_is_not_newer_than_now() -> None:
     other = Bench(BOILER)
     other.memory.recall({"home/gw/boiler/state": document})
     assert other.last("boiler")["_time"] == {"temperature": "1970-01-01T00:00:00.000Z"}
+
+
+def test_a_thousand_devices_that_are_silent_at_once_do_not_flood_the_log(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("is offline: nothing heard for 5 s")
+    bench = Bench(Device("x_{device}", (TEMPERATURE,), silent_after=5), max_devices=1000)
+    for number in range(1000):
+        bench.push(status(1).replace(device=f"{number}"))
+    bench.advance(10)
+    assert 0 < len(caplog.records) <= 50 and bench.memory.stats()["devices_offline"] == 1000
