@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
 from gateway.devices.point import AUTO, Device, meanings
 from gateway.devices.reading import Quality, Reading
@@ -13,6 +14,7 @@ from gateway.devices.report import NEVER, in_whole_seconds
 _PAUSES, _FEWEST_PAUSES = 20, 3  # pauses between two messages that are remembered, and that it takes to tell from
 _PAUSE_FACTOR = 5.0  # a device is silent after so many of its longest pauses,
 _LEAST_SILENCE, _FIRST_SILENCE = 60.0, 86_400.0  # but not sooner: s; before enough pauses are known
+_LONGEST_PAUSE = 30 * 86_400.0  # s; a longer one tells nothing of how often a device sends
 _MOST_UNANSWERED = 3  # requests in a row without an answer: then a device is gone, unless it has a limit in seconds
 
 
@@ -67,7 +69,7 @@ class DeviceState:
 
     def _add_pause(self, pause: float) -> bool:
         """Record a pause between two messages; return whether the limit of silence is shorter for it."""
-        pauses = self._pauses
+        pauses, pause = self._pauses, min(pause, _LONGEST_PAUSE)
         leaving = pauses[0] if len(pauses) == _PAUSES else -1.0
         pauses.append(pause)
         if pause >= self._longest:
@@ -82,10 +84,14 @@ class DeviceState:
         """The last pauses (s) between two messages, from which `silent_after: auto` derives its limit."""
         return list(self._pauses)
 
-    def restore_pauses(self, pauses: Iterable[float]) -> None:
-        """Begin with the pauses of an earlier run; those of this run go before them."""
+    def restore_pauses(self, pauses: Iterable[Any]) -> None:
+        """Begin with the pauses of an earlier run; those of this run go before them. What can be none is passed over.
+
+        One that is too large would mean that silence is never noticed, or not even be a number that can be used.
+        """
         if self._is_auto and not self._pauses:
-            self._pauses.extend(pauses)
+            known = [float(pause) for pause in pauses if type(pause) in (int, float) and 0 <= pause <= _LONGEST_PAUSE]
+            self._pauses.extend(known)
             self._longest = max(self._pauses, default=0.0)
 
     def count_unanswered(self) -> None:

@@ -17,12 +17,24 @@ from typing import NamedTuple
 from gateway.devices.device_state import DeviceState
 from gateway.devices.outcome import command_arguments, read_arguments, written_points
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device
-from gateway.devices.reading import BAD, CHANGED, DUE, GOOD_AGAIN, HELD, UNSET, WAITING, Companion, Reading
+from gateway.devices.reading import (
+    BAD,
+    CHANGED,
+    DUE,
+    GOOD_AGAIN,
+    HELD,
+    UNSET,
+    WAITING,
+    Companion,
+    Reading,
+    without_bad_values,
+)
 from gateway.devices.report import NEVER
 from gateway.devices.schedule import Schedule
 from gateway.devices.series import Group, Report, Series
 from gateway.devices.series_memory import SeriesMemory
 from gateway.devices.template import MAX_ID, could_make, fits, instance_of, remade
+from gateway.devices.value import is_equal
 from gateway.message import Argument, InternalMsg
 
 
@@ -38,8 +50,9 @@ class Model:
 
     `own` are the words of the interface's messages by field, for those that a device does not name. `max_devices`
     bounds the devices that templates bring about (`found_devices`); `rejected_devices` counts the messages of others.
-    `claim` is called with the id of such a device, and returns why the device cannot have it, or `""`. `suppressed`
-    counts the messages that were not worth reporting, `bad_values` the values that were none.
+    `claim` is called with the id of such a device, and returns why the device cannot have it, or `""`; `can_send` with
+    its first message, since one that will be refused adds no device. `suppressed` counts the messages that were not
+    worth reporting, `bad_values` the values that were none.
     """
 
     def __init__(
@@ -48,6 +61,7 @@ class Model:
         own: Mapping[str, str] | None = None,
         max_devices: int = 100,
         claim: Callable[[str], str] = lambda _: "",
+        can_send: Callable[[InternalMsg], bool] = lambda _: True,
     ) -> None:
         self.states: dict[str, DeviceState] = {}
         self.suppressed = self.bad_values = self.found_devices = self.rejected_devices = 0
@@ -60,6 +74,7 @@ class Model:
         self._own = own or {}
         self._max_devices = max_devices
         self._claim = claim
+        self._can_send = can_send
         self._left: list[DeviceState] = []  # those of an earlier run; the one whose values are oldest is the last
         self._templates: list[Device] = []
         self._by_address: dict[tuple[str, ...], list[DeviceState]] = {}
@@ -126,11 +141,11 @@ class Model:
                 if rule is None:
                     if not series.may_hold:
                         continue
-                    reading = readings[name] = Companion()
+                    reading = series.add_reading(name, Companion())
                 elif name in rule.uncompared:
                     continue
                 else:
-                    reading = readings[name] = Reading()
+                    reading = series.add_reading(name, Reading())
             result = reading.update(name, value, rule, now, wall)
             if result & BAD:
                 bad = [*(bad or ()), name]
@@ -273,7 +288,7 @@ class Model:
         """Return the devices that a message like `msg` feeds, as far as its arguments do not tell that it does not."""
         group, states = self._group_of(msg), {}
         for state, _, wanted in group.feeds if group is not None else ():
-            if all(msg.arguments.get(name, value) == value for name, value in wanted.items()):
+            if all(is_equal(msg.arguments.get(name, value), value) for name, value in wanted.items()):
                 states[state.device.id] = state
         return list(states.values())
 
@@ -358,6 +373,10 @@ class Model:
                 continue
             problem = self._problem_of(device)
             if not problem:
+                if not self._can_send(without_bad_values(msg)):
+                    return False  # or a flood of words that cannot be sent would take the places of real devices
+                problem = self._claim(device.id)
+            if not problem:
                 if self.found_devices >= self._max_devices:
                     self._remove(self._left.pop())
                 self._add_found(device, template)
@@ -367,7 +386,7 @@ class Model:
         return False
 
     def _problem_of(self, device: Device) -> str:
-        """Return why a device cannot be added, or `""`. Its id is claimed if it can."""
+        """Return why a device cannot be added, or `""`; its id is not claimed yet."""
         if not 0 < len(device.id) <= MAX_ID:
             return (
                 f"its id would be {device.id[: MAX_ID + 1]!a}: an id has 1 to {MAX_ID} characters; declare the device"
@@ -378,7 +397,7 @@ class Model:
             self._left.pop()  # it was heard
         if self.found_devices >= self._max_devices and not self._left:
             return f"there are {self._max_devices} already; raise max_devices, or declare the devices"
-        return self._claim(device.id)
+        return ""
 
     def _add_found(self, device: Device, template: Device) -> DeviceState:
         self.found_devices += 1
@@ -394,7 +413,7 @@ class Model:
             device = remade(template, address, where, self._own)
             if device is None or not is_same(device.id) or self.found_devices >= self._max_devices:
                 continue
-            if not self._problem_of(device):
+            if not (self._problem_of(device) or self._claim(device.id)):
                 state = self._add_found(device, template)
                 state.is_left = True
                 self._left.append(state)

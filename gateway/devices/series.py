@@ -10,12 +10,12 @@ from gateway.devices.point import Point
 from gateway.devices.reading import UNSET, Companion, Quality, Reading
 from gateway.devices.report import NEVER, has_moved, in_whole_seconds
 from gateway.devices.template import fits
-from gateway.message import Argument, InternalMsg, ReportRule
+from gateway.message import Argument, InternalMsg, ReportRule, shown
 
 MAX_SERIES = 10_000
 """Messages that differ in address, action or the arguments of `by`, and are remembered for a report rule alone."""
 
-
+_MAX_READINGS = 100  # arguments of one series from which values are remembered, unless they are those of points
 _MAX_SETS = 16  # sets of arguments of one series of which messages are kept; the last value of each is kept anyway
 
 
@@ -47,6 +47,18 @@ class Series:
             self.readings[argument] = reading
         self.may_hold = self.may_hold or reading.report is not None
         self.is_timed = self.is_timed or is_timed(reading.report)
+
+    def add_reading(self, name: str, reading: Reading) -> Reading:
+        """Return `reading`, from now on that of an argument which feeds no point, and is remembered for a rule alone.
+
+        The oldest of them gives its place to it if there are too many: it is reported once more than it need be.
+        """
+        if len(self.readings) >= _MAX_READINGS:
+            oldest = next((each for each, reading in self.readings.items() if reading.point is None), None)
+            if oldest is not None:
+                del self.readings[oldest]
+        self.readings[name] = reading
+        return reading
 
     def set_reported(self, msg: InternalMsg, now: float) -> Report | None:
         """Record that `msg` goes out; return where it is kept, if something is to be sent later."""
@@ -232,7 +244,7 @@ class Group:
 
     def key_of(self, arguments: Mapping[str, Argument]) -> tuple[str, ...]:
         """Return the key in `children` of messages with `arguments`."""
-        return tuple([_key_of(arguments.get(name)) for name in self.by]) if self.by else ()
+        return tuple([shown(arguments.get(name)) for name in self.by]) if self.by else ()
 
     def values_of(self, arguments: Mapping[str, Argument]) -> tuple[Argument, ...]:
         """Return the values of `arguments` by which messages are told apart."""
@@ -254,10 +266,3 @@ class Group:
     def series_of(self, msg: InternalMsg) -> Series | None:
         """Return what is remembered of messages like `msg`; None: nothing."""
         return self.children.get(self.key_of(msg.arguments))
-
-
-def _key_of(value: object) -> str:
-    try:
-        return repr(value)
-    except Exception:  # noqa: BLE001  (an object of an interface may fail, and so do very long integers)
-        return f"a value of the type {type(value).__name__}"

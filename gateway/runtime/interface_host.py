@@ -42,7 +42,7 @@ class InterfaceHost:
         self.inbox = MsgList(budget=budget)
         filters = _watched(options.filters.outgoing, options.name)
         # A clock that stands still while the machine is suspended: nothing could be heard of a device meanwhile.
-        self.devices = DeviceMemory(time.monotonic, time.time, documents)
+        self.devices = DeviceMemory(time.monotonic, time.time, documents, options.name)
         self.outlet = Outlet(
             options.name, options.msg_map, outbox, self._publish_availability, filters, devices=self.devices
         )

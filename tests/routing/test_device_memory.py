@@ -503,3 +503,34 @@ def test_what_is_due_for_many_points_wakes_the_process_once_a_second_at_most() -
         messages += len(bench.memory.tick())
     assert all(moment == int(moment) for moment in moments)
     assert messages >= 190
+
+
+def test_rejected_devices_do_not_flood_the_log(expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture) -> None:
+    expected_logs.expect("no device is added for the message")
+    bench = Bench(Device("x_{device}", (TEMPERATURE,)), max_devices=100)
+    for number in range(200):
+        for device in (f"{number}{'y' * 70}", f"a.{number}", f"a_{number}"):
+            bench.push(status(1).replace(device=device))
+    assert len(caplog.records) == 3
+
+
+def test_a_value_of_an_earlier_run_is_not_newer_than_now() -> None:
+    document = (
+        b'{"temperature": 1, "_status": "online", "_quality": {}, "_time": {"temperature": "9999-12-31T00:00:00Z"}}'
+    )
+    bench = Bench(BOILER, kept={"home/gw/boiler/state": document})
+    assert bench.last("boiler")["_time"] == {"temperature": "1970-01-01T00:00:00.000Z"}
+    other = Bench(BOILER)
+    other.memory.recall({"home/gw/boiler/state": document})
+    assert other.last("boiler")["_time"] == {"temperature": "1970-01-01T00:00:00.000Z"}
+
+
+def test_a_thousand_devices_that_are_silent_at_once_do_not_flood_the_log(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("is offline: nothing heard for 5 s")
+    bench = Bench(Device("x_{device}", (TEMPERATURE,), silent_after=5), max_devices=1000)
+    for number in range(1000):
+        bench.push(status(1).replace(device=f"{number}"))
+    bench.advance(10)
+    assert 0 < len(caplog.records) <= 50 and bench.memory.stats()["devices_offline"] == 1000
