@@ -85,15 +85,21 @@ class Gateway:
             on_msg=self.router.deliver,
             availability_topic=configuration.availability_topic(),
             run_topic=configuration.run_topic,
-            recall=self._recall.request(
-                configuration.document_topic("+", "state") if self._interfaces.has_devices else ""
-            ),
+            recall=self._recall.request(self._recalled_topics()),
             command_lifetime=configuration.outbox.command_lifetime,
         )
         self.outbox.attach(self.client.transmitter)
         self._configure_devices()
         self._set_routes()
         self._clear_stale_topics()
+
+    def _recalled_topics(self) -> str:
+        """Return the filter of the topics on which an earlier run may have left documents; `""`: it has left none.
+
+        Without a file, that is not known: all devices may have been removed since.
+        """
+        may_have_left = self._interfaces.has_devices or not self.outbox.is_durable
+        return self.configuration.document_topic("+", "state") if may_have_left else ""
 
     # --- what it consists of; any thread may read it
 
@@ -184,7 +190,7 @@ class Gateway:
         payload = self.outbox.retained.get(topic)
         if payload:  # of an earlier run: or the outbox would publish it again for a broker that has lost its memory
             self.outbox.record_retained(topic, payload)
-        self.client.set_state(topic, b"")
+        self._recall.publish(topic, b"")
         return True
 
     # --- running
@@ -348,7 +354,8 @@ class Gateway:
         LOG.info("stopping")
         self._interfaces.stop()
         self._interfaces.remember_devices()
-        self._finish_recall()
+        if self._recall.is_due:
+            self._finish_recall()
         # What is kept on disk need not wait for a broker that is not there.
         is_up = self.client.link_state is LinkState.UP
         self.client.mg_stop(STOP_LINK_SECONDS if is_up or not self.outbox.is_durable else 0.0)

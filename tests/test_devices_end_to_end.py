@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 import time
@@ -48,11 +49,14 @@ class Running:
         self._thread = threading.Thread(target=self.gateway.run, name="main of the gateway")
         self._thread.start()
         try:
-            wait_until(lambda: self.gateway.client.is_subscribed)
-            wait_until(lambda: self.gateway.hosts["dev"].outlet.is_available)
+            self.wait_until_ready()
         except BaseException:
             self.close()
             raise
+
+    def wait_until_ready(self) -> None:
+        wait_until(lambda: self.gateway.client.is_subscribed)
+        wait_until(lambda: self.gateway.hosts["dev"].outlet.is_available)
 
     def load(self) -> Configuration:
         interfaces = {self.interface: trial("Recorder")}
@@ -64,6 +68,12 @@ class Running:
 
     def push(self, msg: InternalMsg) -> bool:
         return self.gateway.hosts["dev"].outlet.push(msg)
+
+    def reload(self, *devices: Device) -> None:
+        """Change to other devices, and wait until they are used."""
+        self.devices = devices
+        self.gateway.reload()
+        wait_until(lambda: self.gateway.hosts["dev"].options.devices == devices)
 
     def close(self) -> None:
         self.gateway.stop()
@@ -204,6 +214,7 @@ def test_a_device_that_is_removed_while_the_broker_is_away(
 ) -> None:
     """If it is added again meanwhile, the document that is published then must not be cleared."""
     expected_logs.expect("lost the broker")
+    expected_logs.allow("no connection to the broker")
     with Proxy(mosquitto.port) as proxy, running(tmp_path, proxy.port, BOILER) as gateway:
         gateway.push(reading(celsius=21.5))
         wait_until(lambda: state(mosquitto).get("temperature") == 21.5)
@@ -221,6 +232,18 @@ def test_a_device_that_is_removed_while_the_broker_is_away(
         assert state(mosquitto).get("temperature") == (21.5 if is_back else None)
         assert retained(mosquitto, AVAILABILITY) == (b"online" if is_back else None)
         assert (STATE in gateway.gateway.outbox.retained) is is_back
+
+
+def test_a_time_that_cannot_be_used_is_replaced(
+    tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("nan is no time of a reading: the present time is used instead")
+    with running(tmp_path, mosquitto.port, BOILER) as gateway:
+        gateway.push(reading(celsius=1.0))
+        assert gateway.push(reading(celsius=2.0).read_at(math.nan))
+        wait_until(lambda: state(mosquitto).get("temperature") == 2.0)
+        assert state(mosquitto)["_time"]["temperature"] > "2026"
+        assert gateway.gateway.stats()["interfaces"]["dev"]["bad_values"] == 1
 
 
 def test_a_reload_gives_a_new_device_the_status_of_its_interface(tmp_path: Path, mosquitto: Mosquitto) -> None:

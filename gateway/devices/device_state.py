@@ -125,7 +125,7 @@ class DeviceState:
         self.is_online, self.is_status_new, self.reason = previous.is_online, previous.is_status_new, previous.reason
         self.last_heard, self.unanswered = previous.last_heard, previous.unanswered
         self.document_at, self.is_left = previous.document_at, previous.is_left
-        self._pauses.extend(previous._pauses)
+        self._pauses = deque(previous._pauses, maxlen=_PAUSES)
         self._longest = previous._longest
 
     def _set_online(self, is_online: bool, reason: str) -> None:

@@ -120,6 +120,20 @@ def is_state_document(payload: bytes) -> bool:
     return {"_status", "_quality", "_time"} <= _parsed(payload).keys()
 
 
+def doubted_document(payload: bytes) -> bytes:
+    """Return a state document that an earlier run has left, as one of a device of which nothing is known any more.
+
+    What is no state document becomes `b""`.
+    """
+    document = _parsed(payload)
+    if not {"_status", "_quality", "_time"} <= document.keys():
+        return b""
+    quality = document["_quality"] if isinstance(document["_quality"], dict) else {}
+    stale = {key: Quality.STALE.value for key in document if not key.startswith("_")}
+    document = {key: value for key, value in document.items() if key != "_reason"}
+    return _encoded({**document, "_status": _STATUS[None], "_quality": {**stale, **quality}}) or b""
+
+
 def restore(state: DeviceState, payload: bytes) -> int:
     """Begin with the readings of an earlier run's document; return how many there were.
 

@@ -20,7 +20,7 @@ from gateway.devices.reading import BAD, CHANGED, DUE, GOOD_AGAIN, HELD, UNSET, 
 from gateway.devices.report import NEVER
 from gateway.devices.schedule import Schedule
 from gateway.devices.series import MAX_SERIES, Group, Report, Series
-from gateway.devices.template import MAX_ID, fits, instance_of, remade
+from gateway.devices.template import MAX_ID, could_make, fits, instance_of, remade
 from gateway.message import OUTCOME_WORDS, Argument, InternalMsg
 
 
@@ -81,6 +81,10 @@ class Model:
     def has_templates(self) -> bool:
         """Whether devices may come to be at their first reading."""
         return bool(self._templates)
+
+    def may_find(self, device_id: str) -> bool:
+        """Return whether a template may make a device with this id."""
+        return device_id not in self.states and any(could_make(template, device_id) for template in self._templates)
 
     # --- messages
 

@@ -147,6 +147,8 @@ class Reading:
 
     def carry_over(self, previous: Reading) -> None:
         """Go on with the value of a reading that meant the same before the configuration was reloaded."""
+        if previous.quality is Quality.UNKNOWN:
+            return  # it has no value, and this one may have that of an earlier run
         for name in ("value", "time", "seen_at", "quality", "reason", "reported", "reported_at"):
             setattr(self, name, getattr(previous, name))
 

@@ -52,6 +52,12 @@ def remade(
     return instance_of(template, InternalMsg(False, action=action, arguments=where, **words), own)
 
 
+def could_make(template: Device, device_id: str) -> bool:
+    """Return whether some message may make `device_id` of the template."""
+    parts = [re.escape(_NO_ID.sub("_", part)) for part in re.split(r"\{\w+\}", template.id)]
+    return len(device_id) <= MAX_ID and re.fullmatch("[A-Za-z0-9_-]*".join(parts), device_id) is not None
+
+
 def filled(text: str, words: Mapping[str, str]) -> str:
     """Return `text` with the words in braces replaced by `words`; others stay."""
     return re.sub(r"\{(\w+)\}", lambda match: words.get(match[1], match[0]), text)

@@ -5,13 +5,15 @@
                Model -> documents    by whoever has pushed, at once; by the main thread, at the end of an interval
 
 Two locks: that of the model, which is held for a few microseconds and under which no other lock is taken; and, around
-it, that of publishing, or of two documents of a device the older one could be published last.
+it, that of publishing, or of two documents of a device the older one could be published, or written to the disk, last.
+Many documents are written a few at a time, so that no thread of an interface waits for all of them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from threading import Lock
 from typing import NamedTuple
 
@@ -21,6 +23,8 @@ from gateway.devices.device_state import DeviceState
 from gateway.devices.document import (
     DOCUMENT_KINDS,
     RETAINED_KINDS,
+    LeftDevice,
+    doubted_document,
     kept_document,
     known_points,
     left_device,
@@ -34,6 +38,8 @@ from gateway.devices.report import NEVER
 from gateway.message import OFFLINE, ONLINE, InternalMsg, Lane, Publication
 
 LOG = package_logger("gateway.interface")  # operators look for a device among the lines of its interface
+
+_SLICE, _PAUSE = 16, 0.0002  # documents that are written without a pause; s, for threads that wait for a lock
 
 _REMEMBER_INTERVAL = 60.0
 """Seconds between two writes of one document to the disk: a value each second would wear an SD card out."""
@@ -49,6 +55,10 @@ class DeviceRejected(ThrottledException):
     """A message of an unknown device fits a template, but the device cannot be added."""
 
     logged_as = "gateway.interface"
+
+
+class DocumentFailed(ThrottledException):
+    """The state document of a device cannot be written."""
 
 
 class Documents(NamedTuple):
@@ -102,6 +112,9 @@ class DeviceMemory:
         # When a document was written to the disk last, and of which points it had a value, by topic.
         self._remembered: dict[str, tuple[float, frozenset[str]]] = {}
         self._unwritten: dict[str, _Document] = {}  # documents that are newer than what is on the disk, by topic
+        # What the broker retains of devices that a template may still make, by topic; and those that it has made now.
+        self._recalled: dict[str, bytes] = {}
+        self._found: list[str] = []
 
     def stats(self) -> dict[str, int]:
         """Return what was counted. Any thread may ask; nothing waits for it."""
@@ -117,9 +130,12 @@ class DeviceMemory:
     @property
     def topics(self) -> list[str]:
         """The topics of all documents of the devices that are known now."""
+        return [self._documents.topic(device, kind) for device in self._ids for kind in DOCUMENT_KINDS]
+
+    @property
+    def _ids(self) -> list[str]:
         with self._lock:
-            devices = list(self._model.states)
-        return [self._documents.topic(device, kind) for device in devices for kind in DOCUMENT_KINDS]
+            return list(self._model.states)
 
     def configure(
         self, devices: Iterable[Device], own: Mapping[str, str], kept: Mapping[str, bytes], max_devices: int = 100
@@ -127,19 +143,19 @@ class DeviceMemory:
         """Go on with other devices; return the retained topics of those that are gone.
 
         `own` are the words of the interface's messages by field. What means the same is carried over, and what an
-        earlier run has left in `kept` (payload by topic) is restored.
+        earlier run has left in `kept` (payload by topic) is restored. Only the main thread calls this.
         """
+        kept = {**self._recalled, **kept}
+        model = Model(devices, own, max_devices, self._claim)
+        self._restore(model, kept, model.states)  # before the threads of the interface have to wait for the lock
+        left = _left_devices(kept) if model.has_templates else []
         with self._lock:
-            model = Model(devices, own, max_devices, self._documents.claim)
             self._added = set() if self._added is None else self._added | model.actions_of_others(self._model)
+            declared = set(model.states)
             gone = [state.device.id for state in model.carry_over(self._model)] + self._model.removed
-            if model.has_templates:
-                self._adopt(model, kept)
-            for device, state in model.states.items():
-                payload = kept.get(self._documents.topic(device, "state"), b"")
-                if payload and (restore(state, payload) or state.is_left):
-                    model.mark_changed(state)
-            model.rejection, model.removed = "", []
+            self._adopt(model, left)
+            self._restore(model, kept, model.states.keys() - declared)
+            model.rejection, model.removed, self._found = "", [], []
             self._model = model
             self.is_used = not model.is_empty
         topics = [topic for device in gone for topic in self._topics_of(device)]
@@ -151,35 +167,77 @@ class DeviceMemory:
                 self._remembered.pop(topic, None)
                 self._unwritten.pop(topic, None)
         self.publish_changed()
-        return topics
+        return topics + self._drop_recalled()
 
-    def recall(self, retained: Mapping[str, bytes]) -> list[str]:
+    def _restore(self, model: Model, kept: Mapping[str, bytes], devices: Iterable[str]) -> None:
+        """Begin with what an earlier run has left of `devices`."""
+        for device in devices:
+            payload, state = kept.get(self._documents.topic(device, "state"), b""), model.states[device]
+            if payload and (restore(state, payload) or state.is_left):
+                model.mark_changed(state)
+
+    def recall(self, retained: Mapping[str, bytes]) -> set[str]:
         """Restore what the broker retains of an earlier run; return the topics in it that are those of a device.
 
-        A document is written again at once if it had values that were not known.
+        A document is written again at once if it had values that were not known. What is retained of a device that a
+        template may still make is kept for that device; until then, its document tells that nothing is known of it.
         """
-        known: list[str] = []
-        with self._lock:
-            for device, state in self._model.states.items():
-                topic = self._documents.topic(device, "state")
-                if topic not in retained:
+        known: set[str] = set()
+        for device in self._ids:
+            topic = self._documents.topic(device, "state")
+            with self._lock:
+                state = self._model.states.get(device)
+                if state is None or topic not in retained:
                     continue
-                known.append(topic)
+                known.add(topic)
                 if restore(state, retained[topic]):
                     state.document_at = NEVER
                     self._model.mark_changed(state)
+        doubted = {topic: doubted_document(payload) for topic, payload in retained.items() if topic not in known}
+        with self._lock:
+            self._recalled = {
+                topic: retained[topic] for topic, payload in doubted.items() if payload and self._may_find(topic)
+            }
+        for topic in self._recalled:
+            self._documents.publish(topic, doubted[topic])
+            self._documents.publish(self._availability_beside(topic), OFFLINE)
         self.publish_changed()
-        return known
+        return known | self._recalled.keys()
 
-    @property
-    def has_templates(self) -> bool:
-        """Whether devices may be added at their first reading."""
-        return self._model.has_templates
+    def _may_find(self, topic: str) -> bool:
+        """Return whether a template may make the device that has the state document on `topic`."""
+        device = topic.split("/")[-2]
+        return self._documents.topic(device, "state") == topic and self._model.may_find(device)
 
-    def _adopt(self, model: Model, kept: Mapping[str, bytes]) -> None:
-        """Have `model` begin with the devices of its templates that an earlier run has left."""
-        left = [(topic, device) for topic, payload in kept.items() if (device := left_device(payload)) is not None]
-        for topic, device in sorted(left, key=lambda item: item[1].newest, reverse=True):
+    def _availability_beside(self, topic: str) -> str:
+        return self._documents.topic(topic.split("/")[-2], "availability")
+
+    def _drop_recalled(self) -> list[str]:
+        """Forget what was recalled of devices that no template makes any more; return their retained topics."""
+        with self._lock:
+            topics = [topic for topic in self._recalled if not self._may_find(topic)]
+            for topic in topics:
+                del self._recalled[topic]
+        return [each for topic in topics for each in (topic, self._availability_beside(topic))]
+
+    def _claim(self, device: str) -> str:
+        """Claim the id of a device that a template is about to make: see `Documents`."""
+        problem = self._documents.claim(device)
+        if not problem and self._recalled:
+            self._found.append(device)
+        return problem
+
+    def _restore_found(self) -> None:
+        """Begin with what was recalled of the devices that templates have just made. The caller holds the lock."""
+        for device in self._found:
+            payload = self._recalled.pop(self._documents.topic(device, "state"), b"")
+            if payload and device in self._model.states:
+                restore(self._model.states[device], payload)
+        self._found.clear()
+
+    def _adopt(self, model: Model, left: Iterable[tuple[str, LeftDevice]]) -> None:
+        """Have `model` begin with the devices of its templates that an earlier run has left, by topic."""
+        for topic, device in left:
 
             def is_same(device_id: str, topic: str = topic) -> bool:
                 return self._documents.topic(device_id, "state") == topic
@@ -207,6 +265,8 @@ class DeviceMemory:
             model = self._model
             wall = self._wall_clock() if msg.time is None else msg.time
             observed = model.observe(msg, self._clock(), wall)
+            if self._found:
+                self._restore_found()
             bad: Sequence[str] = ()
             if model.bad:
                 bad, model.bad = model.bad, []
@@ -223,16 +283,12 @@ class DeviceMemory:
         """Publish the documents of the devices that have changed, but for those that have to wait for it."""
         if not self.is_used:
             return
-        with self._publishing:
-            with self._lock:
-                now = self._clock()
-                documents = self._written(self._model.changed(now), now)
-                removed: Sequence[str] = ()
-                if self._model.removed:
-                    removed, self._model.removed = self._model.removed, []
-            self._publish(documents)
-            for device in removed:
-                self._clear(device)
+        with self._lock:
+            states = self._model.changed(self._clock())
+            has_removed = bool(self._model.removed)
+        if has_removed:
+            self._clear_removed()
+        self._publish_states(states)
         if self._due() < self._planned:
             self._wake()
 
@@ -243,13 +299,12 @@ class DeviceMemory:
         """
         if self._clock() < self._due():
             return []
-        with self._publishing:
-            with self._lock:
-                now = self._clock()
-                pending = self._model.tick(now, sent_before)
-                documents = self._written(pending.states, now)
-            self._publish(documents)
-            if now >= self._write_at:
+        with self._lock:
+            now = self._clock()
+            pending = self._model.tick(now, sent_before)
+        self._publish_states(pending.states)
+        if now >= self._write_at:
+            with self._publishing:
                 self._write_due(now)
         return pending.messages
 
@@ -320,6 +375,9 @@ class DeviceMemory:
         """Record that the interface works again."""
         with self._lock:
             self._model.recover_all(self._clock())
+            for state in self._model.states.values():
+                if state.document_at == NEVER:  # nothing is known of it, and that is what its document tells
+                    self._model.mark_changed(state)
         self.publish_changed()
 
     def now(self) -> float:
@@ -346,20 +404,51 @@ class DeviceMemory:
         payload = outcome_document(outcome, self._wall_clock())
         return Publication(self._documents.topic(state.device.id, "outcome"), payload, qos=1, lane=Lane.REPLY)
 
+    def _publish_states(self, states: Sequence[DeviceState]) -> None:
+        """Write and publish the documents of `states`, as far as that is still to be done."""
+        for first in range(0, len(states), _SLICE):
+            if first:
+                time.sleep(_PAUSE)
+            with self._publishing:
+                with self._lock:
+                    now = self._clock()
+                    documents = self._written(states[first : first + _SLICE], now)
+                self._publish(documents)
+
     def _written(self, states: Iterable[DeviceState], now: float) -> list[_Document]:
         """Return the documents of `states`, and record that they are written."""
         documents: list[_Document] = []
         for state in states:
-            payload = state_document(state)
-            topic = self._documents.topic(state.device.id, "state")
-            documents.append(_Document(topic, payload, kept_document(state, payload), known_points(state)))
+            is_due = state.is_status_new or now >= state.document_due
+            if not is_due or self._model.states.get(state.device.id) is not state:
+                continue  # another thread has written it meanwhile, or a reload has replaced the device
+            document = self._state_document(state)
+            if document is not None:
+                documents.append(document)
+            is_unknown = state.is_online is None and state.document_at == NEVER  # an earlier run may have left `online`
+            if state.is_status_new or is_unknown:
+                status = ONLINE if state.is_online else OFFLINE
+                documents.append(_Document(self._documents.topic(state.device.id, "availability"), status, status))
             if state.is_status_new:
                 state.is_status_new = False
                 self._statuses.append((state.device.id, state.is_online, state.reason))
-                status = OFFLINE if state.is_online is False else ONLINE
-                documents.append(_Document(self._documents.topic(state.device.id, "availability"), status, status))
             self._model.set_written(state, now)
         return documents
+
+    def _state_document(self, state: DeviceState) -> _Document | None:
+        try:
+            payload = state_document(state)
+            topic = self._documents.topic(state.device.id, "state")
+            return _Document(topic, payload, kept_document(state, payload), known_points(state))
+        except Exception as err:  # the main thread must go on without it, whatever an interface has passed
+            failed = DocumentFailed(
+                f"the state document of the device {state.device.id!a} cannot be written: {err!r}: correct what the "
+                "interface sends",
+                key=state.device.id,
+            )
+            if failed.trigger:
+                LOG.error(failed.report, exc_info=err if failed.is_first else None)
+            return None
 
     def _publish(self, documents: Iterable[_Document]) -> None:
         self._log_statuses()
@@ -381,11 +470,16 @@ class DeviceMemory:
         self._remembered[document.topic] = now, document.points
         self._documents.remember(document.topic, document.kept)
 
-    def _clear(self, device: str) -> None:
-        """Clear the documents of a device that has given its place to another.
+    def _clear_removed(self) -> None:
+        with self._publishing:
+            with self._lock:
+                removed, self._model.removed = self._model.removed, []
+                removed = [device for device in removed if device not in self._model.states]  # not if it is back
+            for device in removed:
+                self._clear(device)
 
-        The caller holds the lock of publishing.
-        """
+    def _clear(self, device: str) -> None:
+        """Clear the documents of a device that has given its place to another. The caller holds the publishing lock."""
         for topic in self._topics_of(device):
             self._remembered.pop(topic, None)
             self._unwritten.pop(topic, None)
@@ -423,15 +517,15 @@ class DeviceMemory:
 
     def remember_all(self) -> None:
         """Have the last of each document on the disk, as at the end of a run."""
-        for document in self._pop_unwritten():
-            self._write(document, self._clock())
+        with self._publishing:
+            while self._unwritten:
+                self._write(self._unwritten.popitem()[1], self._clock())
 
-    def _pop_unwritten(self) -> Iterator[_Document]:
-        while self._unwritten:
-            try:
-                yield self._unwritten.popitem()[1]
-            except KeyError:  # another thread has written it meanwhile
-                return
+
+def _left_devices(kept: Mapping[str, bytes]) -> list[tuple[str, LeftDevice]]:
+    """Return the devices of templates that an earlier run has left, by topic; those with the newest values first."""
+    left = [(topic, device) for topic, payload in kept.items() if (device := left_device(payload)) is not None]
+    return sorted(left, key=lambda item: item[1].newest, reverse=True)
 
 
 def _log_rejection(msg: InternalMsg, reason: str) -> None:

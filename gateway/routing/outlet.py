@@ -27,7 +27,7 @@ from gateway.outbox.queues import Source
 from gateway.routing.device_memory import DeviceMemory
 from gateway.routing.message_filter import MessageFilter, apply_filters
 from gateway.routing.outcomes import Outcomes
-from gateway.routing.reading_time import ReadingTime
+from gateway.routing.reading_time import ReadingTime, is_time, read_now
 from gateway.routing.state_key import state_key
 from gateway.translation.mqtt_map import MsgMap
 
@@ -326,6 +326,9 @@ class Outlet:
                 unfiltered, msg = msg, apply_filters(self._filters, msg)
                 if msg is not unfiltered and msg.is_outcome:
                     msg = with_filtered_request(unfiltered, msg)
+            if msg.time is not None and not is_observed and not is_time(msg.time):
+                self._bad_values += 1
+                msg = read_now(msg, self.name, self.devices.wall_now())
             if reading_time is not None and not is_observed:
                 msg = reading_time.dated(msg, self.devices.wall_now())
             if (self.devices.is_used or msg.report is not None) and not is_observed:

@@ -5,24 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from threading import Lock
 
+from gateway.core.package_logger import package_logger
 from gateway.devices.document import is_state_document
 from gateway.mqtt.recall import Recall
+from gateway.outbox.retained import MAX_BYTES, MAX_TOPICS, RetainedPayloads
+
+LOG = package_logger(__name__)
 
 
 class DocumentRecall:
     """Holds documents back until it is known what the broker retains of an earlier run.
 
     Otherwise a document with the few values that have been read since the start would take the place of the whole one.
-    `publish` publishes a document. Without a link, nothing is lost by that: a document is a state, of which only the
-    latest counts.
+    `publish` publishes a document, and must neither wait nor call this object. Without a link, nothing is lost by that:
+    a document is a state, of which only the latest counts. Of what the broker retains, `max_topics` documents and
+    `max_bytes` are used.
     """
 
-    def __init__(self, publish: Callable[[str, bytes], None]) -> None:
+    def __init__(
+        self, publish: Callable[[str, bytes], None], max_topics: int = MAX_TOPICS, max_bytes: int = MAX_BYTES
+    ) -> None:
         self._publish = publish
         self._lock = Lock()
         self._held: dict[str, bytes] | None = {}
-        self._retained: dict[str, bytes] = {}
-        self._has_ended = False
+        self._retained = RetainedPayloads(max_topics, max_bytes)
+        self._has_ended = self._is_full = False
 
     def request(self, topic_filter: str) -> Recall:
         """Return what is to be asked for at the broker; `""`: nothing, so that nothing is held back either."""
@@ -31,17 +38,28 @@ class DocumentRecall:
         return Recall(topic_filter, self._on_retained, self._on_end)
 
     def _on_retained(self, topic: str, payload: bytes) -> None:
-        self._retained[topic] = payload
+        if not self._retained.put(topic, payload) and not self._is_full:
+            self._is_full = True
+            LOG.warning(
+                "the broker retains too many documents of devices below the topic of this gateway: the devices of %a "
+                "and others begin without earlier values: remove what is not needed there",
+                topic,
+            )
 
     def _on_end(self) -> None:
         self._has_ended = True
 
     def publish(self, topic: str, payload: bytes) -> None:
-        """Publish a document, or hold it back. Any thread may call it."""
+        """Publish a document, or hold it back. Any thread may call it.
+
+        A topic is cleared at once, with an empty `payload`: nothing that was held back for it may come after that.
+        """
         with self._lock:
             if self._held is not None:
-                self._held[topic] = payload
-                return
+                self._held.pop(topic, None)
+                if payload:
+                    self._held[topic] = payload
+                    return
         self._publish(topic, payload)
 
     @property
@@ -53,14 +71,16 @@ class DocumentRecall:
         """Publish what was held back; return the topics of documents that the broker retains of devices that are gone.
 
         `restore` gets what the broker retains, and returns the topics that are those of a device. Only the first call
-        does anything.
+        does anything. Without a call, what is held back is never published: it may have less values than what the
+        broker retains.
         """
         if self._held is None:
             return []
-        known = restore(self._retained)
-        with self._lock:
+        retained = self._retained.payloads
+        known = restore(retained)
+        with self._lock:  # also while they are published: a newer document could be published before the held one
             held, self._held = self._held or {}, None
-        for topic, payload in held.items():
-            self._publish(topic, payload)
-        retained, self._retained = self._retained, {}
+            for topic, payload in held.items():
+                self._publish(topic, payload)
+        self._retained = RetainedPayloads()
         return [topic for topic, payload in retained.items() if topic not in known and is_state_document(payload)]

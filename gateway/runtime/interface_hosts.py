@@ -149,14 +149,18 @@ class InterfaceHosts:
         used = set(self.document_topics)  # a device may have moved to another interface
         return [topic for topic in gone if topic not in used]
 
-    def recall(self, retained: Mapping[str, bytes]) -> list[str]:
+    def recall(self, retained: Mapping[str, bytes]) -> set[str]:
         """Restore the devices from what the broker retains, by topic; return the topics that stay.
 
-        Those that stay are those of a device, and all of them if a template may still make their device.
+        Those are the topics of devices, and of those that a template may still make.
         """
-        known = [topic for host in self.by_name.values() for topic in host.devices.recall(retained)]
-        has_templates = any(host.devices.has_templates for host in self.by_name.values())
-        return list(retained) if has_templates else known
+        used = set(self.document_topics)
+        free = {topic: payload for topic, payload in retained.items() if topic not in used}
+        known: set[str] = set()
+        for host in self.by_name.values():
+            own = {topic: retained[topic] for topic in host.devices.topics if topic in retained}
+            known |= host.devices.recall({**own, **free})
+        return known
 
     @property
     def document_topics(self) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.devices.document import outcome_document
+from gateway.devices.document import doubted_document, outcome_document
 from gateway.message import InternalMsg
 
 COMMAND = InternalMsg(True, device="boiler", sender="homeassistant", action="HEAT", arguments={"on": True})
@@ -94,3 +94,24 @@ def test_whatever_the_outcome_its_document_is_json_and_bounded(
     payload = outcome_document(outcome, 0.0)
     assert len(payload) <= MOST
     assert list(json.loads(payload)) == ["action", "arguments", "response", "reason", "sender", "_time"]
+
+
+def test_what_an_earlier_run_has_left_tells_that_nothing_is_known_any_more() -> None:
+    left = {
+        "t": 1,
+        "u": 2,
+        "_status": "offline",
+        "_reason": "gone",
+        "_quality": {"u": "bad", "v": "unknown"},
+        "_time": {},
+    }
+    doubted = json.loads(doubted_document(json.dumps(left).encode()))
+    assert doubted == {
+        "t": 1,
+        "u": 2,
+        "_status": "unknown",
+        "_quality": {"t": "stale", "u": "bad", "v": "unknown"},
+        "_time": {},
+    }
+    for payload in b"", b"on", b"[]", b'{"_status":"online"}':
+        assert doubted_document(payload) == b""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -343,3 +345,142 @@ def test_a_device_that_only_takes_commands_has_documents_as_well() -> None:
     bench.advance(1)
     payloads = [json.loads(payload) for _, topic, payload in bench.published if topic.endswith("state")]
     assert [(content["_status"], content.get("lamp")) for content in payloads] == [("online", None), ("online", True)]
+
+
+def test_a_document_that_cannot_be_written_stops_nothing(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("the state document of the device 'boiler' cannot be written: ValueError")
+    bench = Bench(BOILER, BOILER._replace(id="other", address={"device": "other"}))
+    bench.push(status(1))
+    bench.push(status(2).read_at(float("nan")))
+    bench.push(status(3).replace(device="other"))
+    bench.push(status(4).replace(device="other"))
+    bench.advance(1)
+    assert bench.last("other")["temperature"] == 4
+    bench.push(status(5))
+    bench.advance(1)
+    assert bench.last("boiler")["temperature"] == 5
+
+
+def in_another_thread(function: Callable[[], object]) -> bool:
+    """Call `function` in another thread, and return whether it has returned within a short time."""
+    thread = threading.Thread(target=function)
+    thread.start()
+    thread.join(0.3)
+    return not thread.is_alive()
+
+
+def test_a_reload_reads_what_is_kept_while_messages_go_on() -> None:
+    first = Bench(BOILER)
+    first.push(status(1))
+    kept = {topic: payload for _, topic, payload in first.kept}
+    passed: list[bool] = []
+
+    def topic(device: str, kind: str) -> str:
+        if is_reloading:
+            passed.append(in_another_thread(lambda: memory.observe(status(2))))
+        return f"home/gw/{device}/{kind}"
+
+    is_reloading = False
+    memory = DeviceMemory(lambda: 0.0, lambda: 0.0, Documents(topic=topic))
+    memory.configure([BOILER], {}, {})
+    memory.observe(status(1))
+    is_reloading = True
+    memory.configure([BOILER], {}, kept)
+    is_reloading = False
+    assert passed[0]
+
+
+def test_many_documents_are_written_a_few_at_a_time() -> None:
+    events: list[str] = []
+
+    def topic(device: str, kind: str) -> str:
+        events.append("state")
+        return f"home/gw/{device}/{kind}"
+
+    now = 0.0
+    documents = Documents(lambda _topic, _payload: events.append("published"), topic=topic)
+    memory = DeviceMemory(lambda: now, lambda: now, documents)
+    memory.configure([BOILER._replace(id=f"b{number}", silent_after=None) for number in range(100)], {}, {})
+
+    def recover() -> None:
+        memory.recover_all()
+
+    def refresh() -> None:
+        nonlocal now
+        now = 3600.0
+        memory.tick()
+
+    for write in recover, refresh:
+        events.clear()
+        write()
+        runs = [len(list(run)) for is_read, run in itertools.groupby(events, "state".__eq__) if is_read]
+        assert events.count("published") >= 100 and max(runs) <= 32, "two topics each"
+
+
+def test_an_older_document_is_not_written_to_the_disk_after_a_newer_one() -> None:
+    disk: list[object] = []
+    threads: list[threading.Thread] = []
+    now = 0.0
+
+    def push(value: int) -> None:
+        memory.observe(status(value))
+        memory.publish_changed()
+
+    def push_later() -> None:
+        nonlocal now
+        now = 100.0
+        push(3)
+
+    def remember(topic: str, payload: bytes) -> None:
+        value = json.loads(payload).get("temperature") if topic == "boiler/state" else None
+        if value == 2:
+            threads.append(threading.Thread(target=push_later))
+            threads[0].start()
+            threads[0].join(0.3)  # it has to wait
+        if value is not None:
+            disk.append(value)
+
+    memory = DeviceMemory(lambda: now, lambda: now, Documents(remember=remember))
+    memory.configure([BOILER], {}, {})
+    push(1)
+    now = 5.0
+    push(2)
+    memory.remember_all()
+    threads[0].join(10)
+    assert disk == [1, 2, 3]
+
+
+def test_a_device_that_has_given_its_place_and_is_back_keeps_its_documents(expected_logs: ExpectedLogs) -> None:
+    bench = Bench(METER, kept=left_by(1, 2), max_devices=2)
+    bench.memory.observe(of_unit(9))  # takes the place of unit 1
+    bench.memory.observe(of_unit(1))  # takes that of unit 2, before anything is published
+    bench.memory.publish_changed()
+    assert bench.memory.topics[::3] == ["home/gw/meter9/state", "home/gw/meter1/state"]
+    assert bench.cleared == ["home/gw/meter2/state", "home/gw/meter2/availability"]
+
+
+def test_what_the_broker_retains_of_a_device_that_a_template_may_make_waits_for_it() -> None:
+    bench = Bench(METER)
+    documents = {topic: payload for topic, payload in left_by(3, 4).items() if topic.endswith("state")}
+    foreign = {"home/gw/other/state": documents["home/gw/meter3/state"], "home/gw/meter5/state": b"on"}
+    assert bench.memory.recall({**documents, **foreign}) == documents.keys()
+    assert bench.last("meter3")["_status"] == "unknown"
+    assert bench.last("meter3")["_quality"]["temperature"] == "stale"
+    assert (0.0, "home/gw/meter3/availability", b"offline") in bench.published
+    bench.push(of_unit(3).with_arguments({"unit": 3, "other": 1}))
+    assert bench.last("meter3")["temperature"] == 21.5
+    assert set(bench.memory.configure([BOILER], {}, {})) == {
+        f"home/gw/meter{unit}/{kind}" for unit in (3, 4) for kind in ("state", "availability")
+    }
+
+
+def test_a_device_that_was_never_heard_is_unknown_and_not_available() -> None:
+    bench = Bench(BOILER)
+    bench.memory.recover_all()
+    assert bench.last("boiler")["_status"] == "unknown"
+    assert bench.published[-1] == (0.0, "home/gw/boiler/availability", b"offline")
+    before = len(bench.published)
+    bench.memory.recover_all()
+    assert len(bench.published) == before, "once"
+    bench.push(status(1))
+    assert bench.published[-1] == (0.0, "home/gw/boiler/availability", b"online")

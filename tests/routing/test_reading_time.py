@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import pytest
@@ -134,3 +135,19 @@ def test_an_interface_may_have_read_a_message_earlier() -> None:
     bench = Bench(ReadingTime("at"), BOILER)
     bench.push(9, reading(t=21.5).read_at(NOON + 2).replace(sender="meter"))
     assert bench.payloads()[0]["at"] == at(2)
+
+
+@pytest.mark.parametrize("reading_time", [None, ReadingTime("at", "read")])
+@pytest.mark.parametrize("time", [math.nan, -math.inf, 1e18, -1e12, "noon", [1]])
+def test_a_time_that_cannot_be_used_is_replaced_by_the_present_one(
+    reading_time: ReadingTime | None, time: Any, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("is no time of a reading: the present time is used instead")
+    bench = Bench(reading_time, BOILER)
+    bench.push(1, reading(t=21).read_at(time))
+    (document,) = (json.loads(document) for topic, document in bench.documents.items() if topic.endswith("state"))
+    assert document["_time"] == {"t": at(1)}
+    if reading_time is not None:
+        (publication,) = bench.sent()
+        assert (json.loads(publication.payload)["at"], publication.user_property) == (at(1), ("read", at(1)))
+    assert bench.outlet.stats()["bad_values"] == 1

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 
 from gateway.runtime.document_recall import DocumentRecall
+from tests.conftest import ExpectedLogs
 
 DOCUMENT = b'{"temperature":21.5,"_status":"online","_quality":{},"_time":{}}'
 
@@ -51,3 +53,46 @@ def test_documents_of_devices_that_are_gone_are_named_and_nothing_else() -> None
         request.on_retained(topic, payload)
     assert recall.finish(lambda _: ["gw/a/state"]) == ["gw/b/state"]
     assert recall.finish(lambda _: []) == [], "only once"
+
+
+def test_a_topic_that_is_cleared_meanwhile_stays_clear() -> None:
+    published: list[tuple[str, bytes]] = []
+    recall = DocumentRecall(lambda topic, payload: published.append((topic, payload)))
+    request = recall.request("gw/+/state")
+    recall.publish("gw/a/state", b"1")
+    recall.publish("gw/b/state", b"2")
+    recall.publish("gw/a/state", b"")
+    assert published == [("gw/a/state", b"")], "a clear need not wait"
+    request.on_end()
+    recall.finish(lambda _: [])
+    assert published[1:] == [("gw/b/state", b"2")]
+
+
+def test_a_newer_document_is_not_published_before_the_one_that_was_held_back() -> None:
+    published: list[bytes] = []
+    threads: list[threading.Thread] = []
+
+    def publish(topic: str, payload: bytes) -> None:
+        if payload == b"held":
+            threads.append(threading.Thread(target=lambda: recall.publish(topic, b"newer")))
+            threads[0].start()
+            threads[0].join(0.2)  # it has to wait
+        published.append(payload)
+
+    recall = DocumentRecall(publish)
+    recall.request("gw/+/state").on_end()
+    recall.publish("gw/a/state", b"held")
+    recall.finish(lambda _: [])
+    threads[0].join(10)
+    assert published == [b"held", b"newer"]
+
+
+def test_what_the_broker_retains_is_bounded(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("the broker retains too many documents of devices")
+    recall = DocumentRecall(lambda _topic, _payload: None, max_topics=2, max_bytes=1000)
+    request = recall.request("gw/+/state")
+    for device in "abcd":
+        request.on_retained(f"gw/{device}/state", DOCUMENT)
+    request.on_retained("gw/a/state", DOCUMENT + b" " * 1000)
+    request.on_end()
+    assert recall.finish(lambda _: []) == ["gw/b/state"]
