@@ -273,7 +273,7 @@ class Model:
     def lose_all(self, reason: str) -> None:
         """Record that the interface has lost its devices, as when the port is gone."""
         for state in self.states.values():
-            state.lose(reason)
+            state.cut_off(reason)
             if state.is_changed:
                 self.mark_changed(state)
         self.doubt_ruled()
