@@ -220,7 +220,7 @@ def test_the_availability_of_a_device_agrees_with_its_status(
     expected_logs.allow("device 'boiler' is offline")
     device = BOILER._replace(silent_after=silent_after)
     bench = Bench(device)
-    do = {
+    do: dict[str, Callable[[], object]] = {
         "push": lambda: bench.push(status(21.5)),
         "lose": lambda: bench.memory.lose_all("the port is gone"),
         "recover": lambda: bench.memory.recover_all(),
