@@ -232,16 +232,20 @@ class Model:
     def unanswered(self, msg: InternalMsg) -> None:
         """Record that a request for `msg` was not answered; after three in a row, the device is gone.
 
-        The arguments of `msg` are those that are known without an answer; they tell devices of one address apart.
+        The arguments of `msg` are those that are known without an answer; they distinguish devices of one address.
+        Where they do not, the request counts for none of these devices.
         """
-        for state in self._devices_fed_by(msg):
+        for state in self._devices_asked_by(msg):
             state.count_unanswered()
             if state.is_status_new:
                 self.mark_changed(state)
 
     def answered(self, msg: InternalMsg, now: float) -> None:
-        """Record that a request for `msg` was answered, but not with it: its device was heard."""
-        for state in self._devices_fed_by(msg):
+        """Record that a request for `msg` was answered, but not with it: its device was heard.
+
+        As for `unanswered`, it must be known which device that is.
+        """
+        for state in self._devices_asked_by(msg):
             self._hear(state, now)
 
     def values_unreadable(self, msg: InternalMsg, errors: Mapping[str, str], now: float) -> None:
@@ -262,13 +266,20 @@ class Model:
         for state in series.states:
             self._hear(state, now, is_changed=bool(flags & CHANGED))
 
-    def _devices_fed_by(self, msg: InternalMsg) -> list[DeviceState]:
-        """Return the devices that a message like `msg` feeds, as far as its arguments do not tell that it does not."""
-        group, states = self._groups.get(msg[:7]), {}
+    def _devices_asked_by(self, msg: InternalMsg) -> list[DeviceState]:
+        """Return the devices that a request for `msg` is surely for, of which some arguments may be unknown."""
+        group, arguments = self._groups.get(msg[:7]), msg.arguments
+        certain: dict[str, DeviceState] = {}
+        possible: dict[str, DeviceState] = {}
         for state, _, wanted in group.feeds if group is not None else ():
-            if all(msg.arguments.get(name, value) == value for name, value in wanted.items()):
-                states[state.device.id] = state
-        return list(states.values())
+            if fits(wanted, arguments):
+                certain[state.device.id] = state
+            elif all(arguments.get(name, value) == value for name, value in wanted.items()):
+                possible[state.device.id] = state
+        if certain or len(possible) != 1:
+            return list(certain.values())
+        # Only the point is unknown, as that of one of several sensors, and not the device.
+        return [state for state in possible.values() if fits(state.device.where, arguments)]
 
     def lose_all(self, reason: str) -> None:
         """Record that the interface has lost its devices, as when the port is gone."""
