@@ -361,6 +361,7 @@ class Gateway:
     def _shut_down(self) -> bool:
         """Stop the interfaces first, so that their last statuses are sent; then publish `offline` and disconnect."""
         LOG.info("stopping")
+        offline = {name: host.devices.stats()["devices_offline"] for name, host in self.hosts.items()}
         self._interfaces.stop()
         self._interfaces.remember_devices()
         if self._recall.is_due:
@@ -377,7 +378,10 @@ class Gateway:
         if lost:
             LOG.error("%d messages did not reach the broker and are lost", lost)
         self._watch.close()
-        LOG.info("stopped; sent: %s; %s", counts.in_words(kept=undelivered - lost), summary(self.stats()))
+        stats = self.stats()
+        for name, number in offline.items():  # and not those that are offline because of the stop
+            stats["interfaces"][name]["devices_offline"] = number
+        LOG.info("stopped; sent: %s; %s", counts.in_words(kept=undelivered - lost), summary(stats))
         return not lost
 
 

@@ -118,6 +118,16 @@ def test_whoever_comes_later_finds_the_state_of_a_device(tmp_path: Path, mosquit
     assert state(mosquitto)["_quality"]["temperature"] == "stale"
 
 
+def test_devices_that_are_offline_because_of_a_stop_are_not_counted_at_its_end(
+    tmp_path: Path, mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    with running(tmp_path, mosquitto.port, BOILER) as gateway:
+        gateway.push(reading(celsius=21.5))
+    (line,) = [text for text in caplog.messages if text.startswith("stopped")]
+    assert "1 devices" in line and "devices offline" not in line
+
+
 def test_a_silent_device_is_offline_though_its_interface_is_not(
     tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:

@@ -529,7 +529,7 @@ class Model:
                 other = points.get(point.key)
                 if other is not None and (other.type, other.feeds) == (point.type, point.feeds):
                     state.reading_of[point.key].carry_over(before.reading_of[point.key])
-            self._carry_over_state(state, before)
+            self._carry_over_state(state, before, is_other=(state.device, self._own) != (before.device, previous._own))
         for key, group in previous._groups.items():
             if not group.feeds and key not in self._groups:
                 self._groups[key] = group
@@ -548,10 +548,11 @@ class Model:
             self._remove(self._left.pop())
         return [state for device_id, state in previous.states.items() if device_id not in self.states]
 
-    def _carry_over_state(self, state: DeviceState, before: DeviceState) -> None:
+    def _carry_over_state(self, state: DeviceState, before: DeviceState, *, is_other: bool) -> None:
         state.carry_over(before)
-        if before.is_changed or before.document_at != NEVER:
-            self.mark_changed(state)  # its document may have other points now; and its silence goes on being watched
+        if before.is_changed or (is_other and before.document_at != NEVER):
+            self.mark_changed(state)  # its document may have other points now
+        self._schedule.put(state, state.due())  # its silence goes on being watched
 
     def _adopt_found(self, state: DeviceState) -> None:
         """Keep a device that a template brought about, if the template is still there."""
@@ -560,6 +561,6 @@ class Model:
                 return
             own = self._add_found(state.device, state.template)
             own.reading_of = state.reading_of
-            self._carry_over_state(own, state)
+            self._carry_over_state(own, state, is_other=False)
             if own.is_left:
                 self._left.append(own)

@@ -15,7 +15,6 @@ from gateway.core.activity import current
 from gateway.core.open_commands import OpenCommands
 from gateway.core.package_logger import package_logger
 from gateway.core.receipt import Receipt
-from gateway.core.throttled_exception import ThrottledException
 from gateway.devices.document import with_filtered_request
 from gateway.devices.reading import bad_values
 from gateway.errors import FilteredError, MessageError, RefusedError
@@ -27,6 +26,7 @@ from gateway.outbox.queues import Source
 from gateway.routing.device_memory import DeviceMemory
 from gateway.routing.message_filter import MessageFilter, apply_filters
 from gateway.routing.outcomes import Outcomes
+from gateway.routing.outlet_errors import BadValue, LateAnswer, PushRefused, UnknownDevice, WrongType
 from gateway.routing.reading_time import ReadingTime, is_time, read_now
 from gateway.routing.state_key import state_key
 from gateway.translation.mqtt_map import MsgMap
@@ -35,31 +35,9 @@ LOG = package_logger(__name__)
 _BACKPRESSURE_INTERVAL = 500  # messages between two checks for backpressure: a wait must be too rare to overrun a UART
 _BATCH_SIZE = 300  # publications per call of the outbox, and so per write: the first waits for the others, some 2 ms
 _LATEST = Lane.LATEST  # looked up once: that of an enum is slow, and each message needs it
+_MAX_LISTED = 10  # ids of devices that a log line names
 _MAX_SHOWN = 60  # characters shown of an object that is not a message
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
-
-
-class PushRefused(ThrottledException):
-    """A message of an interface cannot be written by the map, or a filter drops it."""
-
-
-class WrongType(ThrottledException):
-    """An interface has passed an object that is not a message, or not an iterable of messages."""
-
-
-class BadValue(ThrottledException):
-    """A value of a message is none: it is left out, and the rest of the message is sent."""
-
-
-class LateAnswer(ThrottledException):
-    """An interface has answered a command too late: the gateway has answered it in its place already."""
-
-
-class UnknownDevice(ThrottledException):
-    """An interface has called `heard` with an unknown id.
-
-    That is no error of the interface: the configuration may declare other devices than the interface does, or none.
-    """
 
 
 class LinkStatus(NamedTuple):
@@ -452,10 +430,11 @@ class Outlet:
         try:
             self.devices.heard(device)
         except KeyError:
-            unknown = UnknownDevice(
-                f"{self.name}: there is no device with the id {device!a}", key=f"{self.name} {device}"
-            )
-            if self.devices.topics and unknown.trigger:
+            known = self.devices.ids
+            more = "" if len(known) <= _MAX_LISTED else " ..."
+            text = f"there is no device with the id {device!a}: known here: {', '.join(known[:_MAX_LISTED])}{more}"
+            unknown = UnknownDevice(f"{self.name}: {text}", key=f"{self.name} {device}")
+            if known and unknown.trigger:
                 LOG.warning(unknown.report)
 
     def request_unanswered(self, msg: InternalMsg) -> None:

@@ -236,6 +236,20 @@ def test_the_availability_of_a_device_agrees_with_its_status(
         assert (state["_status"] == "online") is (availability == b"online")
 
 
+def test_a_reload_publishes_only_the_documents_of_devices_that_have_changed(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("device 'boiler' is offline: nothing heard for 30 s", "device 'attic' is offline")
+    attic = BOILER._replace(id="attic", address={"device": "attic"})
+    bench = Bench(BOILER, attic)
+    bench.push(status(21.5))
+    bench.push(status(21.5).replace(device="attic"))
+    bench.advance(10)
+    bench.published.clear()
+    bench.memory.configure([BOILER, attic._replace(points=(TEMPERATURE._replace(unit="K"),))], {}, {})
+    assert [topic for _, topic, _ in bench.published] == ["home/gw/attic/state"]
+    bench.advance(30)
+    assert bench.last("boiler")["_status"] == bench.last("attic")["_status"] == "offline", "silence goes on"
+
+
 def test_a_device_that_is_gone_and_comes_back_is_kept_for_the_next_run_at_once() -> None:
     bench = Bench(BOILER)
     bench.push(status(21.5))
