@@ -58,7 +58,7 @@ def test_a_device_that_is_removed_before_the_first_link_has_no_documents(
 def test_a_document_does_not_shrink_if_the_gateway_stops_before_it_knows_what_is_retained(
     tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("no connection to the broker")
+    expected_logs.allow("no connection to the broker")
     expected_logs.allow("closed the connection without a CONNACK")
     with running(tmp_path, mosquitto.port, BOILER) as first:
         first.push(reading(celsius=21.5, percent=40))

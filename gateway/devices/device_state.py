@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from gateway.devices.point import AUTO, Device
 from gateway.devices.reading import Quality, Reading
-from gateway.devices.report import NEVER
+from gateway.devices.report import NEVER, in_whole_seconds
 
 _PAUSES, _FEWEST_PAUSES = 20, 3  # pauses between two messages that are remembered, and that it takes to tell from
 _PAUSE_FACTOR = 5.0  # a device is silent after so many of its longest pauses,
@@ -167,10 +167,8 @@ class DeviceState:
             for point, reading in zip(self.device.points, self.reading_of.values(), strict=True)
             if point.silent_after is not None and reading.quality is Quality.GOOD
         )
-        if self.is_changed:
-            return min(self.document_due, _whole(min(silence, *points, math.inf)))
-        # In whole seconds: or a thousand quiet devices would wake the process each at its own moment.
-        return _whole(min(self.document_due, silence, *points))
+        document = in_whole_seconds(self.document_due, self.device.interval if self.is_changed else self.device.refresh)
+        return min(document, in_whole_seconds(min(silence, *points, math.inf)))
 
     def check_silence(self, now: float) -> None:
         """Note what has not been heard for too long."""
@@ -180,7 +178,3 @@ class DeviceState:
             is_late = point.silent_after is not None and now >= reading.seen_at + point.silent_after
             if is_late and reading.quality is Quality.GOOD:
                 reading.quality, self.is_changed = Quality.STALE, True
-
-
-def _whole(seconds: float) -> float:
-    return seconds if math.isinf(seconds) else float(math.ceil(seconds))

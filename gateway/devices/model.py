@@ -253,7 +253,7 @@ class Model:
 
         `msg` is the message without them. The points that they feed are bad, and the device was heard.
         """
-        group = self._groups.get(msg[:7])
+        group = self._group_of(msg)
         if group is None:
             return
         series = group.series_of(msg) or self._new_series(group, msg)
@@ -268,7 +268,7 @@ class Model:
 
     def _devices_asked_by(self, msg: InternalMsg) -> list[DeviceState]:
         """Return the devices that a request for `msg` is surely for, of which some arguments may be unknown."""
-        group, arguments = self._groups.get(msg[:7]), msg.arguments
+        group, arguments = self._group_of(msg), msg.arguments
         certain: dict[str, DeviceState] = {}
         possible: dict[str, DeviceState] = {}
         for state, _, wanted in group.feeds if group is not None else ():
@@ -330,6 +330,13 @@ class Model:
         group = self._groups[msg[:7]] = Group()
         return group
 
+    def _group_of(self, msg: InternalMsg) -> Group | None:
+        """Return what remembers messages like `msg`, or None; also if a word is no text: the map refuses it."""
+        try:
+            return self._groups.get(msg[:7])
+        except TypeError:
+            return None
+
     def _forget_oldest(self, but: Group) -> None:
         """Forget what was remembered first for the sake of a rule alone: it is reported once more than it need be."""
         oldest = ((key, group) for key, group in self._groups.items() if group.ruled and group is not but)
@@ -347,12 +354,12 @@ class Model:
 
     def distinguished_by(self, msg: InternalMsg) -> tuple[str, ...]:
         """Return the arguments by whose values messages like `msg` are distinguished. Needs no guard."""
-        group = self._groups.get(msg[:7])
+        group = self._group_of(msg)
         return () if group is None else group.by
 
     def not_sent(self, msg: InternalMsg) -> None:
         """Record that a message which was to go out did not: the next one like it is a change."""
-        group = self._groups.get(msg[:7])
+        group = self._group_of(msg)
         series = None if group is None else group.series_of(msg)
         if series is not None:
             for _, reading in series.readings_of(msg):
@@ -467,7 +474,10 @@ class Model:
 
     def device_of(self, msg: InternalMsg) -> DeviceState | None:
         """Return the device that a command, or the outcome of one, is for; None if it is for none that is declared."""
-        candidates = self._by_address.get(msg[1:5], ())
+        try:
+            candidates = self._by_address.get(msg[1:5], [])
+        except TypeError:  # a word that is no text
+            return None
         requested = msg.arguments.get("requested")
         arguments = {**(requested if isinstance(requested, Mapping) else {}), **msg.arguments}
         return next((state for state in candidates if fits(state.device.where, arguments)), None)
@@ -475,7 +485,7 @@ class Model:
     def _observe_outcome(self, msg: InternalMsg, now: float, wall: float) -> None:
         if msg.argument("response") != "OK":
             return
-        if msg[:7] in self._groups:
+        if self._group_of(msg) is not None:
             # A status has the same action: what the outcome says of the state counts as one, but is sent already.
             told = {name: value for name, value in msg.arguments.items() if name not in OUTCOME_WORDS}
             self.observe(msg.with_arguments(told).answered_at(None), now, wall)

@@ -25,3 +25,11 @@ def has_moved(previous: object, value: object, deadband: float) -> bool:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def in_whole_seconds(due: float, period: float = 1.0) -> float:
+    """Return `due` (s), at the end of a `period`, rounded up to whole seconds, unless the period is shorter than one.
+
+    Otherwise each of a thousand quiet devices would wake the process at a moment of its own.
+    """
+    return due if period < 1.0 or math.isinf(due) else float(math.ceil(due))

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from gateway.devices.device_state import DeviceState
 from gateway.devices.point import Point
 from gateway.devices.reading import Quality, Reading
+from gateway.devices.report import in_whole_seconds
 from gateway.message import Argument, InternalMsg, ReportRule
 
 MAX_SERIES = 10_000
@@ -126,7 +127,7 @@ class Report:
                     continue  # another value of the message waits
                 due = min(due, reading.reported_at + own.interval)
             elif own.refresh is not None:
-                due = min(due, reading.reported_at + own.refresh)
+                due = min(due, in_whole_seconds(reading.reported_at + own.refresh, own.refresh))
         return due
 
     def message_due(self, now: float, sent_before: float) -> InternalMsg | None:

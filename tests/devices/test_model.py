@@ -173,13 +173,12 @@ def test_one_that_changes_takes_the_whole_message_along() -> None:
 
 def test_the_first_change_is_written_at_once_and_later_ones_at_the_end_of_the_interval() -> None:
     bench = Bench(boiler(interval=1.0))
-    bench.advance(0.125)
     for step in range(11):
         bench.push(status("TEMPERATURE", celsius=step))
         bench.advance(0.25)
     bench.advance(5)
     written = [(at, document["temperature"]) for at, _, document in bench.documents]
-    assert written == [(0.125, 0), (1.125, 3), (2.125, 7), (3.125, 10)]
+    assert written == [(0, 0), (1, 3), (2, 7), (3, 10)]
 
 
 @pytest.mark.parametrize("rule", [ReportRule(True, interval=30.0), ReportRule(True, deadband=5.0), ReportRule()])
@@ -626,3 +625,18 @@ def test_messages_that_feed_nothing_are_not_remembered() -> None:
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 50_000
+
+
+@pytest.mark.parametrize("field", ["function", "device", "action"])
+def test_a_word_that_is_no_text_raises_nothing(field: str) -> None:
+    bench = Bench(boiler(TEMPERATURE))
+    model = bench.model
+    msg = status("TEMPERATURE", celsius=1.0).replace(**{field: ["x"]})
+    outcome = msg.with_arguments({"response": "OK", "reason": ""})
+    assert model.observe(msg, 0, 0) is msg and model.observe(outcome, 0, 0) is outcome
+    model.not_sent(msg)
+    model.unanswered(msg)
+    model.answered(msg, 0)
+    model.values_unreadable(msg, {"percent": "no number"}, 0)
+    assert model.device_of(outcome) is None or field == "action"
+    assert model.distinguished_by(msg) == () and model.to_ask(outcome, 0) == ()

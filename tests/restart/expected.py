@@ -64,13 +64,14 @@ class Expected:
     def ended(self, is_killed: bool) -> None:
         self.is_gateway_up = False
         if not self._is_on_disk:
-            self.known = {}
             self.leftovers |= self._published | self._topics(self.setup)
         for known in self.known.values():
             known.qualities = {"stale"}
-        if self._is_on_disk and (is_killed or self._is_uncertain):  # the disk may have what was so a minute ago
+        # The disk may have what was so a minute ago, and the broker what it had when it was connected last.
+        if not self._is_on_disk or is_killed or self._is_uncertain:
+            missing = () if self._is_on_disk else (MISSING,)
             for point, values in self.history.items():
-                self.known.setdefault(point, Known(qualities={"stale"})).may_be(*values)
+                self.known.setdefault(point, Known(qualities={"stale"})).may_be(*missing, *values)
         self._is_uncertain = False
 
     def reloaded(self, setup: Setup) -> None:

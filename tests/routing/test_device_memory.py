@@ -527,3 +527,22 @@ def test_a_device_that_was_never_heard_is_unknown_and_not_available() -> None:
     assert len(bench.published) == before, "once"
     bench.push(status(1))
     assert bench.published[-1] == (0.0, "home/gw/boiler/availability", b"online")
+
+
+def test_what_is_due_for_many_points_wakes_the_process_once_a_second_at_most() -> None:
+    rule = ReportRule(on_change=True, refresh=300)
+    points = tuple(
+        Point(f"p{number}", PointType.NUMBER, (Feed("T", f"p{number}"),), report=rule) for number in range(10)
+    )
+    bench = Bench(*(Device(f"d{number}", points, address={"device": f"d{number}"}) for number in range(20)))
+    for number in range(200):
+        bench.advance(1.53125)  # exact as a float
+        bench.push(InternalMsg(device=f"d{number % 20}", action="T", arguments={f"p{number // 20}": 1.0}))
+    bench.advance(0)
+    end, moments, messages = bench.now + 300, set(), 0
+    while bench.now + bench.memory.due_in < end:
+        bench.now += bench.memory.due_in
+        moments.add(bench.now)
+        messages += len(bench.memory.tick())
+    assert all(moment == int(moment) for moment in moments)
+    assert messages >= 190
