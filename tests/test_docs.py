@@ -267,6 +267,7 @@ def test_the_picture_of_a_run_is_true(tmp_path: Path) -> None:
         gateway.wait_log("connected to")
         with GatewayProcess(conf, "watch") as watch:
             watch.wait_output("dummy is online")
+            watch.wait_output('"on":false')  # the document before it has no values: the lamp was not read yet
             sent = subprocess.run([*COMMAND, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
             assert sent.returncode == 0, sent.stderr
             assert _told(sent.stdout) == answer

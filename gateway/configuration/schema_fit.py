@@ -14,7 +14,7 @@ from typing import Any
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-_ANNOTATIONS = {"$schema", "$defs", "title", "description", "examples", "default", "writeOnly", "format"}
+_ANNOTATIONS = {"$schema", "$defs", "$comment", "title", "description", "examples", "default", "writeOnly", "format"}
 _FOR_ALL = {"$ref", "anyOf", "type", "enum", "const"}
 _FOR_TEXT = {"pattern", "minLength", "maxLength"}
 _FOR_NUMBERS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}

@@ -81,7 +81,7 @@ def _reduced(document: dict[str, Any], known: Iterable[str], excess: int) -> dic
         if excess <= 0:
             break
         left_out[key] = Quality.BAD.value
-        excess -= sizes[key] - len(_TOO_LARGE)  # its time goes, too, and has more bytes than its quality
+        excess -= sizes[key] - len(key) - len(_TOO_LARGE)  # its reason comes; its time goes, its quality has less bytes
     document["_quality"] |= left_out
     document["_reasons"] = document.get("_reasons", {}) | dict.fromkeys(left_out, _TOO_LARGE)
     document["_time"] = {key: time for key, time in document["_time"].items() if key not in left_out}

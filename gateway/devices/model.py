@@ -254,16 +254,20 @@ class Model:
     def unanswered(self, msg: InternalMsg) -> None:
         """Record that a request for `msg` was not answered; after three in a row, the device is gone.
 
-        The arguments of `msg` are those that are known without an answer; they tell devices of one address apart.
+        The arguments of `msg` are those that are known without an answer; they distinguish devices of one address.
+        Where they do not, the request counts for none of these devices.
         """
-        for state in self._devices_fed_by(msg):
+        for state in self._devices_asked_by(msg):
             state.count_unanswered()
             if state.is_status_new:
                 self.mark_changed(state)
 
     def answered(self, msg: InternalMsg, now: float) -> None:
-        """Record that a request for `msg` was answered, but not with it: its device was heard."""
-        for state in self._devices_fed_by(msg):
+        """Record that a request for `msg` was answered, but not with it: its device was heard.
+
+        As for `unanswered`, it must be known which device that is.
+        """
+        for state in self._devices_asked_by(msg):
             self._hear(state, now)
 
     def values_unreadable(self, msg: InternalMsg, errors: Mapping[str, str], now: float) -> None:
@@ -284,18 +288,25 @@ class Model:
         for state in series.states:
             self._hear(state, now, is_changed=bool(flags & CHANGED))
 
-    def _devices_fed_by(self, msg: InternalMsg) -> list[DeviceState]:
-        """Return the devices that a message like `msg` feeds, as far as its arguments do not tell that it does not."""
-        group, states = self._group_of(msg), {}
+    def _devices_asked_by(self, msg: InternalMsg) -> list[DeviceState]:
+        """Return the devices that a request for `msg` is surely for, of which some arguments may be unknown."""
+        group, arguments = self._group_of(msg), msg.arguments
+        certain: dict[str, DeviceState] = {}
+        possible: dict[str, DeviceState] = {}
         for state, _, wanted in group.feeds if group is not None else ():
-            if all(is_equal(msg.arguments.get(name, value), value) for name, value in wanted.items()):
-                states[state.device.id] = state
-        return list(states.values())
+            if fits(wanted, arguments):
+                certain[state.device.id] = state
+            elif all(is_equal(arguments.get(name, value), value) for name, value in wanted.items()):
+                possible[state.device.id] = state
+        if certain or len(possible) != 1:
+            return list(certain.values())
+        # Only the point is unknown, as that of one of several sensors, and not the device.
+        return [state for state in possible.values() if fits(state.device.where, arguments)]
 
     def lose_all(self, reason: str) -> None:
         """Record that the interface has lost its devices, as when the port is gone."""
         for state in self.states.values():
-            state.lose(reason)
+            state.cut_off(reason)
             if state.is_changed:
                 self.mark_changed(state)
         self._memory.doubt_ruled()
@@ -519,7 +530,8 @@ class Model:
                 other = before.reading_of.get(key)
                 if other is not None and before.meanings[key] == state.meanings[key] and reading.can_follow(other):
                     reading.carry_over(other)
-            self._carry_over_state(state, before)
+            is_other = (state.device, state.meanings) != (before.device, before.meanings)
+            self._carry_over_state(state, before, is_other=is_other)
         self.suppressed, self.bad_values = previous.suppressed, previous.bad_values
         self.rejected_devices = previous.rejected_devices
         for state in previous.states.values():
@@ -530,13 +542,14 @@ class Model:
             self._remove(self._left.pop())
         return [state for device_id, state in previous.states.items() if device_id not in self.states]
 
-    def _carry_over_state(self, state: DeviceState, before: DeviceState) -> None:
+    def _carry_over_state(self, state: DeviceState, before: DeviceState, *, is_other: bool) -> None:
         if state.is_same(before):
             state.carry_over(before)
         else:
             self.mark_changed(state)  # what is known of another device says nothing of this one
-        if before.is_changed or before.document_at != NEVER:
-            self.mark_changed(state)  # its document may have other points now; and its silence goes on being watched
+        if before.is_changed or (is_other and before.document_at != NEVER):
+            self.mark_changed(state)  # its document may have other points now
+        self._schedule.put(state, state.due())  # its silence goes on being watched
 
     def _adopt_found(self, state: DeviceState) -> None:
         """Keep a device that a template brought about, if the template is still there."""
@@ -545,6 +558,6 @@ class Model:
                 return
             own = self._add_found(state.device, state.template)
             own.reading_of = state.reading_of
-            self._carry_over_state(own, state)
+            self._carry_over_state(own, state, is_other=False)
             if own.is_left:
                 self._left.append(own)

@@ -161,10 +161,11 @@ class DeviceMemory:
     @property
     def topics(self) -> list[str]:
         """The topics of all documents of the devices that are known now."""
-        return [self._documents.topic(device, kind) for device in self._ids for kind in DOCUMENT_KINDS]
+        return [self._documents.topic(device, kind) for device in self.ids for kind in DOCUMENT_KINDS]
 
     @property
-    def _ids(self) -> list[str]:
+    def ids(self) -> list[str]:
+        """The ids of the devices that are known now."""
         with self._lock:
             return list(self._model.states)
 
@@ -214,7 +215,7 @@ class DeviceMemory:
         template may still make is kept for that device; until then, its document tells that nothing is known of it.
         """
         known: set[str] = set()
-        for device in self._ids:
+        for device in self.ids:
             topic = self._documents.topic(device, "state")
             with self._lock:
                 state = self._model.states.get(device)

@@ -98,6 +98,7 @@ class Outlet:
         self._batches: dict[int, float] = {}  # when (s) each batch began that is being filled, and is not in the outbox
         self._is_available: bool | None = None
         self._hang = ""  # where the interface hangs, if it does
+        self._outage = ""  # why the device is not available, if that is known
         self.last_failure: tuple[float, str] | None = None
         """When (s, Unix time) the interface or its device failed last, and why; None: never."""
         self.pushed = 0
@@ -439,8 +440,7 @@ class Outlet:
         try:
             self.devices.heard(device)
         except KeyError:
-            if self.devices.topics:
-                log_unknown(self.name, device)
+            log_unknown(self.name, device, self.devices.ids)
 
     def request_unanswered(self, msg: InternalMsg) -> None:
         """Record that a device did not answer a request for `msg`, of which the arguments do not count."""
@@ -517,14 +517,31 @@ class Outlet:
         return log_late(self.name, msg)
 
     def record_failure(self, reason: str) -> None:
-        """Record that the interface or its device has just failed, and why."""
-        self.last_failure = time.time(), reason
+        """Record that the interface or its device has just failed, and why.
 
-    def set_available(self, is_available: bool) -> None:
-        """Publish whether the device is available, if that has changed."""
+        If the device was available, `set_available` follows.
+        """
+        self.last_failure = time.time(), reason
+        self._set_outage(reason)
+
+    def set_available(self, is_available: bool, reason: str = "") -> None:
+        """Publish whether the device is available, if that has changed.
+
+        `reason` says why it is not; it may be empty if `record_failure` has recorded it just before.
+        """
+        if is_available:
+            self._outage = ""
+        elif reason:
+            self._set_outage(reason)
         if is_available != self._is_available:
             self._is_available = is_available
             self._publish_available(is_available)
+            self.notify_devices()
+
+    def _set_outage(self, reason: str) -> None:
+        is_other = reason != self._outage
+        self._outage = reason
+        if is_other and self._is_available is False:
             self.notify_devices()
 
     def set_hang(self, hang: str) -> None:
@@ -535,15 +552,15 @@ class Outlet:
 
     def notify_devices(self) -> None:
         """Have the devices know whether the interface works, as far as that is known. Any thread may call it."""
-        notified: tuple[bool | None, str] = None, ""
-        while notified != (status := (self._is_available, self._hang)):  # another thread may change it meanwhile
+        notified: tuple[bool | None, str, str] = None, "", ""
+        # Again if another thread has changed it meanwhile.
+        while notified != (status := (self._is_available, self._hang, self._outage)):
             notified = status
-            is_available, hang = status
+            is_available, hang, outage = status
             if is_available and not hang:
                 self.devices.recover_all()
             else:
-                failure = self.last_failure[1] if self.last_failure else "the interface is not running"
-                self.devices.lose_all(hang or failure)
+                self.devices.lose_all(hang or outage or "the interface reports that its device is not available")
 
 
 def _outcome_texts(msg: InternalMsg) -> dict[str, Argument]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gateway.core.activity import current
 from gateway.core.package_logger import package_logger
@@ -12,6 +12,7 @@ from gateway.errors import FilteredError, MessageError, RefusedError
 from gateway.message import InternalMsg, shown
 
 LOG = package_logger("gateway.routing.outlet")
+_MAX_LISTED = 10  # ids of devices that a log line names
 _MAX_SHOWN = 60  # characters shown of an object that is not a message
 
 
@@ -83,10 +84,12 @@ def log_type(interface: str, verb: str, result: object, expected: str) -> None:
         LOG.warning(wrong.report)
 
 
-def log_unknown(interface: str, device: str) -> None:
-    """Log that an interface has no device with this id."""
-    unknown = UnknownDevice(f"{interface}: there is no device with the id {device!a}", key=f"{interface} {device}")
-    if unknown.trigger:
+def log_unknown(interface: str, device: str, known: Sequence[str]) -> None:
+    """Log that an interface has no device with this id, but others that are `known`; if it has any."""
+    more = "" if len(known) <= _MAX_LISTED else " ..."
+    text = f"there is no device with the id {device!a}: known here: {', '.join(known[:_MAX_LISTED])}{more}"
+    unknown = UnknownDevice(f"{interface}: {text}", key=f"{interface} {device}")
+    if known and unknown.trigger:
         LOG.warning(unknown.report)
 
 

@@ -162,9 +162,19 @@ def test_a_document_that_would_be_too_large_is_without_its_longest_values() -> N
     content = json.loads(payload)
     assert is_state_document(payload) and content["n"] == 5
     assert [key for key in keys if key not in content] == list(content["_quality"]) == keys[: len(content["_quality"])]
+    assert content["_reasons"] == dict.fromkeys(content["_quality"], "there is no room for it")
     assert set(content["_quality"].values()) == {"bad"} and set(content["_time"]) == {*content} & {*keys, "n"}
     again = model_of(*(point(key, PointType.TEXT) for key in keys), point("n", PointType.NUMBER))
     assert restore(again.states["d"], payload) == len(content["_time"]) > 5
+
+
+def test_what_is_kept_beside_a_large_document_can_be_read_again() -> None:
+    points = [point(f"p{index:058}", PointType.TEXT) for index in range(900)]
+    state = model_of(*points).states["d"]
+    for reading in state.reading_of.values():
+        reading.update("", "a" * 150, None, 0.0, 0.0)
+    again = model_of(*points).states["d"]
+    assert restore(again, kept_document(state, state_document(state))) > 100
 
 
 values = st.recursive(

@@ -548,6 +548,21 @@ def test_a_command_has_one_outcome_whatever_values_are_in_it(
     assert len(published) == 3 and not desk.outlet.open_commands.commands
 
 
+@pytest.mark.parametrize("value", [Broken(), float("nan")], ids=lambda v: type(v).__name__)
+def test_a_value_that_an_answer_cannot_have_is_bad_and_the_reason_of_the_outcome_stays(
+    value: Any, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("dev: HEAT: 'on' is left out: ")
+    point = Point("on", PointType.BOOLEAN, (Feed("HEAT", "on"),))
+    desk = Desk(devices=[Device("boiler", (point,), address={"device": "boiler"})])
+    command = InternalMsg(True, device="boiler", action="HEAT", arguments={"on": True, "dim": 5})
+    outcome = command.reply("OK")
+    desk.outlet.push(outcome.with_arguments({**outcome.arguments, "on": value, "reason": ["hot"]}))
+    (msg,) = desk.collect()
+    assert msg.arguments == {"dim": 5, "response": "OK", "reason": ["hot"]}
+    assert desk.outlet.stats()["bad_values"] == 1
+
+
 @pytest.mark.parametrize("reason", ["a\udc80b", "x" * 300_000], ids=len)
 def test_a_command_has_an_outcome_whatever_its_reason_is(reason: str, expected_logs: ExpectedLogs) -> None:
     expected_logs.allow("dev: not sent: ")  # that it is too long
