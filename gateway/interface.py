@@ -387,6 +387,10 @@ class DeviceInterface(Interface):
     def _fail(self, err: Exception) -> None:
         was_open, self.is_open = self.is_open, False
         self._watch(-1)
+        if was_open and self.clock() - self._open_since >= _STABLE:
+            self.reopen_backoff.reset()
+            self._outages.end()
+        self.msglist_out.record_failure(self._outages.report(self.describe(), err, was_open=was_open))
         self.msglist_out.set_available(False)  # before close(), which can take long for a port behind a network
         try:
             with self._call("close"):
@@ -399,15 +403,11 @@ class DeviceInterface(Interface):
             if self.accepts(msg):
                 self.msglist_out.answer(msg.reply("OFFLINE", f"{self.describe()} has failed: {err}"))
         self._open_commands.release()
-        if was_open and self.clock() - self._open_since >= _STABLE:
-            self.reopen_backoff.reset()
-            self._outages.end()
         delay = self.reopen_backoff.next_delay()
         self._failed_at = self.clock()
         self._next_open = self._failed_at + delay
         fd = self.opening_fileno()
         self._watch(-1 if fd is None else fd)
-        self.msglist_out.record_failure(self._outages.report(self.describe(), err, was_open=was_open))
 
     def _wait(self, timeout: float | None) -> bool:
         """Wait for a message, the device, or `timeout` (s; None: unlimited); return whether the device is readable."""

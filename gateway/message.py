@@ -216,7 +216,7 @@ class InternalMsg(_Fields):
     def __str__(self) -> str:
         """Return the message as one readable line: kind, address, action, arguments."""
         address = "/".join(_shown(getattr(self, name)) for name in ADDRESS_FIELDS)
-        arguments = "".join(f" {_shown(key)}={_shown_value(value)}" for key, value in self.arguments.items())
+        arguments = "".join(f" {_shown(key)}={shown(value)}" for key, value in self.arguments.items())
         return f"{'command' if self.iscmd else 'status'} {address} {_shown(self.action)}{arguments}"
 
 
@@ -236,13 +236,14 @@ def reserved_argument(name: str) -> str:
 def _shown(word: object) -> str:
     if isinstance(word, str) and word.isprintable():
         return word or "-"
-    return ascii(word)
+    return shown(word)
 
 
-def _shown_value(value: object) -> str:
+def shown(value: object) -> str:
+    """Return `value` as a log or an error shows it; an object of an interface may fail to show itself."""
     try:
         return repr(value)
-    except Exception:  # noqa: BLE001  (an object of an interface may fail, and so do very long integers)
+    except Exception:  # noqa: BLE001  (and so do integers of thousands of digits)
         return f"a value of the type {type(value).__name__}"
 
 

@@ -13,7 +13,7 @@ import gc
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from gateway import __version__
@@ -136,11 +136,23 @@ class Gateway:
     def _publish_availability(self, name: str, payload: bytes) -> None:
         self.client.set_state(self.configuration.availability_topic(name), payload)
 
-    def _configure_devices(self) -> None:
-        """Use the devices of the configuration, and clear what the broker retains of those that are gone."""
+    def _configure_devices(self, removed: Iterable[str] = ()) -> None:
+        """Use the devices of the configuration, and clear what the broker retains of those that are gone.
+
+        `removed` are the availability topics of interfaces that are gone.
+        """
         self._interfaces.remember_devices()  # a device may move to another interface, or be removed
-        for topic in self._interfaces.configure_devices(dict(self.outbox.retained)):
-            self.clear_retained(topic)
+        self._clear_gone({*removed, *self._interfaces.configure_devices(dict(self.outbox.retained))})
+
+    def _clear_gone(self, topics: Collection[str]) -> None:
+        """Clear the `topics` of devices and interfaces that are gone, unless others have their names now."""
+        live = self.live_topics
+        for topic in topics:
+            if topic not in live:
+                self.clear_retained(topic)
+        for name, host in self.hosts.items():
+            if self.configuration.availability_topic(name) in topics:
+                host.publish_availability()
 
     def _set_routes(self) -> None:
         """Route messages between the interfaces and the broker, and subscribe to the topics of the maps."""
@@ -235,9 +247,8 @@ class Gateway:
 
     def _finish_recall(self) -> None:
         """Use what the broker retains of the devices of an earlier run, and clear the devices that are gone."""
-        for topic in self._recall.finish(self._interfaces.recall):
-            self.clear_retained(topic)
-            self.clear_retained(topic.removesuffix("state") + "availability")
+        gone = self._recall.finish(self._interfaces.recall)
+        self._clear_gone({*gone, *(topic.removesuffix("state") + "availability" for topic in gone)})
 
     def _log_start(self) -> None:
         configuration = self.configuration
@@ -309,9 +320,7 @@ class Gateway:
         changes += self._apply_log_settings(previous)
         interface_changes, removed = self._interfaces.reconfigure(new_configuration.interfaces)
         changes += interface_changes
-        for name in removed:
-            self.clear_retained(previous.availability_topic(name))
-        self._configure_devices()
+        self._configure_devices(previous.availability_topic(name) for name in removed)
         self._set_routes()
         self._watch_hooks()
         self._clear_stale_topics()
@@ -352,6 +361,7 @@ class Gateway:
     def _shut_down(self) -> bool:
         """Stop the interfaces first, so that their last statuses are sent; then publish `offline` and disconnect."""
         LOG.info("stopping")
+        offline = {name: host.devices.stats()["devices_offline"] for name, host in self.hosts.items()}
         self._interfaces.stop()
         self._interfaces.remember_devices()
         if self._recall.is_due:
@@ -368,7 +378,10 @@ class Gateway:
         if lost:
             LOG.error("%d messages did not reach the broker and are lost", lost)
         self._watch.close()
-        LOG.info("stopped; sent: %s; %s", counts.in_words(kept=undelivered - lost), summary(self.stats()))
+        stats = self.stats()
+        for name, number in offline.items():  # and not those that are offline because of the stop
+            stats["interfaces"][name]["devices_offline"] = number
+        LOG.info("stopped; sent: %s; %s", counts.in_words(kept=undelivered - lost), summary(stats))
         return not lost
 
 

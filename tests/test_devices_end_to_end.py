@@ -118,6 +118,16 @@ def test_whoever_comes_later_finds_the_state_of_a_device(tmp_path: Path, mosquit
     assert state(mosquitto)["_quality"]["temperature"] == "stale"
 
 
+def test_devices_that_are_offline_because_of_a_stop_are_not_counted_at_its_end(
+    tmp_path: Path, mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    with running(tmp_path, mosquitto.port, BOILER) as gateway:
+        gateway.push(reading(celsius=21.5))
+    (line,) = [text for text in caplog.messages if text.startswith("stopped")]
+    assert "1 devices" in line and "devices offline" not in line
+
+
 def test_a_silent_device_is_offline_though_its_interface_is_not(
     tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:
@@ -321,6 +331,49 @@ def test_devices_of_a_template_keep_their_documents_over_a_restart(tmp_path: Pat
     with running(tmp_path, mosquitto.port, meter._replace(id="unit{unit}"), outbox=outbox):
         wait_until(lambda: not state_of(3) and not state_of(4))
         wait_until(lambda: retained(mosquitto, "home/gw/meter4/availability") is None)
+
+
+@pytest.mark.parametrize("silent_after", [None, 60.0])
+@pytest.mark.parametrize(
+    ("before", "interface", "after"),
+    [("dev", "dev", "kettle"), ("kettle", "dev", "dev"), ("dev", "other", "dev"), ("kettle", "kettle", "kettle"),
+     ("dev", "kettle", "kettle"), ("dev", "dev", "dev")],
+)  # fmt: skip
+def test_after_a_reload_each_availability_is_that_of_who_has_the_name_now(
+    tmp_path: Path, mosquitto: Mosquitto, silent_after: float | None, before: str, interface: str, after: str
+) -> None:
+    """An interface and its only device may have the same name, and so the same topic: then it is the device's."""
+    device = BOILER._replace(silent_after=silent_after)
+    with (
+        mosquitto.client("home/gw/+/availability") as listener,
+        running(tmp_path, mosquitto.port, device._replace(id=before)) as gateway,
+    ):
+        gateway.interface, gateway.devices = interface, (device._replace(id=after),)
+        gateway.gateway.reload()
+        wait_until(lambda: [interface] == [*gateway.gateway.hosts])
+        wait_until(lambda: gateway.gateway.hosts[interface].devices.topics[0] == f"home/gw/{after}/state")
+        of_device = b"online" if silent_after is None else b"offline"
+        expected = {"dev": b"", "kettle": b"", "other": b"", interface: b"online", after: of_device}
+
+        def last() -> dict[str, bytes]:
+            return {topic.split("/")[2]: payload for topic, payload in listener.pairs()}
+
+        wait_until(lambda: {**dict.fromkeys(expected, b""), **last()} == expected, what=lambda: f"{expected}; {last()}")
+        gateway.gateway.client.set_state("home/gw/end/availability", b"online")
+        wait_until(lambda: "end" in last())
+        assert {**dict.fromkeys(expected, b""), **last(), "end": b""} == {**expected, "end": b""}
+
+
+def test_the_document_of_a_device_that_had_the_name_of_its_interface_is_removed_and_no_other(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    with running(tmp_path, mosquitto.port, BOILER._replace(id="dev")) as gateway:
+        gateway.push(reading(celsius=21.5))
+        wait_until(lambda: retained(mosquitto, "home/gw/dev/state"))
+    with running(tmp_path, mosquitto.port, BOILER):
+        wait_until(lambda: retained(mosquitto, "home/gw/dev/state") is None)
+        wait_until(lambda: retained(mosquitto, AVAILABILITY) == b"online")
+        assert retained(mosquitto, "home/gw/dev/availability") == b"online"
 
 
 class RunningTwo(Running):

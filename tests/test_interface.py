@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import tty
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from gateway.configuration.schemas import interface_schema
 from gateway.core.backoff import Backoff
 from gateway.core.inbox import MsgList
 from gateway.core.throttled_exception import report_suppressed
+from gateway.devices.point import Device as DeviceOptions
 from gateway.errors import DeviceAwaitedError, DeviceError, Problem
 from gateway.interface import DeviceInterface, Interface
 from gateway.message import Argument, InternalMsg
@@ -124,8 +125,8 @@ class Generating(Lines):
 class Bench:
     """A device, an interface to it, and the thread that runs it."""
 
-    def __init__(self) -> None:
-        self.desk = Desk()
+    def __init__(self, devices: Sequence[DeviceOptions] = ()) -> None:
+        self.desk = Desk(devices=devices)
         self.device = Device()
         self.interface: DeviceInterface | None = None
         self._supervisor: Supervisor | None = None
@@ -452,6 +453,17 @@ def test_a_device_that_was_unplugged_is_closed_and_opened_again(bench: Bench, ex
     bench.desk.wait_availability("online", "offline", "online")
     bench.device.send("two\n")
     assert bench.lines(2) == ["one", "two"]
+
+
+def test_a_device_is_offline_for_the_present_reason(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("dev: the line has failed: the device has hung up; will keep retrying")
+    bench = Bench([DeviceOptions("lamp", ())])
+    bench.start()
+    bench.desk.wait_availability("online")
+    bench.device.unplug()
+    bench.desk.wait_availability("online", "offline", "online")
+    bench.stop()
+    assert bench.desk.reasons == ["the line has failed: the device has hung up", "the gateway has stopped"]
 
 
 def test_every_unplugging_is_logged(

@@ -382,7 +382,7 @@ def test_a_value_is_asked_for_only_if_no_message_after_the_command_contains_it(s
 
 
 def test_a_device_that_the_configuration_does_not_know_is_logged_if_it_is_heard(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dev: there is no device with the id 'lamps'")
+    expected_logs.expect("dev: there is no device with the id 'lamps': known here: lamp")
     desk = Desk()
     interface = AskingLamp({}, desk.inbox, desk.outlet)
     interface.heard("none")  # the configuration has no devices at all

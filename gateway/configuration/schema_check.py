@@ -356,8 +356,10 @@ def _advice(schema: Any, name: str, options: Mapping[str, Any]) -> str:
 
 
 def _example(schema: Any) -> str:
+    """Return the remedy for a value: the form that it must have, if the schema describes it, and an example."""
+    form = schema.get("$comment") if isinstance(schema, dict) else None
     example = example_of(schema)
-    return f"for example {example}" if example else ""
+    return ", ".join([*([f"use {form}"] if form else []), *([f"for example {example}"] if example else [])])
 
 
 def schema_problem(schema: Any) -> str:

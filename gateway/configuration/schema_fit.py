@@ -14,7 +14,9 @@ from typing import Any
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-_ANNOTATIONS = {"$schema", "$defs", "title", "description", "examples", "default", "writeOnly", "format", "applies_to"}
+_ANNOTATIONS = {
+    "$schema", "$defs", "$comment", "title", "description", "examples", "default", "writeOnly", "format", "applies_to",
+}  # fmt: skip
 _FOR_ALL = {"$ref", "anyOf", "type", "enum", "const"}
 _FOR_TEXT = {"pattern", "minLength", "maxLength"}
 _FOR_NUMBERS = {"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from gateway.message import shown
+
 _MAX_QUOTED = 80  # characters of a value in an error message
 _MAX_COMPARED = 100  # characters of a word that is compared with others: a word in a file may have megabytes
 
 
 def quote(value: object) -> str:
     """Return `value` as an error message shows it: in quotes, escaped, and cut to 80 characters."""
-    text = ascii(value)
+    text = shown(value)
     return text if len(text) <= _MAX_QUOTED else f"{text[:76]}...{text[0]}"
 
 

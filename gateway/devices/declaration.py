@@ -131,6 +131,7 @@ class _Builder:
         if not feeds and not writes and not self._has_problem(path):
             self._add(path, "is neither read nor written", "add 'from', 'write', or both")
         signature = self._signature(path, options, feeds, writes)
+        self._check_deadband(path, options, signature.type)
         return Point(
             key,
             signature.type or PointType.TEXT,
@@ -273,6 +274,11 @@ class _Builder:
         if written is not None and not is_fit:
             what = f"is declared as {declared.value}, but its command has a {written.value}"
             self._add((*path, "type"), what, "remove 'type': the default is the type of the command")
+
+    def _check_deadband(self, path: _Path, options: Mapping[str, Any], kind: PointType | None) -> None:
+        if "deadband" in options.get("publish", {}) and kind not in (None, PointType.NUMBER, PointType.INTEGER):
+            what = f"is for numbers, but the point is a {kind.value}"
+            self._add((*path, "publish", "deadband"), what, "write on_change: true instead")
 
     def _range(self, path: _Path, options: Mapping[str, Any], written: Signature) -> tuple[float | None, float | None]:
         minimum, maximum = options.get("minimum", written.minimum), options.get("maximum", written.maximum)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
 from gateway.devices.point import AUTO, Device, meanings
 from gateway.devices.reading import Quality, Reading
@@ -13,6 +14,7 @@ from gateway.devices.report import NEVER, in_whole_seconds
 _PAUSES, _FEWEST_PAUSES = 20, 3  # pauses between two messages that are remembered, and that it takes to tell from
 _PAUSE_FACTOR = 5.0  # a device is silent after so many of its longest pauses,
 _LEAST_SILENCE, _FIRST_SILENCE = 60.0, 86_400.0  # but not sooner: s; before enough pauses are known
+_LONGEST_PAUSE = 30 * 86_400.0  # s; a longer one tells nothing of how often a device sends
 _MOST_UNANSWERED = 3  # requests in a row without an answer: then a device is gone, unless it has a limit in seconds
 
 
@@ -24,9 +26,9 @@ class DeviceState:
     """
 
     __slots__ = (
-        "_is_auto", "_longest", "_pauses", "device", "document_at", "is_changed", "is_left", "is_online",
-        "is_status_new", "last_heard", "meanings", "reading_of", "reason", "scheduled", "template", "unanswered",
-        "words",
+        "_is_auto", "_longest", "_pauses", "device", "document_at", "is_changed", "is_cut_off", "is_left",
+        "is_online", "is_status_new", "last_heard", "meanings", "reading_of", "reason", "scheduled", "template",
+        "unanswered", "words",
     )  # fmt: skip
 
     def __init__(self, device: Device, template: Device | None = None, words: tuple[str, ...] = ()) -> None:
@@ -35,6 +37,7 @@ class DeviceState:
         self.words = words  # of its messages
         self.meanings = meanings(device, words)
         self.is_left = False  # known only from an earlier run, and not heard since
+        self.is_cut_off = False  # its interface does not work
         self.reading_of: dict[str, Reading] = {point.key: Reading(point) for point in device.points}
         self.is_online: bool | None = None
         self.is_status_new = False
@@ -67,7 +70,7 @@ class DeviceState:
 
     def _add_pause(self, pause: float) -> bool:
         """Record a pause between two messages; return whether the limit of silence is shorter for it."""
-        pauses = self._pauses
+        pauses, pause = self._pauses, min(pause, _LONGEST_PAUSE)
         leaving = pauses[0] if len(pauses) == _PAUSES else -1.0
         pauses.append(pause)
         if pause >= self._longest:
@@ -82,10 +85,14 @@ class DeviceState:
         """The last pauses (s) between two messages, from which `silent_after: auto` derives its limit."""
         return list(self._pauses)
 
-    def restore_pauses(self, pauses: Iterable[float]) -> None:
-        """Begin with the pauses of an earlier run; those of this run go before them."""
+    def restore_pauses(self, pauses: Iterable[Any]) -> None:
+        """Begin with the pauses of an earlier run; those of this run go before them. What can be none is passed over.
+
+        One that is too large would mean that silence is never noticed, or not even be a number that can be used.
+        """
         if self._is_auto and not self._pauses:
-            self._pauses.extend(pauses)
+            known = [float(pause) for pause in pauses if type(pause) in (int, float) and 0 <= pause <= _LONGEST_PAUSE]
+            self._pauses.extend(known)
             self._longest = max(self._pauses, default=0.0)
 
     def count_unanswered(self) -> None:
@@ -105,16 +112,22 @@ class DeviceState:
     def recover(self, now: float) -> None:
         """Record that the interface works again: a device that need not be heard from time to time is there.
 
-        One that has to be heard has its time for that from now on. One that did not answer when it was asked last is
-        offline until it does, and of one that is only known from an earlier run nothing is known until it is heard.
+        Nothing is known of one that has to be heard, or is only known from an earlier run; its time for being heard
+        begins now. One that did not answer when it was asked last is offline until it does.
         """
+        was_cut_off, self.is_cut_off = self.is_cut_off, False
         if self.is_online or self._lose_unanswering():
             return
-        if self.device.silent_after is None:
-            if not self.is_left:
-                self._set_online(True, "")
-        elif self.is_online is None and self.last_heard == NEVER:
+        if self.device.silent_after is None and not self.is_left:
+            self._set_online(True, "")
+        elif was_cut_off or (self.is_online is None and self.last_heard == NEVER):
+            self._set_online(None, "")
             self.last_heard = now
+
+    def cut_off(self, reason: str) -> None:
+        """Record that the interface has lost the device, and why."""
+        self.is_cut_off = True
+        self.lose(reason)
 
     def lose(self, reason: str) -> None:
         """Record that the device cannot be relied on any more: its readings are stale."""
@@ -137,10 +150,11 @@ class DeviceState:
         self.is_online, self.is_status_new, self.reason = previous.is_online, previous.is_status_new, previous.reason
         self.last_heard, self.unanswered = previous.last_heard, previous.unanswered
         self.document_at, self.is_left = previous.document_at, previous.is_left
+        self.is_cut_off = previous.is_cut_off
         self._pauses = deque(previous._pauses, maxlen=_PAUSES)
         self._longest = previous._longest
 
-    def _set_online(self, is_online: bool, reason: str) -> None:
+    def _set_online(self, is_online: bool | None, reason: str) -> None:
         self.is_status_new = self.is_status_new or self.is_online is not is_online
         self.is_online, self.reason, self.is_changed = is_online, reason, True
 

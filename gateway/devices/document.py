@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from gateway.devices.device_state import DeviceState
 from gateway.devices.point import ADDRESS_OF_DEVICE, Point, PointType
 from gateway.devices.reading import Quality, Reading, Unset
-from gateway.message import OUTCOME_WORDS, Argument, InternalMsg, iso_time
+from gateway.message import OUTCOME_WORDS, Argument, InternalMsg, iso_time, shown
 
 RETAINED_KINDS = ("state", "availability")
 """The documents of a device that the broker retains: the last levels of their topics."""
@@ -28,8 +28,10 @@ _STATUS = {None: "unknown", True: "online", False: "offline"}
 _MAX_BYTES = 256 * 1024
 _ADDRESS, _WHERE, _PAUSES = "_address", "_where", "_pauses"  # keys of what is kept and not published
 _POINTS = "_points"  # likewise: what each point stands for, see `meanings`
+_KEPT = frozenset((_ADDRESS, _WHERE, _PAUSES, _POINTS))
 _ADDRESS_MARK = b'"_address":'
-_MAX_BITS = 8192
+_MAX_STATE = _MAX_BYTES - 16 * 1024  # of a state document: what is kept beside it has room, too
+_TOO_LARGE = "there is no room for it"  # why a value is left out of a document
 _MAX_REASON = 200  # characters of why a value is bad
 _MAX_CHARACTERS = 1000  # of each text of an outcome that is too large as a whole
 
@@ -47,25 +49,43 @@ def known_points(state: DeviceState) -> frozenset[str]:
 def state_document(state: DeviceState) -> bytes:
     """Return the state document of a device, as UTF-8."""
     readings = {point.key: state.reading_of[point.key] for point in state.device.points if is_state(point)}
-    known = {
-        key: reading
-        for key, reading in readings.items()
-        if not isinstance(reading.value, Unset) and _is_writable(reading.value)
-    }
+    known = {key: reading for key, reading in readings.items() if not isinstance(reading.value, Unset)}
     document: dict[str, Any] = {key: reading.value for key, reading in known.items()}
     document["_status"] = _STATUS[state.is_online]
     if state.is_online is False:
         document["_reason"] = state.reason
     document["_quality"] = {
-        key: reading.quality.value if _is_writable(reading.value) else Quality.BAD.value
-        for key, reading in readings.items()
-        if reading.quality is not Quality.GOOD or not _is_writable(reading.value)
+        key: reading.quality.value for key, reading in readings.items() if reading.quality is not Quality.GOOD
     }
     reasons = {key: reading.reason[:_MAX_REASON] for key, reading in readings.items() if reading.quality is Quality.BAD}
     if reasons:
         document["_reasons"] = reasons
     document["_time"] = {key: iso_time(reading.time) for key, reading in known.items()}
+    payload = _dumped(document)
+    excess = len(payload) + len(_members(state.meanings)) - _MAX_STATE
+    return payload if excess <= 0 else _dumped(_reduced(document, known, excess))
+
+
+def _dumped(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode(errors="replace")
+
+
+def _reduced(document: dict[str, Any], known: Iterable[str], excess: int) -> dict[str, Any]:
+    """Return a document without its longest values, which take `excess` bytes or more; their points are bad.
+
+    Otherwise it could be published, but never be read again: neither by the next run, nor to be removed.
+    """
+    sizes = {key: len(_dumped({key: document[key]})) for key in known}
+    left_out: dict[str, str] = {}
+    for key in sorted(sizes, key=sizes.__getitem__, reverse=True):
+        if excess <= 0:
+            break
+        left_out[key] = Quality.BAD.value
+        excess -= sizes[key] - len(key) - len(_TOO_LARGE)  # its reason comes; its time goes, its quality has less bytes
+    document["_quality"] |= left_out
+    document["_reasons"] = document.get("_reasons", {}) | dict.fromkeys(left_out, _TOO_LARGE)
+    document["_time"] = {key: time for key, time in document["_time"].items() if key not in left_out}
+    return {key: value for key, value in document.items() if key not in left_out}
 
 
 def kept_document(state: DeviceState, document: bytes) -> bytes:
@@ -121,9 +141,12 @@ def _parsed(payload: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _is_writable(value: object) -> bool:
-    """Return whether JSON can have `value`; Python writes no integer of more than 4300 digits."""
-    return type(value) is not int or value.bit_length() <= _MAX_BITS
+def published_part(payload: bytes) -> bytes:
+    """Return a retained document of the broker without what is never published, and can only be another client's."""
+    document = _parsed(payload)
+    if document.keys().isdisjoint(_KEPT):
+        return payload
+    return _encoded({key: value for key, value in document.items() if key not in _KEPT}) or b""
 
 
 def is_state_document(payload: bytes) -> bool:
@@ -145,34 +168,34 @@ def doubted_document(payload: bytes) -> bytes:
     return _encoded({**document, "_status": _STATUS[None], "_quality": {**stale, **quality}}) or b""
 
 
-def restore(state: DeviceState, payload: bytes) -> int:
+def restore(state: DeviceState, payload: bytes, latest: float = math.inf) -> int:
     """Begin with the readings of an earlier run's document; return how many there were.
 
+    None of them can be newer than `latest` (s, Unix time), which is now: the clock may have been wrong.
     They are stale: nobody knows what happened meanwhile. A reading of this run goes before them. What is no document,
     or has become another type, is passed over: it is what a broker, or a disk, has kept for an unknown time.
     """
     document = _parsed(payload)
     pauses = document.get(_PAUSES)
     if isinstance(pauses, list):
-        state.restore_pauses(pause for pause in pauses if type(pause) in (int, float) and 0 <= pause < math.inf)
+        state.restore_pauses(pauses)
     times, kept = document.get("_time"), document.get(_POINTS)
     meanings = kept if isinstance(kept, dict) else state.meanings  # what a broker retains has none
     restored = 0
     for point in state.device.points:
         is_same = meanings.get(point.key) == state.meanings[point.key]
         if is_state(point) and is_same and point.key in document and isinstance(times, dict):
-            restored += _restore(state.reading_of[point.key], document[point.key], times.get(point.key))
+            restored += _restore(state.reading_of[point.key], document[point.key], times.get(point.key), latest)
     return restored
 
 
-def _restore(reading: Reading, value: Any, time: Any) -> bool:
-    is_number = not isinstance(value, float) or math.isfinite(value)
-    if reading.quality is not Quality.UNKNOWN or not is_number or not reading.is_fit(value):
+def _restore(reading: Reading, value: Any, time: Any, latest: float) -> bool:
+    if reading.quality is not Quality.UNKNOWN or not reading.is_fit(value):
         return False
     try:
-        wall = datetime.fromisoformat(time).timestamp()
+        wall = min(datetime.fromisoformat(time).timestamp(), latest)
         iso_time(wall)  # the year may be none of those that can be written again
-    except (TypeError, ValueError, OverflowError):
+    except (TypeError, ValueError, OverflowError, OSError):
         return False
     reading.restore(value, wall)
     return True
@@ -228,12 +251,17 @@ def _shown_arguments(outcome: InternalMsg) -> Mapping[str, Argument]:
     return {**(requested if isinstance(requested, Mapping) else {}), **outcome.arguments}
 
 
+def outcome_text(value: object) -> str:
+    """Return a word of an outcome, whatever an interface has passed, as a text that any message can contain."""
+    return _text(value)[:_MAX_CHARACTERS].encode(errors="replace").decode()
+
+
 def _text(value: object) -> str:
     """Return what should be a text as one; an interface may have passed anything."""
     if isinstance(value, str):
         return value
     payload = b"" if value is None else _encoded(value)
-    return f"a value of the type {type(value).__name__}" if payload is None else payload.decode()
+    return shown(value) if payload is None else payload.decode()
 
 
 def _encoded(value: object) -> bytes | None:

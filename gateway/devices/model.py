@@ -17,12 +17,24 @@ from typing import NamedTuple
 from gateway.devices.device_state import DeviceState
 from gateway.devices.outcome import command_arguments, read_arguments, written_points
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device
-from gateway.devices.reading import BAD, CHANGED, DUE, GOOD_AGAIN, HELD, UNSET, WAITING, Companion, Reading
+from gateway.devices.reading import (
+    BAD,
+    CHANGED,
+    DUE,
+    GOOD_AGAIN,
+    HELD,
+    UNSET,
+    WAITING,
+    Companion,
+    Reading,
+    without_bad_values,
+)
 from gateway.devices.report import NEVER
 from gateway.devices.schedule import Schedule
 from gateway.devices.series import Group, Report, Series
 from gateway.devices.series_memory import SeriesMemory
 from gateway.devices.template import MAX_ID, could_make, fits, instance_of, remade
+from gateway.devices.value import is_equal
 from gateway.message import Argument, InternalMsg
 
 
@@ -38,8 +50,9 @@ class Model:
 
     `own` are the words of the interface's messages by field, for those that a device does not name. `max_devices`
     bounds the devices that templates bring about (`found_devices`); `rejected_devices` counts the messages of others.
-    `claim` is called with the id of such a device, and returns why the device cannot have it, or `""`. `suppressed`
-    counts the messages that were not worth reporting, `bad_values` the values that were none.
+    `claim` is called with the id of such a device, and returns why the device cannot have it, or `""`; `can_send` with
+    its first message, since one that will be refused adds no device. `suppressed` counts the messages that were not
+    worth reporting, `bad_values` the values that were none.
     """
 
     def __init__(
@@ -48,6 +61,7 @@ class Model:
         own: Mapping[str, str] | None = None,
         max_devices: int = 100,
         claim: Callable[[str], str] = lambda _: "",
+        can_send: Callable[[InternalMsg], bool] = lambda _: True,
     ) -> None:
         self.states: dict[str, DeviceState] = {}
         self.suppressed = self.bad_values = self.found_devices = self.rejected_devices = 0
@@ -60,6 +74,7 @@ class Model:
         self._own = own or {}
         self._max_devices = max_devices
         self._claim = claim
+        self._can_send = can_send
         self._left: list[DeviceState] = []  # those of an earlier run; the one whose values are oldest is the last
         self._templates: list[Device] = []
         self._by_address: dict[tuple[str, ...], list[DeviceState]] = {}
@@ -126,11 +141,11 @@ class Model:
                 if rule is None:
                     if not series.may_hold:
                         continue
-                    reading = readings[name] = Companion()
+                    reading = series.add_reading(name, Companion())
                 elif name in rule.uncompared:
                     continue
                 else:
-                    reading = readings[name] = Reading()
+                    reading = series.add_reading(name, Reading())
             result = reading.update(name, value, rule, now, wall)
             if result & BAD:
                 bad = [*(bad or ()), name]
@@ -239,16 +254,20 @@ class Model:
     def unanswered(self, msg: InternalMsg) -> None:
         """Record that a request for `msg` was not answered; after three in a row, the device is gone.
 
-        The arguments of `msg` are those that are known without an answer; they tell devices of one address apart.
+        The arguments of `msg` are those that are known without an answer; they distinguish devices of one address.
+        Where they do not, the request counts for none of these devices.
         """
-        for state in self._devices_fed_by(msg):
+        for state in self._devices_asked_by(msg):
             state.count_unanswered()
             if state.is_status_new:
                 self.mark_changed(state)
 
     def answered(self, msg: InternalMsg, now: float) -> None:
-        """Record that a request for `msg` was answered, but not with it: its device was heard."""
-        for state in self._devices_fed_by(msg):
+        """Record that a request for `msg` was answered, but not with it: its device was heard.
+
+        As for `unanswered`, it must be known which device that is.
+        """
+        for state in self._devices_asked_by(msg):
             self._hear(state, now)
 
     def values_unreadable(self, msg: InternalMsg, errors: Mapping[str, str], now: float) -> None:
@@ -269,18 +288,25 @@ class Model:
         for state in series.states:
             self._hear(state, now, is_changed=bool(flags & CHANGED))
 
-    def _devices_fed_by(self, msg: InternalMsg) -> list[DeviceState]:
-        """Return the devices that a message like `msg` feeds, as far as its arguments do not tell that it does not."""
-        group, states = self._group_of(msg), {}
+    def _devices_asked_by(self, msg: InternalMsg) -> list[DeviceState]:
+        """Return the devices that a request for `msg` is surely for, of which some arguments may be unknown."""
+        group, arguments = self._group_of(msg), msg.arguments
+        certain: dict[str, DeviceState] = {}
+        possible: dict[str, DeviceState] = {}
         for state, _, wanted in group.feeds if group is not None else ():
-            if all(msg.arguments.get(name, value) == value for name, value in wanted.items()):
-                states[state.device.id] = state
-        return list(states.values())
+            if fits(wanted, arguments):
+                certain[state.device.id] = state
+            elif all(is_equal(arguments.get(name, value), value) for name, value in wanted.items()):
+                possible[state.device.id] = state
+        if certain or len(possible) != 1:
+            return list(certain.values())
+        # Only the point is unknown, as that of one of several sensors, and not the device.
+        return [state for state in possible.values() if fits(state.device.where, arguments)]
 
     def lose_all(self, reason: str) -> None:
         """Record that the interface has lost its devices, as when the port is gone."""
         for state in self.states.values():
-            state.lose(reason)
+            state.cut_off(reason)
             if state.is_changed:
                 self.mark_changed(state)
         self._memory.doubt_ruled()
@@ -358,6 +384,10 @@ class Model:
                 continue
             problem = self._problem_of(device)
             if not problem:
+                if not self._can_send(without_bad_values(msg)):
+                    return False  # or a flood of words that cannot be sent would take the places of real devices
+                problem = self._claim(device.id)
+            if not problem:
                 if self.found_devices >= self._max_devices:
                     self._remove(self._left.pop())
                 self._add_found(device, template)
@@ -367,7 +397,7 @@ class Model:
         return False
 
     def _problem_of(self, device: Device) -> str:
-        """Return why a device cannot be added, or `""`. Its id is claimed if it can."""
+        """Return why a device cannot be added, or `""`; its id is not claimed yet."""
         if not 0 < len(device.id) <= MAX_ID:
             return (
                 f"its id would be {device.id[: MAX_ID + 1]!a}: an id has 1 to {MAX_ID} characters; declare the device"
@@ -378,7 +408,7 @@ class Model:
             self._left.pop()  # it was heard
         if self.found_devices >= self._max_devices and not self._left:
             return f"there are {self._max_devices} already; raise max_devices, or declare the devices"
-        return self._claim(device.id)
+        return ""
 
     def _add_found(self, device: Device, template: Device) -> DeviceState:
         self.found_devices += 1
@@ -394,7 +424,7 @@ class Model:
             device = remade(template, address, where, self._own)
             if device is None or not is_same(device.id) or self.found_devices >= self._max_devices:
                 continue
-            if not self._problem_of(device):
+            if not (self._problem_of(device) or self._claim(device.id)):
                 state = self._add_found(device, template)
                 state.is_left = True
                 self._left.append(state)
@@ -500,7 +530,8 @@ class Model:
                 other = before.reading_of.get(key)
                 if other is not None and before.meanings[key] == state.meanings[key] and reading.can_follow(other):
                     reading.carry_over(other)
-            self._carry_over_state(state, before)
+            is_other = (state.device, state.meanings) != (before.device, before.meanings)
+            self._carry_over_state(state, before, is_other=is_other)
         self.suppressed, self.bad_values = previous.suppressed, previous.bad_values
         self.rejected_devices = previous.rejected_devices
         for state in previous.states.values():
@@ -511,13 +542,14 @@ class Model:
             self._remove(self._left.pop())
         return [state for device_id, state in previous.states.items() if device_id not in self.states]
 
-    def _carry_over_state(self, state: DeviceState, before: DeviceState) -> None:
+    def _carry_over_state(self, state: DeviceState, before: DeviceState, *, is_other: bool) -> None:
         if state.is_same(before):
             state.carry_over(before)
         else:
             self.mark_changed(state)  # what is known of another device says nothing of this one
-        if before.is_changed or before.document_at != NEVER:
-            self.mark_changed(state)  # its document may have other points now; and its silence goes on being watched
+        if before.is_changed or (is_other and before.document_at != NEVER):
+            self.mark_changed(state)  # its document may have other points now
+        self._schedule.put(state, state.due())  # its silence goes on being watched
 
     def _adopt_found(self, state: DeviceState) -> None:
         """Keep a device that a template brought about, if the template is still there."""
@@ -526,6 +558,6 @@ class Model:
                 return
             own = self._add_found(state.device, state.template)
             own.reading_of = state.reading_of
-            self._carry_over_state(own, state)
+            self._carry_over_state(own, state, is_other=False)
             if own.is_left:
                 self._left.append(own)

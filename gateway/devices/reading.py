@@ -8,7 +8,8 @@ from typing import Final
 
 from gateway.devices.point import Point, PointType
 from gateway.devices.report import NEVER, has_moved
-from gateway.message import Argument, ReportRule
+from gateway.devices.value import MAX_TEXT, is_equal, is_value
+from gateway.message import Argument, InternalMsg, ReportRule, shown
 
 
 class Quality(enum.Enum):
@@ -49,8 +50,14 @@ long."""
 
 
 def bad_values(arguments: Mapping[str, Argument]) -> list[str]:
-    """Return the names of the arguments that are no values: numbers that are infinite or none (NaN)."""
-    return [name for name, value in arguments.items() if type(value) is float and value - value != 0.0]
+    """Return the names of the arguments that are no values, such as numbers that are infinite or none (NaN)."""
+    return [name for name, value in arguments.items() if not is_value(value)]
+
+
+def without_bad_values(msg: InternalMsg) -> InternalMsg:
+    """Return what is left of `msg` without the arguments that are no values."""
+    bad = bad_values(msg.arguments)
+    return msg.with_arguments({k: v for k, v in msg.arguments.items() if k not in bad}) if bad else msg
 
 
 class Reading:
@@ -88,11 +95,14 @@ class Reading:
 
         The rule of the point goes before it. The caller calls `set_reported` if the message goes out.
         """
-        # Minus itself, only an infinite number and one that is none (NaN) are not 0: cheaper than asking for each.
-        if (type(value) is float and value - value != 0.0) or (self.none and self._is_none(value)):
-            return self.set_bad(f"{_shown(value)} is no value")
-        if (self.types and type(value) not in self.types) or (self.choices and value not in self.choices):
-            return self.set_bad(f"{_shown(value)} is no {self.point.type.value} of the point")  # type: ignore[union-attr]
+        # Minus itself, only an infinite number and one that is none (NaN) are not 0: cheaper than a call for each.
+        if (value - value != 0.0 if type(value) is float else not is_value(value)) or (
+            self.none and _is_any(value, self.none)
+        ):
+            return self.set_bad(f"{shown(value):.60} is no value")
+        kind = type(value)
+        if self.types and (kind not in self.types or ((self.choices or kind is str) and not self._is_of_point(value))):
+            return self.set_bad(f"{shown(value):.60} is no {self.point.type.value} of the point")  # type: ignore[union-attr]
         verdict, previous = 0, self.value
         if self.quality is not Quality.GOOD:
             self.quality, self.reason = Quality.GOOD, ""
@@ -112,10 +122,11 @@ class Reading:
             return verdict | HELD | DUE
         return verdict | HELD
 
-    def _is_none(self, value: object) -> bool:
-        """Return whether `value` stands for no reading. False is not 0 here, though Python says that they are equal."""
-        is_flag = type(value) is bool
-        return any(value == none and (type(none) is bool) is is_flag for none in self.none)
+    def _is_of_point(self, value: object) -> bool:
+        kind = type(value)
+        if kind not in self.types or (kind is str and len(value) > MAX_TEXT):  # type: ignore[arg-type]
+            return False
+        return not self.choices or _is_any(value, self.choices)
 
     def set_bad(self, reason: str) -> int:
         """Record that the device has sent something that is no value, and why; return its flags, as `update`."""
@@ -133,10 +144,10 @@ class Reading:
         return has_moved(self.reported, self.value, rule.deadband_of(name) if rule.deadband else 0.0)
 
     def is_fit(self, value: object) -> bool:
-        """Return whether `value` is one that the point can have."""
-        if self.none and self._is_none(value):
+        """Return whether `value` is one that the point, of which there must be one, can have."""
+        if not is_value(value) or (self.none and _is_any(value, self.none)):
             return False
-        return (not self.types or type(value) in self.types) and (not self.choices or value in self.choices)
+        return self._is_of_point(value)
 
     def can_follow(self, previous: Reading) -> bool:
         """Return whether the value of a reading of another configuration is one that the point can have."""
@@ -169,14 +180,11 @@ class Companion(Reading):
 
     def update(self, name: str, value: Argument, rule: ReportRule | None, now: float, wall: float) -> int:  # noqa: ARG002
         """Record the value, as `Reading.update` does. It is no part of the state, so that this does not change."""
-        if type(value) is float and value - value != 0.0:
-            return self.set_bad(f"{_shown(value)} is no value") & ~CHANGED
+        if not is_value(value):
+            return self.set_bad(f"{shown(value):.60} is no value") & ~CHANGED
         self.value, self.time, self.seen_at, self.quality = value, wall, now, Quality.GOOD
         return DUE if has_moved(self.reported, value, 0.0) else 0
 
 
-def _shown(value: object) -> str:
-    try:
-        return f"{value!r:.60}"
-    except Exception:  # noqa: BLE001  (an object of an interface may fail, and so do very long integers)
-        return f"a value of the type {type(value).__name__}"
+def _is_any(value: object, known: tuple[Argument, ...]) -> bool:
+    return any(is_equal(value, each) for each in known)

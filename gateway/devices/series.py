@@ -8,14 +8,14 @@ from collections.abc import Iterable, Mapping
 from gateway.devices.device_state import DeviceState
 from gateway.devices.point import Point
 from gateway.devices.reading import UNSET, Companion, Quality, Reading
-from gateway.devices.report import NEVER, has_moved, in_whole_seconds
+from gateway.devices.report import NEVER, in_whole_seconds
 from gateway.devices.template import fits
-from gateway.message import Argument, InternalMsg, ReportRule
+from gateway.message import Argument, InternalMsg, ReportRule, shown
 
 MAX_SERIES = 10_000
 """Messages that differ in address, action or the arguments of `by`, and are remembered for a report rule alone."""
 
-
+_MAX_READINGS = 100  # arguments of one series from which values are remembered, unless they are those of points
 _MAX_SETS = 16  # sets of arguments of one series of which messages are kept; the last value of each is kept anyway
 
 
@@ -48,6 +48,18 @@ class Series:
         self.may_hold = self.may_hold or reading.report is not None
         self.is_timed = self.is_timed or is_timed(reading.report)
 
+    def add_reading(self, name: str, reading: Reading) -> Reading:
+        """Return `reading`, from now on that of an argument which feeds no point, and is remembered for a rule alone.
+
+        The oldest of them gives its place to it if there are too many: it is reported once more than it need be.
+        """
+        if len(self.readings) >= _MAX_READINGS:
+            oldest = next((each for each, reading in self.readings.items() if reading.point is None), None)
+            if oldest is not None:
+                del self.readings[oldest]
+        self.readings[name] = reading
+        return reading
+
     def set_reported(self, msg: InternalMsg, now: float) -> Report | None:
         """Record that `msg` goes out; return where it is kept, if something is to be sent later."""
         for reading, value in self.constants:
@@ -72,7 +84,9 @@ class Series:
             if len(self.reports) >= _MAX_SETS:
                 self.reports.pop(next(iter(self.reports))).forget()
             report = self.reports[names] = Report(self)
-        report.pending, report.reported = pending, reported or report.reported
+        report.pending = pending
+        if reported is not None or report.last is not None:
+            report.last = msg
         if len(self.reports) > 1:
             for other in self.reports.values():
                 if other is not report:  # or what waits there would be sent later with values that are older than these
@@ -102,7 +116,7 @@ class Series:
         return moved
 
     def _has_forgotten(self, previous: Series, report: Report) -> bool:
-        last = report.last
+        last = report.latest
         if last is None:
             return True
         told = {name for name, reading in previous.readings_of(last) if reading.point and reading.value is not UNSET}
@@ -111,8 +125,8 @@ class Series:
     def adopt(self, report: Report) -> None:
         """Have one of this series what another series was to send later."""
         report.series = self
-        if report.last is not None:
-            self.reports[frozenset(report.last.arguments)] = report
+        if report.latest is not None:
+            self.reports[frozenset(report.latest.arguments)] = report
 
     def doubt(self) -> None:
         """Record that nobody knows whether what was read is still so."""
@@ -126,34 +140,34 @@ class Series:
 
 
 class Report:
-    """The messages of a series with one set of arguments: the last one that went out, and one that is to."""
+    """The messages of a series with one set of arguments: the last one, if any went out, and one that is to."""
 
-    __slots__ = ("pending", "reported", "scheduled", "series")
+    __slots__ = ("last", "pending", "scheduled", "series")
 
     def __init__(self, series: Series) -> None:
         self.series = series
-        self.reported: InternalMsg | None = None  # the last message that went out
+        self.last: InternalMsg | None = None  # the last message, also if it was held back; None: none has gone out
         self.pending: InternalMsg | None = None  # one that goes out at the end of an interval
         self.scheduled = math.inf
 
     @property
-    def last(self) -> InternalMsg | None:
-        """The message that waits, or else the last one that went out."""
-        return self.pending or self.reported
+    def latest(self) -> InternalMsg | None:
+        """The message that waits, or else the last one."""
+        return self.pending or self.last
 
     def forget(self) -> None:
         """Send nothing later; a place in a schedule counts no more."""
-        self.pending = self.reported = None
+        self.pending = self.last = None
         self.scheduled = math.inf
 
     def update(self, newer: InternalMsg) -> None:
         """Use the values of a message with other arguments, as far as there are such arguments here, too."""
         self.pending = _updated(self.pending, newer)
-        self.reported = _updated(self.reported, newer)
+        self.last = _updated(self.last, newer)
 
     def due(self) -> float:
         """Return when a message is to go out without another one coming in; infinite: never."""
-        last = self.last
+        last = self.latest
         if last is None:
             return math.inf
         due, is_ruled = math.inf, False
@@ -180,30 +194,27 @@ class Report:
             self.pending = None  # another message has taken back meanwhile what waited
         if due > now:
             return None
-        constants = self.series.constants
-        readings = [reading for _, reading in self.series.readings_of(self.reported)] if self.reported else []
+        readings = self.series.readings_of(self.last) if self.last else []
         if self.pending is not None:
-            if any(reading.reported_at >= sent_before for reading in readings):
+            if any(reading.reported_at >= sent_before for _, reading in readings):
                 return None
             # Another action may have told something else meanwhile: then it is that one's turn.
-            is_so = all(reading.value == value for reading, value in constants)
+            is_so = all(reading.value == value for reading, value in self.series.constants)
             msg, self.pending = self.pending, None
             return msg if is_so else None
-        is_so = all(reading.quality is Quality.GOOD for reading in readings) and all(
-            reading.value == value for reading, value in constants
-        )
-        if not is_so:
-            for reading in readings:
-                reading.reported_at = max(reading.reported_at, now)  # asked again after a refresh, not at once
-            return None
-        return None if self.reported is None else _read_last(self.reported, readings)
+        if self._is_last_of(readings):
+            return self.last
+        for _, reading in readings:
+            reading.reported_at = max(reading.reported_at, now)  # asked again after a refresh, not at once
+        return None
 
-
-def _read_last(msg: InternalMsg, readings: Iterable[Reading]) -> InternalMsg:
-    """Return the last message once more, with the time at which the device last gave these same values, if it did."""
-    if msg.time is None or any(has_moved(reading.reported, reading.value, 0.0) for reading in readings):
-        return msg
-    return msg.read_at(max(reading.time for reading in readings))
+    def _is_last_of(self, readings: Iterable[tuple[str, Reading]]) -> bool:
+        """Return whether `readings` are good, and have the values of the last message: of no other action since."""
+        arguments = self.last.arguments if self.last is not None else {}
+        return all(
+            reading.quality is Quality.GOOD and (not name or reading.value == arguments[name])
+            for name, reading in readings
+        ) and all(reading.value == value for reading, value in self.series.constants)
 
 
 def is_timed(rule: ReportRule | None) -> bool:
@@ -232,7 +243,7 @@ class Group:
 
     def key_of(self, arguments: Mapping[str, Argument]) -> tuple[str, ...]:
         """Return the key in `children` of messages with `arguments`."""
-        return tuple([_key_of(arguments.get(name)) for name in self.by]) if self.by else ()
+        return tuple([shown(arguments.get(name)) for name in self.by]) if self.by else ()
 
     def values_of(self, arguments: Mapping[str, Argument]) -> tuple[Argument, ...]:
         """Return the values of `arguments` by which messages are told apart."""
@@ -254,10 +265,3 @@ class Group:
     def series_of(self, msg: InternalMsg) -> Series | None:
         """Return what is remembered of messages like `msg`; None: nothing."""
         return self.children.get(self.key_of(msg.arguments))
-
-
-def _key_of(value: object) -> str:
-    try:
-        return repr(value)
-    except Exception:  # noqa: BLE001  (an object of an interface may fail, and so do very long integers)
-        return f"a value of the type {type(value).__name__}"

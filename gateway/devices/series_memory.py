@@ -77,8 +77,8 @@ class SeriesMemory:
         What that series remembered else stood for several of them: each is reported once more.
         """
         for report in list(previous.reports.values()):
-            if report.last is not None:
-                series = group.series_of(report.last) or self.new_series(group, report.last)
+            if report.latest is not None:
+                series = group.series_of(report.latest) or self.new_series(group, report.latest)
                 series.adopt(report)
                 self._reschedule(report)
 

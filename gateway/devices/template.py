@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device
+from gateway.devices.value import is_equal, is_value
 from gateway.message import Argument, InternalMsg
 
 MAX_ID = 64
@@ -24,21 +25,20 @@ def instance_of(template: Device, msg: InternalMsg, own: Mapping[str, str]) -> D
     if msg.sender or not any(feed.action == msg.action for point in template.points for feed in point.feeds):
         return None
     words: dict[str, str] = {}
-    for field, word in zip(ADDRESS_OF_DEVICE, msg[1:5], strict=True):
+    passed: tuple[object, ...] = msg[1:5]  # texts, unless an interface has passed something else
+    for field, word in zip(ADDRESS_OF_DEVICE, passed, strict=True):
         wanted = template.address.get(field, f"{{{field}}}" if f"{{{field}}}" in template.id else own.get(field, ""))
-        if not wanted.startswith("{") and wanted != word:
+        if not isinstance(word, str) or (not wanted.startswith("{") and wanted != word):
             return None
         words[field] = word
     where: dict[str, Argument] = {}
     for name, value in template.where.items():
         is_free = isinstance(value, str) and value.startswith("{")
-        if name not in msg.arguments or not (is_free or msg.arguments[name] == value):
+        argument = msg.arguments.get(name)
+        if name not in msg.arguments or not (is_value(argument) if is_free else is_equal(argument, value)):
             return None
-        where[name] = msg.arguments[name]
-    try:
-        texts = {**words, **{name: str(value) for name, value in where.items()}}
-    except Exception:  # noqa: BLE001  (an object of an interface may fail, and so do very long integers)
-        return None
+        where[name] = argument
+    texts = {**words, **{name: str(value) for name, value in where.items()}}
     device_id = _NO_ID.sub("_", filled(template.id, texts))
     return template._replace(id=device_id, name=filled(template.name, texts), address=words, where=where)
 
@@ -68,4 +68,4 @@ def filled(text: str, words: Mapping[str, str]) -> str:
 
 def fits(where: Mapping[str, Argument], arguments: Mapping[str, Argument]) -> bool:
     """Return whether `arguments` have the values of `where`."""
-    return all(arguments.get(name) == value for name, value in where.items())
+    return all(is_equal(arguments.get(name), value) for name, value in where.items())

@@ -118,7 +118,7 @@ class LossLog:
 
     def _log_room(self) -> None:
         if self.dropped_since_full > self._logged:
-            LOG.error("outbox has room again; %d messages were dropped in total", self.dropped_since_full)
+            LOG.warning("outbox has room again; %d messages were dropped in total", self.dropped_since_full)
         self.dropped_since_full = self._logged = 0
 
     def log_expired(self, count: int) -> None:

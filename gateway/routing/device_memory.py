@@ -18,7 +18,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from gateway.core.package_logger import package_logger
-from gateway.core.throttled_exception import ThrottledException
+from gateway.core.throttled_exception import MAX_UNTRUSTED_KEYS, ThrottledException, kind_of
 from gateway.devices.device_state import DeviceState
 from gateway.devices.document import (
     DOCUMENT_KINDS,
@@ -49,12 +49,14 @@ class DeviceLost(ThrottledException):
     """A device is offline though its interface works: it is silent, or does not answer."""
 
     logged_as = "gateway.interface"
+    most_new_keys = MAX_UNTRUSTED_KEYS
 
 
 class DeviceRejected(ThrottledException):
     """A message of an unknown device fits a template, but the device cannot be added."""
 
     logged_as = "gateway.interface"
+    most_new_keys = MAX_UNTRUSTED_KEYS
 
 
 class DocumentFailed(ThrottledException):
@@ -99,14 +101,24 @@ class _Document(NamedTuple):
 
 
 class DeviceMemory:
-    """The model of an interface, guarded. `clock` gives seconds that only grow, `wall_clock` Unix time (s)."""
+    """The model of an interface, guarded. `clock` gives seconds that only grow, `wall_clock` Unix time (s).
+
+    `name` is that of the interface, for the log.
+    """
 
     def __init__(
-        self, clock: Callable[[], float], wall_clock: Callable[[], float], documents: Documents | None = None
+        self,
+        clock: Callable[[], float],
+        wall_clock: Callable[[], float],
+        documents: Documents | None = None,
+        name: str = "",
     ) -> None:
+        self._name = name
         self._clock = clock
         self._wall_clock = wall_clock
         self._documents = documents or Documents()
+        self.can_send: Callable[[InternalMsg], bool] = lambda _: True
+        """Whether a message can be sent: if not, no device is added for it. It is called with the lock held."""
         self._lock = Lock()
         self._publishing = Lock()
         self._model = Model()
@@ -149,10 +161,11 @@ class DeviceMemory:
     @property
     def topics(self) -> list[str]:
         """The topics of all documents of the devices that are known now."""
-        return [self._documents.topic(device, kind) for device in self._ids for kind in DOCUMENT_KINDS]
+        return [self._documents.topic(device, kind) for device in self.ids for kind in DOCUMENT_KINDS]
 
     @property
-    def _ids(self) -> list[str]:
+    def ids(self) -> list[str]:
+        """The ids of the devices that are known now."""
         with self._lock:
             return list(self._model.states)
 
@@ -165,7 +178,7 @@ class DeviceMemory:
         earlier run has left in `kept` (payload by topic) is restored. Only the main thread calls this.
         """
         kept = {**self._recalled, **kept}
-        model = Model(devices, own, max_devices, self._claim)
+        model = Model(devices, own, max_devices, self._claim, lambda msg: self.can_send(msg))
         self._restore(model, kept, model.states)  # before the threads of the interface have to wait for the lock
         left = _left_devices(kept) if model.has_templates else []
         with self._lock:
@@ -192,7 +205,7 @@ class DeviceMemory:
         """Begin with what an earlier run has left of `devices`."""
         for device in devices:
             payload, state = kept.get(self._documents.topic(device, "state"), b""), model.states[device]
-            if payload and (restore(state, payload) or state.is_left):
+            if payload and (restore(state, payload, self._wall_clock()) or state.is_left):
                 model.mark_changed(state)
 
     def recall(self, retained: Mapping[str, bytes]) -> set[str]:
@@ -202,14 +215,14 @@ class DeviceMemory:
         template may still make is kept for that device; until then, its document tells that nothing is known of it.
         """
         known: set[str] = set()
-        for device in self._ids:
+        for device in self.ids:
             topic = self._documents.topic(device, "state")
             with self._lock:
                 state = self._model.states.get(device)
                 if state is None or topic not in retained:
                     continue
                 known.add(topic)
-                if restore(state, retained[topic]):
+                if restore(state, retained[topic], self._wall_clock()):
                     state.document_at = NEVER
                     self._model.mark_changed(state)
         doubted = {topic: doubted_document(payload) for topic, payload in retained.items() if topic not in known}
@@ -251,7 +264,7 @@ class DeviceMemory:
         for device in self._found:
             payload = self._recalled.pop(self._documents.topic(device, "state"), b"")
             if payload and device in self._model.states:
-                restore(self._model.states[device], payload)
+                restore(self._model.states[device], payload, self._wall_clock())
         self._found.clear()
 
     def _adopt(self, model: Model, left: Iterable[tuple[str, LeftDevice]]) -> None:
@@ -293,7 +306,7 @@ class DeviceMemory:
             if rejection:
                 model.rejection = ""
         if rejection:
-            _log_rejection(msg, rejection)
+            self._log_rejection(msg, rejection)
         if model.due() < self._planned:
             self._wake()
         return observed, bad
@@ -542,14 +555,15 @@ class DeviceMemory:
             while self._unwritten:
                 self._write(self._unwritten.popitem()[1], self._clock())
 
+    def _log_rejection(self, msg: InternalMsg, reason: str) -> None:
+        # By its kind: the id is in the reason, and whoever sends on the bus chooses the id.
+        text = f"{self._name}: no device is added for the message {msg}: {reason}"
+        rejected = DeviceRejected(text, key=f"{self._name} {kind_of(reason)}")
+        if rejected.trigger:
+            LOG.warning(rejected.report)
+
 
 def _left_devices(kept: Mapping[str, bytes]) -> list[tuple[str, LeftDevice]]:
     """Return the devices of templates that an earlier run has left, by topic; those with the newest values first."""
     left = [(topic, device) for topic, payload in kept.items() if (device := left_device(payload)) is not None]
     return sorted(left, key=lambda item: item[1].newest, reverse=True)
-
-
-def _log_rejection(msg: InternalMsg, reason: str) -> None:
-    rejected = DeviceRejected(f"no device is added for the message {msg}: {reason}", key=reason)
-    if rejected.trigger:
-        LOG.warning(rejected.report)

@@ -11,22 +11,21 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from threading import RLock
 from typing import NamedTuple
 
-from gateway.core.activity import current
 from gateway.core.open_commands import OpenCommands
 from gateway.core.package_logger import package_logger
 from gateway.core.receipt import Receipt
-from gateway.core.throttled_exception import ThrottledException
-from gateway.devices.document import with_filtered_request
-from gateway.devices.reading import bad_values
-from gateway.errors import FilteredError, MessageError, RefusedError
+from gateway.devices.document import outcome_text, with_filtered_request
+from gateway.devices.reading import bad_values, without_bad_values
+from gateway.errors import MessageError, RefusedError
 from gateway.logs.init_logger import TRAFFIC
-from gateway.message import InternalMsg, Lane, Publication, ReplyTo
+from gateway.message import Argument, InternalMsg, Lane, Publication, ReplyTo
 from gateway.outbox.flush import Batch
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.queues import Source
 from gateway.routing.device_memory import DeviceMemory
 from gateway.routing.message_filter import MessageFilter, apply_filters
 from gateway.routing.outcomes import Outcomes
+from gateway.routing.outlet_errors import log_bad_values, log_late, log_refused, log_type, log_unknown
 from gateway.routing.reading_time import ReadingTime, is_time, read_now
 from gateway.routing.state_key import state_key
 from gateway.translation.mqtt_map import MsgMap
@@ -35,31 +34,8 @@ LOG = package_logger(__name__)
 _BACKPRESSURE_INTERVAL = 500  # messages between two checks for backpressure: a wait must be too rare to overrun a UART
 _BATCH_SIZE = 300  # publications per call of the outbox, and so per write: the first waits for the others, some 2 ms
 _LATEST = Lane.LATEST  # looked up once: that of an enum is slow, and each message needs it
-_MAX_SHOWN = 60  # characters shown of an object that is not a message
+_OUTCOME_TEXTS = ("response", "reason")  # the arguments that every outcome has
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
-
-
-class PushRefused(ThrottledException):
-    """A message of an interface cannot be written by the map, or a filter drops it."""
-
-
-class WrongType(ThrottledException):
-    """An interface has passed an object that is not a message, or not an iterable of messages."""
-
-
-class BadValue(ThrottledException):
-    """A value of a message is none: it is left out, and the rest of the message is sent."""
-
-
-class LateAnswer(ThrottledException):
-    """An interface has answered a command too late: the gateway has answered it in its place already."""
-
-
-class UnknownDevice(ThrottledException):
-    """An interface has called `heard` with an unknown id.
-
-    That is no error of the interface: the configuration may declare other devices than the interface does, or none.
-    """
 
 
 class LinkStatus(NamedTuple):
@@ -103,7 +79,8 @@ class Outlet:
         devices: DeviceMemory | None = None,
     ) -> None:
         self.name = name
-        self.devices = devices or DeviceMemory(time.monotonic, time.time)
+        self.devices = devices or DeviceMemory(time.monotonic, time.time, name=name)
+        self.devices.can_send = lambda msg: self._map.can_translate(msg)
         self.on_ask: Callable[[Collection[str]], None] = lambda _: None
         """Called, by the thread that pushes, with the actions that would tell what an executed command has changed."""
         self.reading_time: ReadingTime | None = None
@@ -121,6 +98,7 @@ class Outlet:
         self._batches: dict[int, float] = {}  # when (s) each batch began that is being filled, and is not in the outbox
         self._is_available: bool | None = None
         self._hang = ""  # where the interface hangs, if it does
+        self._outage = ""  # why the device is not available, if that is known
         self.last_failure: tuple[float, str] | None = None
         """When (s, Unix time) the interface or its device failed last, and why; None: never."""
         self.pushed = 0
@@ -228,8 +206,8 @@ class Outlet:
         if result is None:
             return ()
         if isinstance(result, InternalMsg):
-            self._report_type(
-                "returned", result, "a list of messages; it is sent all the same: return [msg], or yield msg"
+            log_type(
+                self.name, "returned", result, "a list of messages; it is sent all the same: return [msg], or yield msg"
             )
             return (result,)
         if isinstance(result, str | bytes | bytearray | Mapping) or not isinstance(result, Iterable):
@@ -237,7 +215,7 @@ class Outlet:
             if callable(close):
                 close()
             self.refused += 1
-            self._report_type("returned", result, "a list of InternalMsg: nothing is sent")
+            log_type(self.name, "returned", result, "a list of InternalMsg: nothing is sent")
             return ()
         return result
 
@@ -314,11 +292,14 @@ class Outlet:
         """
         if not isinstance(msg, InternalMsg):
             self.refused += 1
-            self._report_type("produced", msg, "an InternalMsg: it is not sent")
+            log_type(self.name, "produced", msg, "an InternalMsg: it is not sent")
             return "it is not an InternalMsg"
         is_answer = self.open_commands.commands and is_from_interface and not msg.iscmd and "response" in msg.arguments
-        if is_answer and not self.open_commands.answer(msg):
-            return self._refuse_late(msg)
+        if is_answer:
+            if not self.open_commands.answer(msg):
+                return self._refuse_late(msg)
+            if type(msg.arguments["response"]) is not str:
+                msg = msg.with_arguments({**msg.arguments, "response": outcome_text(msg.arguments["response"])})
         reading_time = self.reading_time
         try:
             if self._filters and not is_observed:
@@ -333,7 +314,7 @@ class Outlet:
             if (self.devices.is_used or msg.report is not None) and not is_observed:
                 observed, bad = self.devices.observe(msg)
                 if bad:
-                    self._log_bad_values(msg, bad)
+                    log_bad_values(self.name, msg, bad)
                 if observed is None:
                     return None
                 msg = observed
@@ -345,14 +326,12 @@ class Outlet:
             if reading_time is not None:
                 publication = reading_time.with_property(publication, msg)
         except MessageError as err:
-            bad = bad_values(msg.arguments)
-            if bad and len(bad) < len(msg.arguments):
-                self._bad_values += len(bad)
-                self._log_bad_values(msg, bad)
-                rest = msg.with_arguments({name: value for name, value in msg.arguments.items() if name not in bad})
+            rest = self._without_bad_values(msg)
+            if rest is not None:
                 # Not as an answer of the interface: that it has been recorded already would make it a late one.
                 return self._translate(rest, batch, is_traffic_logged, is_from_interface=False, is_observed=True)
-            self._refuse(msg, err)
+            self.refused += 1
+            log_refused(self.name, msg, err)
             if isinstance(err, RefusedError):  # by a filter, before the devices have observed it
                 return str(err)
             if not msg.is_outcome:
@@ -387,12 +366,21 @@ class Outlet:
         if document is not None:
             batch.append(document)
 
-    def _log_bad_values(self, msg: InternalMsg, bad: Sequence[str]) -> None:
-        for name in bad:
-            text = f"{self.name}: {msg.action}: {name!a} is left out: {_shown(msg.arguments[name])} is no value of it"
-            error = BadValue(text, key=f"{self.name} {msg.action} {name}")
-            if error.trigger:
-                LOG.warning(error.report)
+    def _without_bad_values(self, msg: InternalMsg) -> InternalMsg | None:
+        """Return what is left of a message without the values that are none; None: all of it, or nothing.
+
+        An outcome keeps its response and its reason, as texts.
+        """
+        bad = bad_values(msg.arguments)
+        if not bad or len(bad) == len(msg.arguments):
+            return None
+        rest = without_bad_values(msg)
+        if msg.is_outcome:
+            bad = [name for name in bad if name not in _OUTCOME_TEXTS]
+            rest = rest.with_arguments({**rest.arguments, **_outcome_texts(msg)})
+        self._bad_values += len(bad)
+        log_bad_values(self.name, msg, bad)
+        return rest
 
     def _update_devices(self, began: float, outcomes: Sequence[InternalMsg]) -> None:
         """Publish the documents of devices that have changed, and ask for what commands have changed.
@@ -448,15 +436,11 @@ class Outlet:
             pass
 
     def heard(self, device: str) -> None:
-        """Record that a device works, although it has sent no reading. An unknown id is logged: see `UnknownDevice`."""
+        """Record that a device works, although it has sent no reading. An unknown id is logged."""
         try:
             self.devices.heard(device)
         except KeyError:
-            unknown = UnknownDevice(
-                f"{self.name}: there is no device with the id {device!a}", key=f"{self.name} {device}"
-            )
-            if self.devices.topics and unknown.trigger:
-                LOG.warning(unknown.report)
+            log_unknown(self.name, device, self.devices.ids)
 
     def request_unanswered(self, msg: InternalMsg) -> None:
         """Record that a device did not answer a request for `msg`, of which the arguments do not count."""
@@ -489,7 +473,7 @@ class Outlet:
         the requested arguments are too long. If the map has no topic for outcomes at all, the outcome is appended to
         `batch` for the response topic, and None is returned.
         """
-        reduced = msg.with_arguments({name: msg.argument(name, "") for name in ("response", "reason")})
+        reduced = msg.with_arguments(_outcome_texts(msg))
         try:
             return self._map.internal2mqtt(reduced)
         except MessageError:
@@ -527,45 +511,37 @@ class Outlet:
         self._next_backpressure = self.pushed + _BACKPRESSURE_INTERVAL
         self._outbox.wait_for_room()
 
-    def _refuse(self, msg: InternalMsg, err: MessageError) -> None:
-        self.refused += 1
-        key, remedy, bug = str(err), "", None
-        if isinstance(err, RefusedError):
-            key, remedy, bug = err.key or key, f": {err.remedy}" if err.remedy else "", err.__cause__
-        text = f"{self.name}: not sent: {err} ({msg})"
-        level = logging.INFO if isinstance(err, FilteredError) else logging.WARNING
-        refusal = PushRefused(f"{text}{remedy}", key=f"{self.name}: {key}", level=level)
-        if refusal.trigger:
-            LOG.log(level, refusal.report, exc_info=bug if refusal.is_first else None)
-
     def _refuse_late(self, msg: InternalMsg) -> str:
         self.refused += 1
         self._late_answers += 1
-        response = f"the interface answered {msg.arguments['response']!a} too late"
-        reason = f"{response}; the gateway had answered the command already"
-        late = LateAnswer(f"{self.name}: not sent: {reason} ({msg})", key=self.name)
-        if late.trigger:
-            LOG.warning(late.report)
-        return reason
-
-    def _report_type(self, verb: str, result: object, expected: str) -> None:
-        call = current()
-        where, kind = call.what if call is not None else self.name, type(result).__name__
-        wrong = WrongType(
-            f"{where} {verb} {_shown(result)} ({kind}) instead of {expected}", key=f"{where} {verb} {kind}"
-        )
-        if wrong.trigger:
-            LOG.warning(wrong.report)
+        return log_late(self.name, msg)
 
     def record_failure(self, reason: str) -> None:
-        """Record that the interface or its device has just failed, and why."""
-        self.last_failure = time.time(), reason
+        """Record that the interface or its device has just failed, and why.
 
-    def set_available(self, is_available: bool) -> None:
-        """Publish whether the device is available, if that has changed."""
+        If the device was available, `set_available` follows.
+        """
+        self.last_failure = time.time(), reason
+        self._set_outage(reason)
+
+    def set_available(self, is_available: bool, reason: str = "") -> None:
+        """Publish whether the device is available, if that has changed.
+
+        `reason` says why it is not; it may be empty if `record_failure` has recorded it just before.
+        """
+        if is_available:
+            self._outage = ""
+        elif reason:
+            self._set_outage(reason)
         if is_available != self._is_available:
             self._is_available = is_available
             self._publish_available(is_available)
+            self.notify_devices()
+
+    def _set_outage(self, reason: str) -> None:
+        is_other = reason != self._outage
+        self._outage = reason
+        if is_other and self._is_available is False:
             self.notify_devices()
 
     def set_hang(self, hang: str) -> None:
@@ -576,21 +552,17 @@ class Outlet:
 
     def notify_devices(self) -> None:
         """Have the devices know whether the interface works, as far as that is known. Any thread may call it."""
-        notified: tuple[bool | None, str] = None, ""
-        while notified != (status := (self._is_available, self._hang)):  # another thread may change it meanwhile
+        notified: tuple[bool | None, str, str] = None, "", ""
+        # Again if another thread has changed it meanwhile.
+        while notified != (status := (self._is_available, self._hang, self._outage)):
             notified = status
-            is_available, hang = status
+            is_available, hang, outage = status
             if is_available and not hang:
                 self.devices.recover_all()
             else:
-                failure = self.last_failure[1] if self.last_failure else "the interface is not running"
-                self.devices.lose_all(hang or failure)
+                self.devices.lose_all(hang or outage or "the interface reports that its device is not available")
 
 
-def _shown(result: object) -> str:
-    """Return an object as a short text for a log line."""
-    try:
-        text = str(result) if isinstance(result, InternalMsg) else ascii(result)
-    except Exception:  # noqa: BLE001  (a `repr` may fail)
-        text = "an object"
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+def _outcome_texts(msg: InternalMsg) -> dict[str, Argument]:
+    """Return the response and the reason of an outcome, as texts that any message can contain."""
+    return {name: outcome_text(msg.argument(name)) for name in _OUTCOME_TEXTS}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from threading import Lock
 
 from gateway.core.package_logger import package_logger
-from gateway.devices.document import is_state_document
+from gateway.devices.document import is_state_document, published_part
 from gateway.mqtt.recall import Recall
 from gateway.outbox.retained import MAX_BYTES, MAX_TOPICS, RetainedPayloads
 
@@ -76,7 +76,7 @@ class DocumentRecall:
         """
         if self._held is None:
             return []
-        retained = self._retained.payloads
+        retained = {topic: published_part(payload) for topic, payload in self._retained.payloads.items()}
         known = restore(retained)
         with self._lock:  # also while they are published: a newer document could be published before the held one
             held, self._held = self._held or {}, None

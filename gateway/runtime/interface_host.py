@@ -42,13 +42,14 @@ class InterfaceHost:
         self.inbox = MsgList(budget=budget)
         filters = _watched(options.filters.outgoing, options.name)
         # A clock that stands still while the machine is suspended: nothing could be heard of a device meanwhile.
-        self.devices = DeviceMemory(time.monotonic, time.time, documents)
+        self.devices = DeviceMemory(time.monotonic, time.time, documents, options.name)
         self.outlet = Outlet(
             options.name, options.msg_map, outbox, self._publish_availability, filters, devices=self.devices
         )
         self.route: Route | None = None
         self._publish = publish
         self._is_retired = False
+        self._is_named_like_device = _is_named_like_device(options)
         self._retiring = Lock()
         self._supervisor = Supervisor(options.name, self._builder(options), self.inbox, self.outlet)
 
@@ -119,7 +120,12 @@ class InterfaceHost:
             if isinstance(address, Mapping)
             else {}
         )
+        is_named_like_device = _is_named_like_device(self.options)
+        with self._retiring:  # before the devices are others: whoever had the topic has published there before
+            self._is_named_like_device |= is_named_like_device
         gone = self.devices.configure(self.options.devices, own, retained, self.options.max_devices)
+        with self._retiring:
+            self._is_named_like_device = is_named_like_device
         self.outlet.notify_devices()  # of those that are new
         actions = self.devices.take_added()
         if actions:
@@ -176,9 +182,21 @@ class InterfaceHost:
 
     def _publish_availability(self, is_available: bool) -> None:
         with self._retiring:
-            if self._is_retired:
-                return
+            self._publish_unless_of_device(is_available)
+
+    def publish_availability(self) -> None:
+        """Publish its availability again: a device had its topic until now."""
+        with self._retiring:
+            self._publish_unless_of_device(self.outlet.is_available)
+
+    def _publish_unless_of_device(self, is_available: bool) -> None:
+        # The only device of the interface may have its name, and so its topic: then its documents tell the same.
+        if not (self._is_retired or self._is_named_like_device):
             self._publish(ONLINE if is_available else OFFLINE)
+
+
+def _is_named_like_device(options: InterfaceOptions) -> bool:
+    return any(device.id == options.name for device in options.devices)
 
 
 def _watched(filters: Iterable[MessageFilter], interface: str) -> list[MessageFilter]:

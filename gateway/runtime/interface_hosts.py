@@ -135,7 +135,7 @@ class InterfaceHosts:
     def configure_devices(self, retained: Mapping[str, bytes]) -> list[str]:
         """Use the devices of the options of each interface; return the topics of the documents of those that are gone.
 
-        See `InterfaceHost.configure_devices`.
+        A device may have moved to another interface. See `InterfaceHost.configure_devices`.
         """
         hosts = self.by_name
         declared = {
@@ -145,9 +145,7 @@ class InterfaceHosts:
         }
         self._ids.reserve({**dict.fromkeys(hosts, "an interface"), **declared})
         gone = [topic for host in self._retired for topic in host.devices.configure((), {}, {})]
-        gone += [topic for host in self.by_name.values() for topic in host.configure_devices(retained)]
-        used = set(self.document_topics)  # a device may have moved to another interface
-        return [topic for topic in gone if topic not in used]
+        return gone + [topic for host in self.by_name.values() for topic in host.configure_devices(retained)]
 
     def recall(self, retained: Mapping[str, bytes]) -> set[str]:
         """Restore the devices from what the broker retains, by topic; return the topics that stay.

@@ -27,6 +27,7 @@ from gateway.runtime.stats import valid_counters
 
 LOG = package_logger(__name__)
 
+_STOPPED = "the gateway has stopped"
 _STATS_SECONDS = 0.5  # s that an interface has to return its counters
 _PAUSE = 0.05  # s between two calls of a loop() that does not wait itself
 _STABLE = 60.0  # s without a failure after which the next failure counts as the first: the delays start from the lowest
@@ -114,7 +115,7 @@ class Supervisor:
         if self._thread.is_alive():
             self._is_abandoned = True
             self._settle("OFFLINE", "the gateway was stopped while the interface executed the command")
-            self._outlet.set_available(False)
+            self._outlet.set_available(False, _STOPPED)
             return False
         return True
 
@@ -195,7 +196,7 @@ class Supervisor:
                 # Only the name of its class: its text may hold what no sender of a command should read, and the error
                 # itself refers to the interface, by its traceback, and would keep it in memory.
                 failure = type(err).__name__
-            self._end(interface)
+            self._end(interface, failure)
             del interface  # before the next one is built: it may hold the device open until it is freed
             self._settle_all(failure)
             if failure and not self._stopping.is_set():
@@ -282,7 +283,7 @@ class Supervisor:
         with self._call("reconfigure()"):
             return bool(reconfigure(params))
 
-    def _end(self, interface: Any) -> None:
+    def _end(self, interface: Any, failure: str) -> None:
         stop = getattr(interface, "loop_stop", None)
         if callable(stop):
             try:
@@ -292,7 +293,10 @@ class Supervisor:
                 LOG.warning("%s: its loop_stop() failed: %s", self.name, _repr(err))
         last, self._interface, self._last_stats = self._stats_of(self._interface), None, {}
         self._ended_stats.update(last)
-        self._outlet.set_available(False)
+        if self._stopping.is_set():
+            self._outlet.set_available(False, _STOPPED)
+        else:  # the reason of a failure is recorded already
+            self._outlet.set_available(False, "" if failure else "the interface is being restarted")
 
     def _report(self, err: BaseException) -> None:
         self.failures += 1

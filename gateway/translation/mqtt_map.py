@@ -130,6 +130,14 @@ class MsgMap:
                 errors = (*errors, err)
         raise errors[0] if len(errors) == 1 else self._no_form_error(msg, errors)
 
+    def can_translate(self, msg: InternalMsg) -> bool:
+        """Return whether `internal2mqtt` raises no error."""
+        try:
+            self.internal2mqtt(msg)
+        except MessageError:
+            return False
+        return True
+
     def _no_form_error(self, msg: InternalMsg, errors: Sequence[MessageError]) -> MessageError:
         if not errors:
             return TopicError(f"the syntax of the map has no topic for a {'command' if msg.iscmd else 'status'}")

@@ -163,7 +163,7 @@ def test_a_device_of_a_class_whose_document_is_a_message_is_left_out(tmp_path: P
     [
         (
             "[{'id': 'a b', 'points': {}}]",
-            'lamp.py:5:1: in devices() of Lamp: [0].id: "a b" does not have the expected form',
+            'lamp.py:5:1: in devices() of Lamp: [0].id: "a b" does not have the expected form: use letters, ',
         ),
         (
             "[{'id': 'a', 'points': {'on': {'from': 'STATE.on'}}}]",
@@ -229,7 +229,10 @@ def test_every_shipped_example_declares_its_devices(name: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (point("T", "{from: TEMPERATURE.celsius}"), 'gw.conf:22:9: interface.devices[0].points: "T" does not have'),
+        (
+            point("T", "{from: TEMPERATURE.celsius}"),
+            'gw.conf:22:9: interface.devices[0].points: "T" does not have the expected form: use lower-case letters, d',
+        ),
         (point("t", "{form: TEMPERATURE.celsius}"), "gw.conf:22:13: interface.devices[0].points.t.form: unknown op"),
         (point("t", "{from: TEMP.celsius}"), "gw.conf:22:19: interface.devices[0].points.t.from: no status of this"),
         (point("t", "{from: 5}"), "gw.conf:22:19: interface.devices[0].points.t.from: expected text or a list or"),

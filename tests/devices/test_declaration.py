@@ -39,6 +39,17 @@ def problems(*devices: dict[str, Any], signatures: Signatures = KNOWN, own: Any 
             for problem in declare(devices, signatures, own or {}).problems]  # fmt: skip
 
 
+@pytest.mark.parametrize(("source", "expected"), [("HEATING.on", "a boolean"), ("TEMPERATURE.celsius", None)])
+def test_only_a_number_has_a_deadband(source: str, expected: str | None) -> None:
+    found = problems({"id": "boiler", "points": {"x": {"from": source, "publish": {"deadband": 0.5}}}})
+    place, what, remedy = (
+        "0.points.x.publish.deadband",
+        "is for numbers, but the point is",
+        "write on_change: true instead",
+    )
+    assert found == ([f"{place}: {what} {expected}: {remedy}"] if expected else [])
+
+
 def test_a_device_is_read_whole() -> None:
     options = {
         "id": "boiler", "name": "Boiler", "area": "Hall", "manufacturer": "ACME", "model": "B1",

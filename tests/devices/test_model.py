@@ -401,9 +401,24 @@ def test_requests_to_devices_of_one_address_are_told_apart_by_their_arguments() 
     for _ in range(3):
         model.unanswered(status("TEMPERATURE", unit=2))
     assert [state.is_online for state in model.states.values()] == [None, False]
+
+
+@pytest.mark.parametrize("units", [(1, 2, 3), (1,)])
+def test_a_request_counts_for_no_device_if_it_is_unknown_for_which_it_was(units: tuple[int, ...]) -> None:
+    """The unit is known only from an answer, so that one request to each of three meters is no silence of any."""
+    model = Bench(*[Device(f"unit{unit}", (TEMPERATURE,), where={"unit": unit}) for unit in units]).model
     for _ in range(3):
         model.unanswered(status("TEMPERATURE"))
-    assert [state.is_online for state in model.states.values()] == [False, False]
+        model.answered(status("TEMPERATURE"), 0.0)
+    assert {state.is_online for state in model.states.values()} == {None}
+
+
+def test_a_request_counts_for_its_device_although_it_is_unknown_which_of_the_points_was_asked_for() -> None:
+    points = [TEMPERATURE._replace(key=key, where={"sensor": key}) for key in ("flow", "return")]
+    model = Bench(boiler(*points, where={"unit": 1}), Device("other", (TEMPERATURE,), where={"unit": 2})).model
+    for _ in range(3):
+        model.unanswered(status("TEMPERATURE", unit=1))
+    assert [state.is_online for state in model.states.values()] == [False, None]
 
 
 def test_a_value_that_could_not_be_read_makes_its_point_bad() -> None:

@@ -84,8 +84,50 @@ def test_the_last_value_within_an_interval_goes_out_at_its_end() -> None:
     assert timeline(options, (0, "open"), (0.5, "shut"), (0.6, "open"), end=9) == [(0, "open")]
 
 
-def test_a_refresh_goes_out_though_nothing_arrives() -> None:
-    assert timeline({"deadband": 0.5, "refresh": 2}, (0, 20.0), (0.2, 20.4), end=5) == [(0, 20.0), (2, 20.0), (4, 20.0)]
+def test_a_refresh_repeats_the_last_reading_although_the_deadband_has_held_it_back() -> None:
+    assert timeline({"deadband": 0.5, "refresh": 2}, (0, 20.0), (0.2, 20.4), end=5) == [(0, 20), (2, 20.4), (4, 20.4)]
+
+
+def test_a_refresh_repeats_no_value_after_another_action_has_told_a_newer_one() -> None:
+    rule = ReportRule.of({"on_change": True, "refresh": 60.0})
+    visitor = Point("visitor", PointType.TEXT, (Feed("CARD", "number"), Feed("PIN", "number")), report=rule)
+    model = Model([Device("door", (visitor,))])
+    for now, action in enumerate(("CARD", "PIN")):
+        assert model.observe(InternalMsg(action=action, arguments={"number": action}), now, now)
+    sent = [msg.action for now in range(2, 200) for msg in model.tick(now).messages]
+    assert sent == ["PIN"] * 3
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 10), st.integers(-20, 20)), min_size=1, max_size=30),
+    st.integers(0, 10),
+    st.integers(1, 30),
+)
+def test_a_deadband_with_a_refresh_sends_what_a_simple_reference_sends(
+    steps: list[tuple[int, int]], deadband: int, refresh: int
+) -> None:
+    """Each second: a reading goes out if it is far from what went out last; if nothing has for long, the last one."""
+    readings, now = dict[float, int](), 0
+    for pause, value in steps:
+        now += pause
+        readings[now] = value
+    expected: list[tuple[float, int]] = []
+    last: int | None = None
+    for second in range(now + 40):
+        is_due = bool(expected) and second - expected[-1][0] >= refresh
+        if second in readings and not is_due:
+            last = readings[second]
+            if expected and abs(last - expected[-1][1]) <= deadband:
+                continue
+            expected.append((second, last))
+        elif is_due and last is not None:
+            expected.append((second, last))  # before a reading of the same second
+            if second in readings:
+                last = readings[second]
+                if abs(last - expected[-1][1]) > deadband:
+                    expected.append((second, last))
+    options = {"deadband": deadband, "refresh": refresh}
+    assert timeline(options, *readings.items(), end=now + 39) == expected
 
 
 def test_each_address_and_action_is_remembered_on_its_own() -> None:

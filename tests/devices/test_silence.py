@@ -132,5 +132,28 @@ def test_three_unanswered_requests_end_a_device_that_has_no_limit_in_seconds(
     assert bench.model.states["heater"].is_online is is_online
     bench.model.lose_all("the port is gone")
     bench.model.recover_all(5.0)
-    reason = bench.model.states["heater"].reason
-    assert reason == ("the port is gone" if is_online else "3 requests in a row were not answered")
+    state = bench.model.states["heater"]
+    expected = (None, "") if is_online else (False, "3 requests in a row were not answered")
+    assert (state.is_online, state.reason) == expected
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+def test_the_time_of_a_silent_device_begins_again_when_its_interface_works_again(is_heard: bool) -> None:
+    bench = plain_bench(heater(5.0))
+    model = bench.model
+    if is_heard:
+        hear(bench, "observe")
+    for _ in range(2):
+        model.lose_all("the port is gone")
+        bench.write(model.changed(bench.now))
+        bench.advance(100)
+        assert bench.last["_reason"] == "the port is gone"
+        model.recover_all(bench.now)
+        bench.write(model.changed(bench.now))
+        bench.advance(4)
+        assert bench.last["_status"] == "unknown" and "_reason" not in bench.last
+        bench.advance(2)
+        assert bench.last["_status"] == "offline" and bench.last["_reason"] == "nothing heard for 5 s"
+    model.recover_all(bench.now)  # as after a reload
+    bench.advance(10)
+    assert bench.last["_reason"] == "nothing heard for 5 s"

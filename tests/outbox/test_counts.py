@@ -78,6 +78,7 @@ def test_losses_are_logged_immediately_then_once_a_minute_and_in_total(
         losses.log_full(10, waiting=100)
     assert losses.dropped_since_full == 40
     losses.log_room()
+    assert caplog.records[-1].levelname == "WARNING", "it is over"
     assert [record.getMessage().partition("faster ")[2] or record.getMessage() for record in caplog.records] == [
         "(100 waiting, 10 dropped so far)",
         "(100 waiting, 30 dropped so far)",

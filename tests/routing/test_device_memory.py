@@ -10,6 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from gateway.devices.point import AUTO, Device, Feed, Point, PointType, Write
 from gateway.message import InternalMsg, ReportRule
@@ -205,6 +207,47 @@ def test_a_device_that_is_lost_alone_is_logged_once_and_again_when_it_is_back(
         bench.push(status(21.5))
     lines = [record.getMessage() for record in caplog.records if record.name == "mqttgateway.interfaces"]
     assert lines == ["device 'boiler' is offline: nothing heard for 30 s", "device 'boiler' is online again"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    silent_after=st.sampled_from([None, 3.0, "auto"]),
+    steps=st.lists(st.sampled_from(["push", "lose", "recover", "wait", "unanswered", "reload"]), max_size=20),
+)
+def test_the_availability_of_a_device_agrees_with_its_status(
+    expected_logs: ExpectedLogs, silent_after: float | str | None, steps: list[str]
+) -> None:
+    expected_logs.allow("device 'boiler' is offline")
+    device = BOILER._replace(silent_after=silent_after)
+    bench = Bench(device)
+    do: dict[str, Callable[[], object]] = {
+        "push": lambda: bench.push(status(21.5)),
+        "lose": lambda: bench.memory.lose_all("the port is gone"),
+        "recover": lambda: bench.memory.recover_all(),
+        "wait": lambda: bench.advance(2),
+        "unanswered": lambda: bench.memory.unanswered(status(21.5)),
+        "reload": lambda: bench.memory.configure([device], {}, {}),
+    }
+    for step in steps:
+        do[step]()
+        published = {topic: payload for _, topic, payload in bench.published}
+        state = json.loads(published.get("home/gw/boiler/state", b'{"_status": "unknown"}'))
+        availability = published.get("home/gw/boiler/availability", b"offline")
+        assert (state["_status"] == "online") is (availability == b"online")
+
+
+def test_a_reload_publishes_only_the_documents_of_devices_that_have_changed(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("device 'boiler' is offline: nothing heard for 30 s", "device 'attic' is offline")
+    attic = BOILER._replace(id="attic", address={"device": "attic"})
+    bench = Bench(BOILER, attic)
+    bench.push(status(21.5))
+    bench.push(status(21.5).replace(device="attic"))
+    bench.advance(10)
+    bench.published.clear()
+    bench.memory.configure([BOILER, attic._replace(points=(TEMPERATURE._replace(unit="K"),))], {}, {})
+    assert [topic for _, topic, _ in bench.published] == ["home/gw/attic/state"]
+    bench.advance(30)
+    assert bench.last("boiler")["_status"] == bench.last("attic")["_status"] == "offline", "silence goes on"
 
 
 def test_a_device_that_is_gone_and_comes_back_is_kept_for_the_next_run_at_once() -> None:
@@ -503,3 +546,34 @@ def test_what_is_due_for_many_points_wakes_the_process_once_a_second_at_most() -
         messages += len(bench.memory.tick())
     assert all(moment == int(moment) for moment in moments)
     assert messages >= 190
+
+
+def test_rejected_devices_do_not_flood_the_log(expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture) -> None:
+    expected_logs.expect("no device is added for the message")
+    bench = Bench(Device("x_{device}", (TEMPERATURE,)), max_devices=100)
+    for number in range(200):
+        for device in (f"{number}{'y' * 70}", f"a.{number}", f"a_{number}"):
+            bench.push(status(1).replace(device=device))
+    assert len(caplog.records) == 3
+
+
+def test_a_value_of_an_earlier_run_is_not_newer_than_now() -> None:
+    document = (
+        b'{"temperature": 1, "_status": "online", "_quality": {}, "_time": {"temperature": "9999-12-31T00:00:00Z"}}'
+    )
+    bench = Bench(BOILER, kept={"home/gw/boiler/state": document})
+    assert bench.last("boiler")["_time"] == {"temperature": "1970-01-01T00:00:00.000Z"}
+    other = Bench(BOILER)
+    other.memory.recall({"home/gw/boiler/state": document})
+    assert other.last("boiler")["_time"] == {"temperature": "1970-01-01T00:00:00.000Z"}
+
+
+def test_a_thousand_devices_that_are_silent_at_once_do_not_flood_the_log(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("is offline: nothing heard for 5 s")
+    bench = Bench(Device("x_{device}", (TEMPERATURE,), silent_after=5), max_devices=1000)
+    for number in range(1000):
+        bench.push(status(1).replace(device=f"{number}"))
+    bench.advance(10)
+    assert 0 < len(caplog.records) <= 50 and bench.memory.stats()["devices_offline"] == 1000

@@ -150,7 +150,7 @@ def test_an_answer_is_published_on_its_status_topic_and_the_response_topic(desk:
 def test_an_outcome_that_cannot_be_written_completely_is_published_without_its_arguments(
     desk: Desk, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("dev: not sent: argument 'level'")
+    expected_logs.expect("dev: LAMP_ON: 'level' is left out: ")
     reply_to = InternalMsg(True, action="LAMP_ON").answered_at(ReplyTo("me/reply", b"17"))
     done = reply_to.reply("OK", "it is on")
     assert desk.outlet.push(done.with_arguments({**done.arguments, "level": b"\0"}))  # type: ignore[dict-item]
@@ -514,3 +514,90 @@ def test_what_waited_for_the_end_of_its_interval_does_not_overtake_a_batch_that_
     assert outlet.values() == [0, 1]
     outlet.tick()
     assert outlet.values() == [0, 1, 2]
+
+
+# --- what an interface may pass
+
+
+class Broken:
+    """An object of an interface, none of whose methods works."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        raise RuntimeError("broken")
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("broken")
+
+
+@pytest.mark.parametrize("value", [10**5000, Broken(), [Broken()], float("nan"), b"x"], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize("name", ["x", "response", "reason"])
+def test_a_command_has_one_outcome_whatever_values_are_in_it(
+    value: Any, name: str, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.allow("dev: not sent: ", "dev: HEAT: 'x' is left out: ")
+    point = Point("on", PointType.BOOLEAN, (Feed("HEAT", "on"),))
+    desk = Desk(devices=[Device("boiler", (point,), address={"device": "boiler"})])
+    command = InternalMsg(True, device="boiler", action="HEAT", arguments={"on": True}).answered_at(ReplyTo("answers"))
+    desk.outlet.open_commands.add(command, 10, 0.0)
+    outcome = command.reply("OK")
+    desk.outlet.push(outcome.with_arguments({**outcome.arguments, name: value}))
+    published = [entry.publication for entry in desk.outbox.take(10)]
+    assert {one.topic for one in published} == {"answers", "home////boiler/gw/S", "home/gw/boiler/outcome"}
+    assert len(published) == 3 and not desk.outlet.open_commands.commands
+
+
+@pytest.mark.parametrize("value", [Broken(), float("nan")], ids=lambda v: type(v).__name__)
+def test_a_value_that_an_answer_cannot_have_is_bad_and_the_reason_of_the_outcome_stays(
+    value: Any, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("dev: HEAT: 'on' is left out: ")
+    point = Point("on", PointType.BOOLEAN, (Feed("HEAT", "on"),))
+    desk = Desk(devices=[Device("boiler", (point,), address={"device": "boiler"})])
+    command = InternalMsg(True, device="boiler", action="HEAT", arguments={"on": True, "dim": 5})
+    outcome = command.reply("OK")
+    desk.outlet.push(outcome.with_arguments({**outcome.arguments, "on": value, "reason": ["hot"]}))
+    (msg,) = desk.collect()
+    assert msg.arguments == {"dim": 5, "response": "OK", "reason": ["hot"]}
+    assert desk.outlet.stats()["bad_values"] == 1
+
+
+@pytest.mark.parametrize("reason", ["a\udc80b", "x" * 300_000], ids=len)
+def test_a_command_has_an_outcome_whatever_its_reason_is(reason: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.allow("dev: not sent: ")  # that it is too long
+    desk = Desk()
+    desk.outlet.push(InternalMsg(True, action="HEAT").reply("ERROR", reason))
+    (msg,) = desk.collect()
+    assert msg.argument("response") == "ERROR" and 0 < len(str(msg.argument("reason"))) <= 1000
+
+
+@pytest.mark.parametrize("value", [10**5000, Broken(), "a\udc80"], ids=lambda v: type(v).__name__)
+def test_a_value_that_the_map_cannot_write_takes_only_itself_out(value: Any, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("dev: T: 'x' is left out: ")
+    desk = Desk()
+    assert desk.outlet.push(InternalMsg(action="T", arguments={"x": value, "y": 1}))
+    assert [msg.arguments for msg in desk.collect()] == [{"y": 1}]
+
+
+def test_words_that_no_topic_can_have_do_not_flood_the_log(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("dev: not sent: ")
+    desk = Desk()
+    for number in range(500):
+        desk.outlet.push(InternalMsg(device=f"{'abc'[number % 3]}/{number:x}", action="T"))
+    assert len(caplog.records) == 1 and desk.outlet.refused == 500
+    for number in range(500):
+        desk.outlet.push(InternalMsg(device="a/b", action=f"T{number}"))
+    assert len(caplog.records) <= 50
+
+
+def test_no_device_is_added_for_a_message_that_cannot_be_sent(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("dev: not sent: ", "dev: T: 'x' is left out")
+    point = Point("on", PointType.BOOLEAN, (Feed("T", "on"),))
+    desk = Desk(devices=[Device("x_{device}", (point,))])
+    desk.outlet.push(InternalMsg(device="a/b", action="T", arguments={"on": True}))
+    assert desk.outlet.devices.stats()["devices"] == 0
+    desk.outlet.push(InternalMsg(device="ab", action="T", arguments={"on": True, "x": float("nan")}))
+    assert desk.outlet.devices.topics[0] == "home/gw/x_ab/state"

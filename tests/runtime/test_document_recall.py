@@ -96,3 +96,20 @@ def test_what_the_broker_retains_is_bounded(expected_logs: ExpectedLogs) -> None
     request.on_retained("gw/a/state", DOCUMENT + b" " * 1000)
     request.on_end()
     assert recall.finish(lambda _: []) == ["gw/b/state"]
+
+
+def test_what_is_never_published_is_not_restored_from_the_broker() -> None:
+    recall = DocumentRecall(lambda _topic, _payload: None)
+    request = recall.request("gw/+/state")
+    pauses = b"[1" + b"0" * 400 + b",1e308]"
+    request.on_retained(
+        "gw/a/state", DOCUMENT[:-1] + b',"_p\\u0061uses":' + pauses + b',"_where":{"u":1},"_points":{}}'
+    )
+    restored: dict[str, bytes] = {}
+
+    def restore(retained: Mapping[str, bytes]) -> list[str]:
+        restored.update(retained)
+        return list(retained)
+
+    assert recall.finish(restore) == []
+    assert restored == {"gw/a/state": DOCUMENT}

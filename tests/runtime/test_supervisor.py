@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway.core.backoff import Backoff
+from gateway.devices.point import Device
 from gateway.errors import DeviceError
 from gateway.message import InternalMsg
 from gateway.runtime.supervisor import Supervisor
@@ -83,6 +84,26 @@ def test_an_interface_is_available_while_it_runs(bench: Bench) -> None:
     bench.desk.wait_availability("online")
     bench.stop()
     bench.desk.wait_availability("online", "offline")
+
+
+def test_the_devices_of_an_interface_are_offline_for_the_present_reason(
+    bench: Bench, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("dev: the interface failed and will be restarted: ValueError: broken")
+    bench.desk = Desk(devices=[Device("lamp", (), interval=0.0)])
+    interfaces = [Looping(bench.desk, {1: ValueError("broken")}), Looping(bench.desk), Looping(bench.desk)]
+    supervisor = bench.start(lambda: interfaces.pop(0))
+    bench.desk.wait_availability("online", "offline", "online")
+    supervisor.change(None, lambda: interfaces.pop(0))
+    bench.desk.wait_availability("online", "offline", "online", "offline", "online")
+    bench.desk.outlet.set_available(False)
+    bench.stop()
+    assert bench.desk.reasons == [
+        "ValueError: broken",
+        "the interface is being restarted",
+        "the interface reports that its device is not available",
+        "the gateway has stopped",
+    ]
 
 
 def test_a_message_ends_the_pause_between_two_calls(bench: Bench) -> None:

@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 class Desk:
     """The surroundings of the interface `dev` of a gateway `gw`, whose map accepts every word.
 
-    `outcomes` are the documents of the commands for its `devices`.
+    `outcomes` are the documents of the commands for its `devices`, and `reasons` why these were offline, in turn.
     """
 
     def __init__(self, msg_map: MsgMap | None = None, devices: Sequence[Device] = ()) -> None:
@@ -30,7 +30,8 @@ class Desk:
         self.messages: list[InternalMsg] = []
         self.outcomes: list[dict[str, Any]] = []
         self.availability: list[str] = []
-        documents = Documents(topic=lambda device, kind: f"home/gw/{device}/{kind}")
+        self.reasons: list[str] = []
+        documents = Documents(self._add_state, topic=lambda device, kind: f"home/gw/{device}/{kind}")
         memory = DeviceMemory(time.monotonic, time.time, documents)
         memory.configure(devices, {}, {})
         self.outlet = Outlet("dev", self.map, self.outbox, self._set_available, devices=memory)
@@ -48,6 +49,10 @@ class Desk:
             self.outcomes.append(json.loads(publication.payload))
             return
         self.messages.append(self.map.mqtt2internal(publication.topic, publication.payload))
+
+    def _add_state(self, topic: str, payload: bytes) -> None:
+        if topic.endswith("/state") and "_reason" in (document := json.loads(payload)):
+            self.reasons.append(document["_reason"])
 
     def _set_available(self, is_available: bool) -> None:
         self.availability.append("online" if is_available else "offline")
