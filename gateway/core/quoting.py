@@ -12,7 +12,7 @@ _MAX_COMPARED = 100  # characters of a word that is compared with others: a word
 
 def quote(value: object) -> str:
     """Return `value` as an error message shows it: in quotes, escaped, and cut to 80 characters."""
-    text = shown(value)
+    text = shown(value).encode("ascii", "backslashreplace").decode()
     return text if len(text) <= _MAX_QUOTED else f"{text[:76]}...{text[0]}"
 
 
