@@ -17,7 +17,7 @@ from types import FunctionType
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
-from gateway.core.argument_values import read_boolean, read_integer, read_number
+from gateway.core.argument_values import is_same, read_boolean, read_integer, read_number
 from gateway.devices.declaration import Signature, Signatures
 from gateway.devices.point import ADDRESS_OF_DEVICE, PointType
 from gateway.errors import CommandRefusedError, Problem, RefusedError
@@ -47,7 +47,7 @@ class ArgumentSpec(NamedTuple):
         """
         converted = _READERS[self.type](value)
         expected = ""
-        if self.choices and not _is_choice(value, self.choices):
+        if self.choices and not any(is_same(value, each) for each in self.choices):
             expected = f"one of {', '.join(map(str, self.choices))}"
         elif converted is None and not self.choices:
             expected = _a(self.type.value)
@@ -302,11 +302,6 @@ def _arguments(mark: Command, received: Mapping[str, Argument]) -> dict[str, Any
         else:
             values[name] = spec.default
     return values
-
-
-def _is_choice(value: object, choices: Iterable[Argument]) -> bool:
-    """Return whether `value` is one of `choices`. True is not the choice 1, although they are equal in Python."""
-    return any(value == each and isinstance(value, bool) is isinstance(each, bool) for each in choices)
 
 
 # --- values

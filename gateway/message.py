@@ -155,6 +155,10 @@ class InternalMsg(_Fields):
         """Return a copy with other arguments, faster than `replace`. The mapping must not be changed afterwards."""
         return _new(InternalMsg, (*self[:7], MappingProxyType(arguments), *self[8:]))
 
+    def without_arguments(self, names: Collection[str]) -> InternalMsg:
+        """Return a copy without the arguments of these names."""
+        return self.with_arguments({name: value for name, value in self.arguments.items() if name not in names})
+
     def argument(self, name: str, default: Argument = None) -> Argument:
         """Return the argument called `name`, or `default` if the message has none of that name."""
         return self.arguments.get(name, default)
@@ -223,7 +227,7 @@ class InternalMsg(_Fields):
 def iso_time(wall: float) -> str:
     """Return a time (s, Unix time) as messages and documents contain it: in UTC, to the millisecond.
 
-    Raises `ValueError` or `OverflowError` for a year outside of 1 to 9999. Source: RFC 3339.
+    Raises `ValueError`, `OverflowError` or `OSError` for a year outside of 1 to 9999. Source: RFC 3339.
     """
     return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 

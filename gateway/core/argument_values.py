@@ -8,6 +8,11 @@ import math
 _WORDS = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
 
 
+def is_same(value: object, other: object) -> bool:
+    """Return whether two values are equal. True is not 1 here, though Python says that they are equal."""
+    return value == other and isinstance(value, bool) is isinstance(other, bool)
+
+
 def read_number(value: object) -> float | int | None:
     """Return the number that `value` stands for: a finite one, or text that is a JSON number. Otherwise None."""
     if isinstance(value, str):

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from gateway.devices.device_state import DeviceState
+from gateway.devices.outcome import command_arguments
 from gateway.devices.point import ADDRESS_OF_DEVICE, Point, PointType
 from gateway.devices.reading import Quality, Reading, Unset
 from gateway.message import OUTCOME_WORDS, Argument, InternalMsg, iso_time, shown
@@ -29,6 +30,7 @@ _MAX_BYTES = 256 * 1024
 _ADDRESS, _WHERE, _PAUSES = "_address", "_where", "_pauses"  # keys of what is kept and not published
 _POINTS = "_points"  # likewise: what each point stands for, see `meanings`
 _KEPT = frozenset((_ADDRESS, _WHERE, _PAUSES, _POINTS))
+_IN_EACH_STATE = frozenset(("_status", "_quality", "_time"))
 _ADDRESS_MARK = b'"_address":'
 _MAX_STATE = _MAX_BYTES - 16 * 1024  # of a state document: what is kept beside it has room, too
 _TOO_LARGE = "there is no room for it"  # why a value is left out of a document
@@ -151,7 +153,7 @@ def published_part(payload: bytes) -> bytes:
 
 def is_state_document(payload: bytes) -> bool:
     """Return whether a gateway has written `payload` as the state document of a device."""
-    return {"_status", "_quality", "_time"} <= _parsed(payload).keys()
+    return _parsed(payload).keys() >= _IN_EACH_STATE
 
 
 def doubted_document(payload: bytes) -> bytes:
@@ -160,7 +162,7 @@ def doubted_document(payload: bytes) -> bytes:
     What is no state document becomes `b""`.
     """
     document = _parsed(payload)
-    if not {"_status", "_quality", "_time"} <= document.keys():
+    if not document.keys() >= _IN_EACH_STATE:
         return b""
     quality = document["_quality"] if isinstance(document["_quality"], dict) else {}
     stale = {key: Quality.STALE.value for key in document if not key.startswith("_")}
@@ -237,18 +239,13 @@ def with_filtered_request(before: InternalMsg, after: InternalMsg) -> InternalMs
     """
     if after.reply_to is None or after.reply_to.requested is None:
         return after
-    old, new = _shown_arguments(before), _shown_arguments(after)
+    old, new = command_arguments(before), command_arguments(after)
     requested = {
         name: new[name] if name in new and new[name] is not old.get(name) else value
         for name, value in after.reply_to.requested.items()
         if name in new or name not in old
     }
     return after.answered_at(after.reply_to._replace(requested=requested))
-
-
-def _shown_arguments(outcome: InternalMsg) -> Mapping[str, Argument]:
-    requested = outcome.argument("requested")
-    return {**(requested if isinstance(requested, Mapping) else {}), **outcome.arguments}
 
 
 def outcome_text(value: object) -> str:

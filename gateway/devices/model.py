@@ -33,8 +33,7 @@ from gateway.devices.report import NEVER
 from gateway.devices.schedule import Schedule
 from gateway.devices.series import Group, Report, Series
 from gateway.devices.series_memory import SeriesMemory
-from gateway.devices.template import MAX_ID, could_make, fits, instance_of, remade
-from gateway.devices.value import is_equal
+from gateway.devices.template import MAX_ID, could_make, fits, instance_of, may_fit, remade
 from gateway.message import Argument, InternalMsg
 
 
@@ -161,10 +160,9 @@ class Model:
         if bad:
             self.bad = bad
             self.bad_values += len(bad)
-            rest = {name: value for name, value in msg.arguments.items() if name not in bad}
-            if not rest:
+            msg = msg.without_arguments(bad)
+            if not msg.arguments:
                 return None
-            msg = msg.with_arguments(rest)
         # What no rule holds back, since nothing of it feeds a point that has one, goes out as it is.
         if verdict & HELD and not verdict & DUE:
             self.suppressed += 1
@@ -296,7 +294,7 @@ class Model:
         for state, _, wanted in group.feeds if group is not None else ():
             if fits(wanted, arguments):
                 certain[state.device.id] = state
-            elif all(is_equal(arguments.get(name, value), value) for name, value in wanted.items()):
+            elif may_fit(wanted, arguments):
                 possible[state.device.id] = state
         if certain or len(possible) != 1:
             return list(certain.values())
@@ -476,9 +474,7 @@ class Model:
                     state.reading_of[point.key].update("", value, None, now, wall)
                     is_changed = True
             self._hear(state, now, is_changed)
-        if not bad:
-            return msg
-        return msg.with_arguments({name: value for name, value in msg.arguments.items() if name not in bad})
+        return msg.without_arguments(bad) if bad else msg
 
     def _observe_answer(self, msg: InternalMsg, now: float, wall: float) -> Collection[str]:
         """Update the points that a status with the same action feeds; return the names of the values that are none.

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 
 from gateway.devices.point import Device, Point
 from gateway.devices.report import has_moved
-from gateway.devices.value import is_equal, is_value
+from gateway.devices.template import may_fit
+from gateway.devices.value import is_value
 from gateway.message import OUTCOME_WORDS, Argument, InternalMsg
 
 
@@ -24,12 +25,7 @@ def read_arguments(outcome: InternalMsg) -> frozenset[str]:
         name
         for name, value in outcome.arguments.items()
         if name not in OUTCOME_WORDS
-        and (
-            name in reply_to.read
-            or name not in requested
-            or not is_value(value)
-            or has_moved(requested[name], value, 0.0)
-        )
+        and (name in reply_to.read or name not in requested or _differs(value, requested[name]))
     )
 
 
@@ -47,7 +43,7 @@ def written_points(device: Device, outcome: InternalMsg) -> Iterator[tuple[Point
     """Yield the points that a command has written, each with its value; `outcome` is that of the command."""
     arguments = command_arguments(outcome)
     for point in device.points:
-        if not all(is_equal(arguments.get(name, value), value) for name, value in point.where.items()):
+        if not may_fit(point.where, arguments):
             continue
         for write in point.writes:
             if write.action == outcome.action:

@@ -57,7 +57,7 @@ def bad_values(arguments: Mapping[str, Argument]) -> list[str]:
 def without_bad_values(msg: InternalMsg) -> InternalMsg:
     """Return what is left of `msg` without the arguments that are no values."""
     bad = bad_values(msg.arguments)
-    return msg.with_arguments({k: v for k, v in msg.arguments.items() if k not in bad}) if bad else msg
+    return msg.without_arguments(bad) if bad else msg
 
 
 class Reading:

@@ -69,3 +69,8 @@ def filled(text: str, words: Mapping[str, str]) -> str:
 def fits(where: Mapping[str, Argument], arguments: Mapping[str, Argument]) -> bool:
     """Return whether `arguments` have the values of `where`."""
     return all(is_equal(arguments.get(name), value) for name, value in where.items())
+
+
+def may_fit(where: Mapping[str, Argument], arguments: Mapping[str, Argument]) -> bool:
+    """Return whether `arguments`, of which some may be unknown, have no other values than `where`."""
+    return all(is_equal(arguments.get(name, value), value) for name, value in where.items())

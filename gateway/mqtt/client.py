@@ -42,9 +42,8 @@ class MgClient(HookedClient):
     the link is up; after `outbox.attach(client.transmitter)` the threads that put them send them as well.
     `availability_topic` is the topic of the will, and has the payload `online` while the link is up. `run_topic` shows
     whether the broker still remembers this client (see `RunTopic`; `""`: it is not used). `recall` is what it retains
-    of an earlier run. `wakeup` ends the wait of
-    `loop_with_reconnect`. Commands expire at the broker when they are `command_lifetime` seconds old (0: never). For
-    the other options see `mg_subscribe`.
+    of an earlier run. `wakeup` ends the wait of `loop_with_reconnect`. Commands expire at the broker when they are
+    `command_lifetime` seconds old (0: never). For the other options see `mg_subscribe`.
 
     Methods of paho keep their meaning; those of this class begin with `mg_`, `lag_` or `loop_with_`.
     """

@@ -82,7 +82,7 @@ class CommandGuard:
         name = self._options.timestamp_argument
         if not name or name not in msg.arguments:
             return msg
-        return msg.with_arguments({key: value for key, value in msg.arguments.items() if key != name})
+        return msg.without_arguments((name,))
 
     def stats(self) -> dict[str, int]:
         """Return the counts: how many commands are remembered to detect duplicates."""

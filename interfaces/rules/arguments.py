@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
-from gateway.core.argument_values import read_boolean, read_integer, read_number
+from gateway.core.argument_values import is_same, read_boolean, read_integer, read_number
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg, reserved_argument
 from interfaces.rules.content import CONTROL
@@ -80,7 +80,7 @@ class Argument:
 
     def _check(self, value: Any) -> None:
         options = self._options
-        if "choices" in options and not any(_is_same(value, choice) for choice in options["choices"]):
+        if "choices" in options and not any(is_same(value, choice) for choice in options["choices"]):
             choices = ", ".join(map(str, options["choices"]))
             raise CodecError(f"argument {self.name!a} is {as_text(value)}: expected one of {choices}")
         if "minimum" in options and value < options["minimum"]:
@@ -125,11 +125,6 @@ def check_argument(name: str, options: Mapping[str, Any]) -> Iterator[Problem]:
 def _exact(number: float) -> Fraction:
     """Return a number as it is written in decimal digits: as a float, 0.3 is no multiple of 0.1."""
     return Fraction(number if isinstance(number, int) else repr(number))
-
-
-def _is_same(value: object, other: object) -> bool:
-    """Return whether two values are equal. True is not 1 here, though Python says that they are equal."""
-    return value == other and isinstance(value, bool) is isinstance(other, bool)
 
 
 def as_text(value: Any) -> str:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
+from gateway.core.argument_values import is_same
 from gateway.errors import GatewayError, PayloadError
 from gateway.translation.strict_json import JSON_SPACE, NotJsonError, check_value, load
 from interfaces.rules.repetition import MAX_REPETITIONS, FrameValues, Repetition, as_lists
@@ -83,7 +84,7 @@ class JsonPaths:
             raise JsonTextError(str(err)) from err
         for path, expected in self._constants:
             found = _follow(root, path)
-            if not any(found == value and isinstance(found, bool) is isinstance(value, bool) for value in expected):
+            if not any(is_same(found, value) for value in expected):
                 return None
         values = self._members(root) if self._paths is None else _found(root, self._paths)
         if self._repeat is not None:

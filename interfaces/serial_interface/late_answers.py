@@ -88,12 +88,6 @@ class LateAnswers:
         """Record that a write was answered."""
         self._expected.remove(owed)
 
-    def remove_first(self, transaction: Transaction) -> None:
-        """Record that the first write of `transaction` was answered, if it was not before."""
-        first = next((each for each in self._expected if each.transaction is transaction), None)
-        if first is not None:
-            self._expected.remove(first)
-
     def writes_of(self, transaction: Transaction) -> list[float]:
         """Return when `transaction` was written without an answer."""
         return [each.at for each in self._expected if each.transaction is transaction]

@@ -197,11 +197,11 @@ class DelimitedFramer(Framer):
         begin = self._buffer.rfind(self._start, start, end) if self._start else start
         if begin < 0:
             begin = start
-        frame = bytes(self._buffer[begin:end])
-        try:
-            frames.append(frame if self._decode is None else self._decode(frame))
-        except ValueError:
+        frame = self._read(begin, end)
+        if frame is None:
             begin = end
+        else:
+            frames.append(frame)
         if begin > start:
             self.discarded_bytes += begin - start
             self.discarded_frames += 1

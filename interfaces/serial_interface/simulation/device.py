@@ -118,7 +118,7 @@ class SimulatedDevice:
             return b""
         self._hear(self._codec.feed(b"", now), now)
         while self._plan and self._plan[0][0] <= now:
-            self._say(now)
+            self._send_planned(now)
         if self._piece is None and self._frames and self._frames[0][0] <= now:
             self._begin_frame(now)
         if self._piece is None or self._piece[0] > now:
@@ -138,7 +138,7 @@ class SimulatedDevice:
 
     # --- what it does
 
-    def _say(self, now: float) -> None:
+    def _send_planned(self, now: float) -> None:
         when, index = self._plan[0]
         say = self._says[index]
         if say.every is None:
