@@ -218,9 +218,10 @@ class DeviceInterface(Interface):
         self._next_open = self._next_read = self._open_since = self._failed_at = 0.0
         self._poll = select.poll()
         self._poll.register(msglist_in.fileno(), select.POLLIN)
-        self.listening_since = self._listened_until = (
-            0.0  # since when data of the device would have been noticed immediately
-        )
+        self.listening_since = 0.0
+        """Since when (s) all that the device has sent was noticed as it came; before, bytes may have waited unseen."""
+        self.listened_until = 0.0
+        """When (s) was last looked whether the device has sent something."""
         self._timers = Timers(self.clock)
         msglist_in.accepts = self.accepts
         msglist_out.on_ask = self.ask
@@ -411,17 +412,18 @@ class DeviceInterface(Interface):
 
     def _wait(self, timeout: float | None) -> bool:
         """Wait for a message, the device, or `timeout` (s; None: unlimited); return whether the device is readable."""
-        now = self.clock()
-        if now - self._listened_until > _BUSY:
-            self.listening_since = now
+        begin = self.clock()
+        was_busy = begin - self.listened_until > _BUSY
         ready = self._poll.poll(poll_milliseconds(timeout))
-        self._listened_until = self.clock()
+        self.listened_until = self.clock()
         is_readable = False
         for fd, _ in ready:
             if fd == self._device_fd:
                 is_readable = True
             elif len(self.msglist_in) == 0:
                 self.msglist_in.wait(0)  # woken to check whether to stop: this clears the flag
+        if is_readable and was_busy:  # if nothing waits, nothing has come unseen, however long this thread was busy
+            self.listening_since = begin
         return is_readable
 
     def _process_messages_promptly(self) -> bool:

@@ -120,6 +120,7 @@ class OutboxWriter:
             if self._is_damaged():
                 continue
             disk_is_full = self._disk.check(self._store.free_bytes)
+            tasks = len(self._tasks)  # those that come from now on may ask for what only the next batch has
             batch = self._outbox.next_batch(disk_is_full=disk_is_full, max_bytes=self._disk.largest_commit)
             try:
                 if disk_is_full:  # a log with content could neither be used again, nor grow on a full disk
@@ -135,7 +136,7 @@ class OutboxWriter:
             self._outbox.mark_committed(batch)
             try:
                 self._refill(batch)
-                self._run_tasks()
+                self._run_tasks(tasks)
             except Exception as err:  # noqa: BLE001
                 self._log_failure(err)
                 continue
@@ -166,7 +167,7 @@ class OutboxWriter:
         self._outbox.mark_uncommitted(batch)
         self._log_failure(err)
         with contextlib.suppress(sqlite3.Error):  # a disk that cannot be written can be read
-            self._run_tasks()
+            self._run_tasks(len(self._tasks))
 
     def _write_in_steps(self, batch: WriteBatch) -> None:
         """Write as much of `batch` as a full disk has room for: for small steps, SQLite's log needs less room.
@@ -195,8 +196,8 @@ class OutboxWriter:
                 self._counts["rows_missing"] += missing
                 LOG.error("%d messages are missing in %s: does another program write to it?", missing, self._store.path)
 
-    def _run_tasks(self) -> None:
-        while self._tasks:
+    def _run_tasks(self, count: int) -> None:
+        for _ in range(count):
             self._tasks.popleft()(self._store)
 
     def _restore(self) -> None:

@@ -221,15 +221,17 @@ class SerialInterface(DeviceInterface):
         session = self.session
         try:
             with READ_LOCK if self.is_readable and self._uses_read_lock else _NO_LOCK:
-                now = self._last_read = self.clock()
+                now = heard_until = self._last_read = self.clock()
+                if not self.is_readable and self.fileno() is not None:
+                    heard_until = self.listened_until  # what has come since then is not read below
                 session.codec.framer.restart_silence(self.listening_since)
                 data = self._open_port().read(is_readable=self.is_readable)
-                messages.extend(session.receive(data, now))
+                messages.extend(session.receive(data, heard_until))
         except Exception:
             yield from messages  # the messages before the error are valid
             raise
         yield from messages
-        yield from session.expire_partial_frame(now)
+        yield from session.expire_partial_frame(heard_until)
         yield from session.step(now, self._write)
         if session.is_dead:
             self._reopen()

@@ -128,6 +128,22 @@ def test_what_is_acknowledged_before_it_is_committed_is_never_written(path: Path
     assert not work.is_to_write
 
 
+def test_a_task_on_the_file_waits_for_the_commit_of_all_that_came_before_it(path: Path) -> None:
+    """Also if the writer is just about to run the tasks of an earlier commit."""
+    begun, go = threading.Event(), threading.Event()
+
+    def busy(_: OutboxStore) -> None:
+        begun.set()
+        go.wait(10)
+
+    with running(path) as (outbox, writer):
+        writer.run_on_file(busy)
+        assert begun.wait(10)
+        outbox.put(message(1))
+        threading.Timer(0.1, go.set).start()
+        assert rows_of_running(writer) == [b"1"]
+
+
 def test_an_idle_outbox_does_not_wake_its_writer(path: Path) -> None:
     with running(path) as (outbox, writer):
         put_safely(outbox, message(1))

@@ -580,3 +580,67 @@ def test_all_times_of_a_serial_device_come_from_the_clock_of_its_class(device: P
     assert step(60.0) == 1
     interface.loop_stop()
     desk.inbox.close()
+
+
+class Busy(SerialInterface):
+    """Needs `seconds` for each command, by a clock of its own; meanwhile the device may send something."""
+
+    seconds = 0.1
+    sent_meanwhile: Callable[[], object] = staticmethod(lambda: None)
+
+    def __init__(self, device: PtyDevice) -> None:
+        self.fake = self.clock = FakeClock()
+        self.desk = Desk()
+        params = serial_params(
+            port=str(device.path),
+            framing={"type": "gap", "gap": 0.5, "timeout": 0.8},
+            decode=[{"regex": "(?P<text>.*)", "message": {"action": "T", "arguments": {"text": "{text}"}}}],
+            encode=[{"match": {"action": "SAY"}, "write": "x"}],
+        )
+        super().__init__(params, self.desk.inbox, self.desk.outlet)
+        self.step(0.0)
+
+    def write(self, msg: InternalMsg) -> Iterator[InternalMsg]:
+        self.fake.now += self.seconds
+        self.sent_meanwhile()
+        yield from super().write(msg)
+
+    def step(self, seconds: float) -> None:
+        self.fake.now += seconds
+        self.desk.inbox.wake()  # so that the step does not really wait
+        self.loop()
+
+    def texts(self) -> list[object]:
+        return [msg.arguments["text"] for msg in self.desk.collect() if msg.action == "T"]
+
+
+@pytest.fixture
+def busy(device: PtyDevice) -> Iterator[Busy]:
+    interface = Busy(device)
+    yield interface
+    interface.loop_stop()
+    interface.desk.inbox.close()
+
+
+def test_a_flood_of_commands_does_not_hold_up_a_frame_that_silence_ends(busy: Busy, device: PtyDevice) -> None:
+    device.write(b"21")
+    busy.step(0.1)
+    assert not busy.texts()
+    for _ in range(5):
+        busy.desk.inbox.push(InternalMsg(True, action="SAY"))
+        busy.step(0.0)
+    assert busy.texts() == ["21"]
+
+
+def test_what_came_during_a_long_call_ends_neither_the_frame_nor_its_time(busy: Busy, device: PtyDevice) -> None:
+    """Nobody knows when within that call it came."""
+    device.write(b"2")
+    busy.step(0.1)
+    busy.seconds = 2.0
+    busy.sent_meanwhile = lambda: device.write(b"1")
+    busy.desk.inbox.push(InternalMsg(True, action="SAY"))
+    busy.step(0.0)
+    busy.step(0.1)
+    assert not busy.texts()
+    busy.step(0.5)
+    assert busy.texts() == ["21"]
