@@ -363,7 +363,7 @@ class Gateway:
         LOG.info("stopping")
         offline = {name: host.devices.stats()["devices_offline"] for name, host in self.hosts.items()}
         self._interfaces.stop()
-        self._interfaces.remember_devices()
+        self._interfaces.finish()
         if self._recall.is_due:
             self._finish_recall()
         # What is kept on disk need not wait for a broker that is not there.

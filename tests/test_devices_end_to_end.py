@@ -152,6 +152,28 @@ def test_the_last_value_within_an_interval_is_sent_at_its_end(tmp_path: Path, mo
         assert values == [1, 3]
 
 
+def test_what_waits_for_the_end_of_an_interval_is_sent_before_a_stop(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    rule = ReportRule(on_change=True, interval=3600)
+    boiler = BOILER._replace(interval=3600, silent_after=1800)
+    with mosquitto.client("home/+/+/+/boiler/#") as listener:
+        with running(tmp_path, mosquitto.port, boiler) as gateway:
+            for value in (1, 2, 3):
+                assert gateway.push(reading(celsius=value).reported_by(rule))
+        wait_until(lambda: len(listener.pairs()) == 2)
+        assert [json.loads(payload)["celsius"] for _, payload in listener.pairs()] == [1, 3]
+    assert (state(mosquitto)["temperature"], state(mosquitto)["_reason"]) == (3, "the gateway has stopped")
+
+
+def test_of_a_device_that_is_offline_already_the_last_reason_is_that_of_the_stop(
+    tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("device 'boiler' is offline: nothing heard for 1 s")
+    with running(tmp_path, mosquitto.port, BOILER._replace(interval=3600, silent_after=1.0)) as gateway:
+        gateway.push(reading(celsius=21.5))
+        wait_until(lambda: state(mosquitto).get("_reason") == "nothing heard for 1 s")
+    assert state(mosquitto)["_reason"] == "the gateway has stopped"
+
+
 def test_a_value_that_is_none_takes_only_itself_out(
     tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
 ) -> None:

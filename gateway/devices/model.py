@@ -211,6 +211,18 @@ class Model:
                 self._schedule.put(entity, entity.due())
         return pending
 
+    def finish(self) -> Pending:
+        """End all intervals, as nothing comes after; return what waited for them."""
+        messages: list[InternalMsg] = []
+        while (entity := self._schedule.pop(math.inf)) is not None:
+            if isinstance(entity, Report) and entity.pending is not None:
+                msg = entity.take_waiting()
+                messages += [msg] if msg is not None else []
+        states = [state for state in self.states.values() if state.is_changed]
+        for state in states:
+            state.document_at = NEVER
+        return Pending(messages, states)
+
     @property
     def has_changes(self) -> bool:
         """Whether `changed` may have devices to return, or some were removed. Needs no guard."""

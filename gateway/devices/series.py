@@ -196,17 +196,21 @@ class Report:
             return None
         readings = self.series.readings_of(self.last) if self.last else []
         if self.pending is not None:
-            if any(reading.reported_at >= sent_before for _, reading in readings):
-                return None
-            # Another action may have told something else meanwhile: then it is that one's turn.
-            is_so = all(reading.value == value for reading, value in self.series.constants)
-            msg, self.pending = self.pending, None
-            return msg if is_so else None
+            is_sent = all(reading.reported_at < sent_before for _, reading in readings)
+            return self.take_waiting() if is_sent else None
         if self._is_last_of(readings):
             return self.last
         for _, reading in readings:
             reading.reported_at = max(reading.reported_at, now)  # asked again after a refresh, not at once
         return None
+
+    def take_waiting(self) -> InternalMsg | None:
+        """Return what waits for the end of an interval, if it still tells something new; nothing waits any more."""
+        is_new = self.due() < math.inf
+        # Another action may have told something else meanwhile: then it is that one's turn.
+        is_so = all(reading.value == value for reading, value in self.series.constants)
+        msg, self.pending = self.pending, None
+        return msg if is_new and is_so else None
 
     def _is_last_of(self, readings: Iterable[tuple[str, Reading]]) -> bool:
         """Return whether `readings` are good, and have the values of the last message: of no other action since."""

@@ -549,6 +549,16 @@ class DeviceMemory:
                 if is_online:
                     LOG.info("device %a is online again", device)
 
+    def finish(self) -> list[InternalMsg]:
+        """Publish the documents that wait for the end of an interval, and return the messages that do.
+
+        The messages are to be sent past the rules. Call this when nothing comes after.
+        """
+        with self._lock:
+            pending = self._model.finish()
+        self._publish_states(pending.states)
+        return pending.messages
+
     def remember_all(self) -> None:
         """Have the last of each document on the disk, as at the end of a run."""
         with self._publishing:

@@ -415,12 +415,19 @@ class Outlet:
 
         The main thread calls this, so it never waits. The messages have passed the filters already.
         """
+        self._send_held(lambda: self.devices.tick(min(list(self._batches.values()), default=math.inf)))
+
+    def finish(self) -> None:
+        """Send what waits for the end of an interval, as nothing comes after. The interface has ended."""
+        self._send_held(self.devices.finish)
+
+    def _send_held(self, take: Callable[[], Iterable[InternalMsg]]) -> None:
         batch = _Batch()
         batch.source = self._source
         with self._ticking:
             self._is_ticking = True  # before the model is asked: what is observed after that is put after this
             try:
-                for msg in self.devices.tick(min(list(self._batches.values()), default=math.inf)):
+                for msg in take():
                     self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_observed=True)
                 if batch and self._outbox.put_all(batch):
                     self.devices.not_sent(batch.reported or ())

@@ -138,6 +138,11 @@ class InterfaceHost:
         if self.devices.is_used:
             self.outlet.tick()
 
+    def finish(self) -> None:
+        """Send what waits for the end of an interval, after the interface has ended."""
+        if self.devices.is_used:
+            self.outlet.finish()
+
     def reconfigure(self, options: InterfaceOptions) -> list[str]:
         """Change over to other options; return which of them have changed. Call `routes_of` after it."""
         previous = self.options

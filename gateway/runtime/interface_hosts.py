@@ -178,8 +178,14 @@ class InterfaceHosts:
         for host in self.by_name.values():
             host.tick()
 
+    def finish(self) -> None:
+        """Send what waits for the end of an interval, after `stop`, and remember the devices for the next run."""
+        for host in self:
+            host.finish()
+        self.remember_devices()
+
     def remember_devices(self) -> None:
-        """Write the last state of each device to the disk, for the next run."""
+        """Write the last state of each device to the disk."""
         for host in self:
             host.devices.remember_all()
 

@@ -97,6 +97,17 @@ def test_what_a_rule_holds_back_is_sent_at_the_end_of_its_interval() -> None:
     assert bench.memory.stats()["readings_suppressed"] == 1
 
 
+def test_at_the_end_what_is_held_back_is_sent_if_it_is_still_something_new() -> None:
+    bench = Bench(BOILER)
+    rule = ReportRule(on_change=True, interval=3600)
+    for celsius, percent in ((1, 1), (2, 2), (3, 1)):
+        bench.push(status(celsius).reported_by(rule))
+        bench.push(InternalMsg(action="HUMIDITY", arguments={"percent": percent}).reported_by(rule))
+    assert bench.memory.finish() == [status(3)]
+    assert bench.memory.finish() == []
+    assert bench.states() == [(0, 1), (0, 3)]
+
+
 def test_without_devices_and_rules_there_is_nothing_to_do() -> None:
     bench = Bench()
     msg = status(float("nan"))
