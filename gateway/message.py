@@ -51,8 +51,7 @@ class ReportRule(NamedTuple):
     `on_change`: only if it has changed, a number by more than its `deadband` (one for all arguments, or one for each
     by name). `interval`: at most every so many seconds; the last value within an interval goes out at its end.
     `refresh`: again after so many seconds, though nothing has changed or arrived. `by`: the arguments that tell
-    readings apart, where address and action do not. `uncompared`: the arguments that make no difference, since they
-    always differ, such as the time of the reading.
+    readings apart, where address and action do not.
     """
 
     on_change: bool = False
@@ -60,7 +59,6 @@ class ReportRule(NamedTuple):
     interval: float = 0.0
     refresh: float | None = None
     by: tuple[str, ...] = ()
-    uncompared: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, options: Mapping[str, Any]) -> Self:
@@ -91,6 +89,7 @@ class _Fields(NamedTuple):
     reply_to: ReplyTo | None
     report: ReportRule | None
     time: float | None
+    uncompared: tuple[str, ...]
 
 
 class InternalMsg(_Fields):
@@ -98,9 +97,10 @@ class InternalMsg(_Fields):
 
     A missing word is `""`; `None` is converted to that. An empty `sender` is replaced by the name of the gateway
     when the message is published. Messages are immutable: `replace` and `reply` return a new one.
-    `reply_to` is not part of the content: it holds the response topic of a command (see `answered_at`). Neither is
-    `report`, the rule that decides when a reading is published (see `reported_by`), and `time`, at which the device has
-    given it (s, Unix time; None: unknown; see `read_at`); copies of the message keep both.
+    `reply_to` is not part of the content: it holds the response topic of a command (see `answered_at`). Neither are
+    `report`, the rule that decides when a reading is published (see `reported_by`), `time`, at which the device has
+    given it (s, Unix time; None: unknown; see `read_at`), and `uncompared`, the arguments that always differ, such as
+    the time, so that they tell nothing new (see `with_uncompared`); copies of the message keep these three.
     """
 
     __slots__ = ()
@@ -131,6 +131,7 @@ class InternalMsg(_Fields):
             None,
             None,
             None,
+            (),
         )
 
     def __eq__(self, other: object) -> bool:
@@ -147,7 +148,7 @@ class InternalMsg(_Fields):
     def replace(self, **changes: Any) -> InternalMsg:
         """Return a copy with other words or arguments, and without response topic: see `answered_at`."""
         copy = InternalMsg(**{**dict(zip(self._fields, self[:8], strict=False)), **changes})
-        return copy if self[9:] == (None, None) else _new(InternalMsg, (*copy[:9], *self[9:]))
+        return copy if self[9:] == (None, None, ()) else _new(InternalMsg, (*copy[:9], *self[9:]))
 
     _replace = __replace__ = replace  # the names that other named tuples and `copy.replace` use
 
@@ -211,11 +212,15 @@ class InternalMsg(_Fields):
 
     def reported_by(self, rule: ReportRule | None) -> InternalMsg:
         """Return this message with the rule by which it goes out: only what has changed, and not too often."""
-        return _new(InternalMsg, (*self[:9], rule, self[10]))
+        return _new(InternalMsg, (*self[:9], rule, *self[10:]))
 
     def read_at(self, time: float) -> InternalMsg:
         """Return this message with the time at which the device has given it (s, Unix time)."""
-        return _new(InternalMsg, (*self[:10], time))
+        return _new(InternalMsg, (*self[:10], time, self[11]))
+
+    def with_uncompared(self, names: tuple[str, ...]) -> InternalMsg:
+        """Return this message with the names of the arguments that are no readings, since they always differ."""
+        return _new(InternalMsg, (*self[:11], names))
 
     def __str__(self) -> str:
         """Return the message as one readable line: kind, address, action, arguments."""

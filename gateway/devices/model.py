@@ -137,14 +137,9 @@ class Model:
         for name, value in msg.arguments.items():
             reading = readings.get(name)
             if reading is None:
-                if rule is None:
-                    if not series.may_hold:
-                        continue
-                    reading = series.add_reading(name, Companion())
-                elif name in rule.uncompared:
+                if name in msg.uncompared or (rule is None and not series.may_hold):
                     continue
-                else:
-                    reading = series.add_reading(name, Reading())
+                reading = series.add_reading(name, Companion() if rule is None else Reading())
             result = reading.update(name, value, rule, now, wall)
             if result & BAD:
                 bad = [*(bad or ()), name]

@@ -226,8 +226,8 @@ class DatedTemplate(MessageTemplate):
         clock: WallClock,
         repeated: Sequence[frozenset[str]] = (),
     ) -> None:
-        dated = dated_arguments(options)
-        super().__init__(options, address, None if report is None else report._replace(uncompared=dated), repeated)
+        self._dated = dated_arguments(options)
+        super().__init__(options, address, report, repeated)
         self._clock = clock
         needed = [value.names - {TIME} for value in self._arguments.values() if isinstance(value, Template)]
         self._needed = [names for names in needed if names]
@@ -241,6 +241,9 @@ class DatedTemplate(MessageTemplate):
         if self._needed and not any(names <= values.keys() for names in self._needed):
             return None
         return super().make({TIME: iso_time(self._clock()), **values})
+
+    def _message(self, words: Mapping[str, str], arguments: Mapping[str, Any]) -> InternalMsg:
+        return super()._message(words, arguments).with_uncompared(self._dated)
 
 
 def dated_arguments(message: Mapping[str, Any]) -> tuple[str, ...]:

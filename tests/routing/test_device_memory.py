@@ -108,6 +108,22 @@ def test_at_the_end_what_is_held_back_is_sent_if_it_is_still_something_new() -> 
     assert bench.states() == [(0, 1), (0, 3)]
 
 
+@pytest.mark.parametrize("of_message", [None, ReportRule(on_change=True, deadband=1.0)], ids=["point", "message"])
+def test_an_argument_that_always_differs_sends_nothing_that_a_deadband_holds_back(
+    of_message: ReportRule | None,
+) -> None:
+    rule = None if of_message else ReportRule(on_change=True, deadband=1.0)
+    bench = Bench(BOILER._replace(points=(TEMPERATURE._replace(report=rule),)))
+
+    def dated(celsius: float, at: str) -> InternalMsg:
+        msg = InternalMsg(action="TEMPERATURE", arguments={"celsius": celsius, "at": at})
+        return msg.reported_by(of_message).with_uncompared(("at",))
+
+    passed = [bench.push(dated(celsius, f"12:00:0{n}")) for n, celsius in enumerate((20.0, 20.5, 21.5))]
+    assert passed == [dated(20.0, "12:00:00"), None, dated(21.5, "12:00:02")]
+    assert dated(1.0, "").replace(action="OTHER").uncompared == dated(1.0, "").read_at(1.0).uncompared == ("at",)
+
+
 def test_without_devices_and_rules_there_is_nothing_to_do() -> None:
     bench = Bench()
     msg = status(float("nan"))

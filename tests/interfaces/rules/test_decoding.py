@@ -353,6 +353,8 @@ def test_the_time_is_not_compared_with_that_of_the_last_reading() -> None:
     assert model.observe(msg, 0.0, NOON) is not None
     assert model.observe(msg.with_arguments({"t": "20", "at": "later"}), 1.0, NOON) is None
     assert model.observe(msg.with_arguments({"t": "21", "at": "later"}), 2.0, NOON) is not None
+    (unruled,) = dated(b"T 20", {"regex": "T (?P<t>.*)", "message": message})  # the rule may be that of a point
+    assert (unruled.report, unruled.uncompared) == (None, ("at",))
 
 
 def test_a_bad_value_leaves_the_time_of_the_others() -> None:
