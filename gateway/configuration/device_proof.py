@@ -7,13 +7,14 @@ begin within `devices`. A device that stands for many (its id has words in brace
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from gateway.core.topic import filter_levels, filter_matches
 from gateway.devices.declaration import Signature, Signatures
+from gateway.devices.model import Model
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Feed, Point, PointType, Write
-from gateway.devices.template import filled
+from gateway.devices.template import filled, may_fit
 from gateway.errors import MessageError, Problem
 from gateway.message import Argument, InternalMsg
 from gateway.translation.field_map import FieldMap
@@ -50,6 +51,37 @@ def prove(
                 if problem:
                     yield Problem((*at, "write"), *problem)
                     break
+
+
+def never_missed(devices: Sequence[Device], own: Mapping[str, str], polled: Sequence[InternalMsg]) -> Iterator[Problem]:
+    """Yield those of `devices` that are polled, but stay online for ever: no poll tells that it is for them.
+
+    `polled` are the messages that the polls ask for, with the arguments that are known without an answer.
+    """
+    model = Model(devices, own)
+    missed = {state.device.id for msg in polled for state in model.asked_by(msg)}
+    for index, device in enumerate(devices):
+        if device.silent_after is None and device.id not in missed and _is_polled(device, own, polled):
+            unknown = " and ".join(sorted(device.where))
+            yield Problem(
+                (index,),
+                f"the device {device.id!a} is never offline for polls that are not answered: only their answers tell "
+                f"{unknown}, and so for which device they were",
+                "give it silent_after with a number of seconds, or a poll of its own whose message has "
+                f"{unknown} as a constant",
+            )
+
+
+def _is_polled(device: Device, own: Mapping[str, str], polled: Iterable[InternalMsg]) -> bool:
+    """Return whether one of the messages that polls ask for may be that of a device, or of one of a template."""
+    actions = {feed.action for point in device.points for feed in point.feeds}
+    words = tuple(device.address.get(field, own.get(field, "")) for field in ADDRESS_OF_DEVICE)
+    return bool(device.where) and any(
+        msg.action in actions
+        and all(word in (asked, "") or word.startswith("{") for word, asked in zip(words, msg[1:5], strict=True))
+        and may_fit(device.where, msg.arguments)
+        for msg in polled
+    )
 
 
 def reader_of(topic: str, maps: Sequence[MsgMap]) -> BoundForm | None:

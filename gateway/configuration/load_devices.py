@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.commands import commands_of
-from gateway.configuration.device_proof import Refusal, prove, reader_of, sample_id
+from gateway.configuration.device_proof import Refusal, never_missed, prove, reader_of, sample_id
 from gateway.configuration.document import Document
 from gateway.configuration.document import Path as DataPath
 from gateway.configuration.load_context import LoadContext
@@ -50,6 +50,8 @@ class DevicesLoader:
         if devices is None:
             return ()
         self._add(self._proof_problems(devices))
+        for problem in never_missed(devices, self._own, self._signatures.polled):
+            self._context.notes.append(str(self._finding(problem)))
         return devices
 
     def load_from_class(self, data: Sequence[Mapping[str, Any]]) -> tuple[Device, ...]:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Feed, Point, PointType, Write
 from gateway.errors import Problem
-from gateway.message import Argument, ReportRule
+from gateway.message import Argument, InternalMsg, ReportRule
 
 _Path = tuple[str | int, ...]
 
@@ -44,7 +44,8 @@ class Signatures(NamedTuple):
     `reads` are the statuses it makes, `writes` the commands it executes. None: that is not known, and not checked.
     `addresses` are the words of its statuses, by action and field; a word with braces depends on the message.
     Unless `are_all`, there may be other statuses, too, as when a hook changes them. `words` are examples of words, by
-    action and field, that a command has where not every word will do.
+    action and field, that a command has where not every word will do. `polled` are the statuses that answers to polls
+    bring, with those arguments that are known without an answer.
     """
 
     reads: Mapping[tuple[str, str], Signature] | None = None
@@ -52,6 +53,7 @@ class Signatures(NamedTuple):
     addresses: Mapping[str, Sequence[Mapping[str, str]]] | None = None
     are_all: bool = True
     words: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+    polled: Sequence[InternalMsg] = ()
 
 
 class Declared(NamedTuple):

@@ -262,7 +262,7 @@ class Model:
         The arguments of `msg` are those that are known without an answer; they distinguish devices of one address.
         Where they do not, the request counts for none of these devices.
         """
-        for state in self._devices_asked_by(msg):
+        for state in self.asked_by(msg):
             state.count_unanswered()
             if state.is_status_new:
                 self.mark_changed(state)
@@ -272,7 +272,7 @@ class Model:
 
         As for `unanswered`, it must be known which device that is.
         """
-        for state in self._devices_asked_by(msg):
+        for state in self.asked_by(msg):
             self._hear(state, now)
 
     def values_unreadable(self, msg: InternalMsg, errors: Mapping[str, str], now: float) -> None:
@@ -293,8 +293,8 @@ class Model:
         for state in series.states:
             self._hear(state, now, is_changed=bool(flags & CHANGED))
 
-    def _devices_asked_by(self, msg: InternalMsg) -> list[DeviceState]:
-        """Return the devices that a request for `msg` is surely for, of which some arguments may be unknown."""
+    def asked_by(self, msg: InternalMsg) -> list[DeviceState]:
+        """Return the devices that a request for `msg` is surely for, of which not all arguments need be known."""
         group, arguments = self._group_of(msg), msg.arguments
         certain: dict[str, DeviceState] = {}
         possible: dict[str, DeviceState] = {}

@@ -10,8 +10,9 @@ from typing import Any
 
 from gateway.devices.declaration import ANY, Signature, Signatures
 from gateway.devices.point import ADDRESS_OF_DEVICE, PointType
+from gateway.message import InternalMsg
 from interfaces.rules.arguments import Argument
-from interfaces.rules.message_template import TIME, dated_arguments
+from interfaces.rules.message_template import TIME, dated_arguments, make_templates
 from interfaces.rules.nested import make_reader
 from interfaces.rules.steps import each_step
 from interfaces.rules.word_match import WordMatch
@@ -42,7 +43,17 @@ def signatures(params: Mapping[str, Any]) -> Signatures:
             for key, signature in _of_message(rule, message, params["encoding"]):
                 reads[key] = signature if reads.get(key, signature) == signature else Signature()
     writes, samples = _of_commands(params)
-    return Signatures(reads, writes, addresses, words=samples)
+    return Signatures(reads, writes, addresses, words=samples, polled=tuple(_polled(params)))
+
+
+def _polled(params: Mapping[str, Any]) -> Iterator[InternalMsg]:
+    """Yield the messages that the answers to polls make, as far as they are known without an answer."""
+    for poll in params["conversation"]["polls"]:
+        for _, step in each_step(poll):
+            for template in make_templates(step.get("response", {}), params["address"]):
+                msg = template.constant_message
+                if msg is not None:
+                    yield msg
 
 
 def _of_commands(

@@ -463,3 +463,54 @@ def test_a_template_of_devices_is_proven_with_a_word_that_its_rule_accepts(tmp_p
 def test_a_template_whose_command_no_rule_accepts_is_reported(tmp_path: Path) -> None:
     wrong = NODES.replace("minimum: 3", "minimum: 3, maximum: 2").replace("ID", "{device}")
     assert "the interface refuses" in findings(tmp_path, HEAD + wrong)[0]
+
+
+# --- polled devices that nobody would miss
+
+METERS = """\
+root: home
+topics: [home/energy/+/+/+/+/C]
+interface:
+  type: serial
+  port: /dev/ttyUSB0
+  address: {function: energy, device: meter}
+  conversation:
+    polls:
+      - write: "1"
+        every: 10
+        response: {regex: 'U(?P<unit>.) (?P<w>.*)', message: {action: POWER, arguments: {unit: %s, watts: "{w}"}}}
+  devices:
+    - id: %s
+      where: {unit: %s}
+      points: {power: {from: POWER.watts}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("told", "device", "where"),
+    [('"{unit}"', "meter1", '"1"'), ('"{unit}"', '"meter_{unit}"', '"{unit}"')],
+    ids=["one of the bus", "a template"],
+)
+def test_a_note_says_that_no_poll_tells_which_device_does_not_answer(
+    tmp_path: Path, told: str, device: str, where: str
+) -> None:
+    (note,) = load(tmp_path, METERS % (told, device, where)).notes
+    name = device.strip('"')
+    assert note.replace(f"{tmp_path}/", "") == (
+        f"gw.conf:13:7: interface.devices[0]: the device {name!a} is never offline for polls that are not answered: "
+        "only their answers tell unit, and so for which device they were: give it silent_after with a number of "
+        "seconds, or a poll of its own whose message has unit as a constant"
+    )
+    text = METERS % (told, f"{device}\n      silent_after: 60", where)
+    assert load(tmp_path, text).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("told", "device", "where"),
+    [('"1"', "meter1", '"1"'), ('"1"', "meter2", '"2"'), ('"1"', '"meter_{unit}"', '"{unit}"')],
+    ids=["it tells", "another one is polled", "a template"],
+)
+def test_there_is_no_such_note_where_the_poll_tells_the_device(
+    tmp_path: Path, told: str, device: str, where: str
+) -> None:
+    assert load(tmp_path, METERS % (told, device, where)).notes == ()
