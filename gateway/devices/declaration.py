@@ -129,7 +129,7 @@ class _Builder:
 
     def _point(self, path: _Path, key: str, options: Mapping[str, Any]) -> Point:
         feeds = tuple(self._feeds(path, options.get("from", [])))
-        writes = tuple(self._writes(path, options.get("write", [])))
+        writes = tuple(self._writes(path, options.get("write", []), options.get("where", {})))
         if not feeds and not writes and not self._has_problem(path):
             self._add(path, "is neither read nor written", "add 'from', 'write', or both")
         signature = self._signature(path, options, feeds, writes)
@@ -177,10 +177,12 @@ class _Builder:
                 self._add(place, f"{action}.{argument} is a list, which no point can have as its value", remedy)
             yield Feed(action, argument, value)
 
-    def _writes(self, path: _Path, target: Any) -> Iterator[Write]:
+    def _writes(self, path: _Path, target: Any, where: Mapping[str, Argument]) -> Iterator[Write]:
+        known = self._signatures.writes
         for place, action, argument, value in self._references((*path, "write"), target):
-            self._check_known(place, "command", self._signatures.writes, action, argument)
-            yield Write(action, argument, value)
+            self._check_known(place, "command", known, action, argument)
+            named = {**self._options.get("where", {}), **where}
+            yield Write(action, argument, value, tuple(n for n in named if known is None or (action, n) in known))
 
     def _references(self, path: _Path, source: Any) -> Iterator[tuple[_Path, str, str | None, Argument]]:
         """Yield place, action, argument and value of each message that `from` or `write` names."""

@@ -36,12 +36,14 @@ class Write(NamedTuple):
     """The command that writes a value of a point: `action` with the value as `argument`.
 
     Where `argument` is None, the command has no arguments, and is the one for `value`; a point that is only written
-    that way, whatever the value, is a button (`value` None).
+    that way, whatever the value, is a button (`value` None). `where` are the names of those arguments that tell which
+    device or point it is for.
     """
 
     action: str
     argument: str | None
     value: Argument = None
+    where: tuple[str, ...] = ()
 
 
 class Point(NamedTuple):

@@ -1,0 +1,146 @@
+"""The commands of entities, as Home Assistant has to publish them: what the map of the gateway reads. Pure.
+
+The map may write a value anywhere in the payload. Where it stands is found by writing two values that occur nowhere
+else: what differs is the place of the value.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Point, PointType, Write
+from gateway.errors import GatewayError, MessageError
+from gateway.integrations.homeassistant import templates
+from gateway.integrations.homeassistant.templates import CommandTemplate
+from gateway.message import Argument, InternalMsg
+from gateway.translation.mqtt_map import MsgMap
+
+SENDER = "homeassistant"
+"""The word of the sender in the commands of Home Assistant."""
+
+_NUMBERS = {PointType.INTEGER: (735_218_643, 864_125_379), PointType.NUMBER: (735_218_643.5, 864_125_379.25)}
+_TEXTS = ("q7Zx3Kd9", "w4Yv8Jb2")
+
+
+class EntityError(GatewayError):
+    """A point cannot become the entity that it is to be; `remedy` says what to do."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        super().__init__(what)
+        self.remedy = remedy
+
+
+class Command(NamedTuple):
+    """A command that Home Assistant publishes: topic and template; `probes` are messages that it is to stand for.
+
+    Each probe is a value of the entity and the message that the gateway must receive for it.
+    """
+
+    topic: str
+    template: CommandTemplate
+    probes: tuple[tuple[Any, InternalMsg], ...]
+
+
+class CommandWriter:
+    """Writes the commands of one device in the words of `msg_map`; `own` are those of its interface's messages."""
+
+    def __init__(self, msg_map: MsgMap, device: Device, own: Mapping[str, str]) -> None:
+        self._map = msg_map.for_sender(SENDER, ())
+        self._words = {field: device.address.get(field, own.get(field, "")) for field in ADDRESS_OF_DEVICE}
+        self._where = device.where
+
+    def of_value(self, point: Point, value: Argument, shown: Any = None) -> Command:
+        """Return the command that writes one value of a point; `shown` is that value as the entity has it.
+
+        Raises `EntityError` if the point has none, or if the map cannot write it.
+        """
+        msg = self._message(point, _write_of(point, value), value)
+        topic, payload = self._written(msg)
+        return Command(topic, templates.constant(payload), ((shown, msg),))
+
+    def of_values(self, point: Point, values: Mapping[str, Argument]) -> Command:
+        """Return the command that writes several values of a point, each by a word of the entity; raise as above."""
+        commands = {word: self.of_value(point, value, word) for word, value in values.items()}
+        topic = _one_topic(point, (command.topic for command in commands.values()))
+        payloads = {word: command.template.twin(word) for word, command in commands.items()}
+        probes = tuple(probe for command in commands.values() for probe in command.probes)
+        return Command(topic, templates.chosen(payloads), probes)
+
+    def of_number(self, point: Point) -> Command:
+        """Return the command that writes any number of a point; raise as above."""
+        topic, before, after = self._around(point, [(number, str(number)) for number in _NUMBERS[point.type]])
+        low = 1 if point.minimum is None else point.minimum
+        samples = (low, low if point.maximum is None else point.maximum)
+        probes = tuple((value, self._message(point, _write_of(point, value), value)) for value in map(_short, samples))
+        return Command(topic, templates.number(before, after), probes)
+
+    def of_text(self, point: Point) -> Command:
+        """Return the command that writes any text of a point; raise as above."""
+        try:
+            topic, before, after = self._around(point, [(text, json.dumps(text)) for text in _TEXTS])
+            template = templates.quoted(before, after)
+        except EntityError:
+            topic, before, after = self._around(point, [(text, text) for text in _TEXTS])
+            template = templates.number(before, after)
+        probe = self._message(point, _write_of(point, _TEXTS[0]), _TEXTS[0])
+        return Command(topic, template, ((_TEXTS[0], probe),))
+
+    def _around(self, point: Point, samples: list[tuple[Argument, str]]) -> tuple[str, str, str]:
+        """Return the topic of a command, and what stands in its payload before and behind the value."""
+        write = next((write for write in point.writes if write.argument is not None), None)
+        if write is None:
+            raise EntityError("its commands have no argument for a value", "declare choices, or another type")
+        written = [(self._written(self._message(point, write, value)), text) for value, text in samples]
+        topic = _one_topic(point, (topic for (topic, _), _ in written))
+        parts = {tuple(payload.split(text)) for (_, payload), text in written}
+        part = next(iter(parts))
+        if len(parts) != 1 or len(part) != 2:
+            raise EntityError(
+                "the map writes the value of its command in a way that Home Assistant cannot",
+                "let the map write the value as it is, in the payload",
+            )
+        return topic, part[0], part[1]
+
+    def _message(self, point: Point, write: Write, value: Argument) -> InternalMsg:
+        where = {**self._where, **point.where}
+        arguments: dict[str, Argument] = {name: where[name] for name in write.where if name in where}
+        if write.argument is not None:
+            arguments[write.argument] = value
+        return InternalMsg(True, **self._words, sender=SENDER, action=write.action, arguments=arguments)
+
+    def _written(self, msg: InternalMsg) -> tuple[str, str]:
+        try:
+            publication = self._map.internal2mqtt(msg)
+        except MessageError as err:
+            raise EntityError(
+                f"the map cannot write its command: {err}", "change the map, or the words of the device"
+            ) from err
+        return publication.topic, publication.payload.decode()
+
+
+def _write_of(point: Point, value: Argument) -> Write:
+    """Return the command of a point for one value; the one without any if `value` is None, as that of a button."""
+    for write in point.writes:
+        if write.argument is None and write.value == value and type(write.value) is type(value):
+            return write
+    for write in point.writes:
+        if write.argument is not None:
+            return write
+    raise EntityError(f"no command of the point {point.key} sets it to {value!r}", "name another point, or a value that it has")
+
+
+def _one_topic(point: Point, topics: Any) -> str:
+    distinct = list(dict.fromkeys(topics))
+    if len(distinct) != 1:
+        raise EntityError(
+            f"its commands have several topics: {', '.join(map(repr, distinct[:3]))}",
+            "write the action into the payload, or declare a point for each of them",
+        )
+    return distinct[0]
+
+
+def _short(number: float) -> float:
+    """Return a whole number as an integer, as Home Assistant writes it."""
+    return int(number) if float(number).is_integer() else number

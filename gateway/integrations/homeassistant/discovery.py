@@ -1,0 +1,237 @@
+"""The discovery documents of Home Assistant for the devices of a gateway, and for the gateway itself. Pure.
+
+One document a device, or, for releases before 2024.11, one a component. Everything that identifies a device or an
+entity is made of ids, never of names or areas, which people change.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from gateway.devices.point import Device
+from gateway.errors import Problem
+from gateway.integrations.homeassistant import templates
+from gateway.integrations.homeassistant.commands import CommandWriter
+from gateway.integrations.homeassistant.entities import Entity, Topics, entities_of, outcome_entity, slug
+from gateway.integrations.homeassistant.options import COMPONENTS, HomeAssistantOptions
+from gateway.translation.mqtt_map import MsgMap
+
+GATEWAY = "-gateway"
+"""The object of the gateway's own document: no device can have this id."""
+
+_NO_ID = re.compile(r"[^A-Za-z0-9_-]")
+
+
+class Source(NamedTuple):
+    """A device as it is now: its declaration, the map of its interface, the words of the interface's messages.
+
+    `template` is the id by which it is declared, if that of a template.
+    """
+
+    device: Device
+    msg_map: MsgMap
+    own: Mapping[str, str]
+    template: str = ""
+
+
+class Announcement(NamedTuple):
+    """What is announced of one device: its documents by topic, its entities, and what is wrong with others.
+
+    The paths of `problems` begin within `entities`, with the device's id.
+    """
+
+    documents: Mapping[str, Mapping[str, Any]]
+    entities: tuple[Entity, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+class Discovery:
+    """Writes discovery documents for the gateway called `gateway`, of the version `version`.
+
+    `document_topic` returns the topic of a document of a device, by its id and the kind; `availability_topic` is that
+    of the gateway, and `health_topic` that of its health document.
+    """
+
+    def __init__(
+        self,
+        options: HomeAssistantOptions,
+        gateway: str,
+        version: str,
+        document_topic: Callable[[str, str], str],
+        availability_topic: str,
+        health_topic: str,
+    ) -> None:
+        self.options = options
+        self._gateway = gateway
+        self._node = options.node or _NO_ID.sub("_", gateway)
+        self._version = version
+        self._topic = document_topic
+        self._availability_topic = availability_topic
+        self._health_topic = health_topic
+
+    @property
+    def birth_topic(self) -> str:
+        """The topic on which Home Assistant tells that it has started."""
+        return f"{self.options.prefix}/status"
+
+    def owns(self, topic: str) -> bool:
+        """Return whether `topic` can be that of a discovery document of this gateway, in either form."""
+        levels = topic.removeprefix(f"{self.options.prefix}/").split("/")
+        return topic.startswith(f"{self.options.prefix}/") and levels[1:2] == [self._node] and levels[3:] == ["config"]
+
+    # --- devices
+
+    def of_device(self, source: Source) -> Announcement:
+        """Return what is announced of a device."""
+        device = source.device
+        topics = Topics(*(self._topic(device.id, kind) for kind in ("state", "outcome", "event")))
+        declared = self.options.entities.get(source.template or device.id, {})
+        writer = CommandWriter(source.msg_map, device, source.own)
+        entities, problems = entities_of(device, writer, topics, declared)
+        if any(entity.commands for entity in entities):
+            entities.append(outcome_entity(topics))
+        base = self._base(device)
+        components = {entity.key: self._component(device, entity, topics) for entity in entities}
+        documents = self._documents(device.id, base, components)
+        problems = [problem._replace(path=(source.template or device.id, *problem.path)) for problem in problems]
+        return Announcement(documents, tuple(entities), tuple(problems))
+
+    def _base(self, device: Device) -> dict[str, Any]:
+        described = {
+            "identifiers": [f"mqttgateway_{self._node}_{device.id}"],
+            "name": device.name or device.id,
+            "manufacturer": device.manufacturer,
+            "model": device.model,
+            "suggested_area": device.area,
+            "via_device": f"mqttgateway_{self._node}",
+        }
+        return {
+            "device": {key: value for key, value in described.items() if value},
+            "origin": self._origin(),
+            "availability": self._availability(device),
+            "availability_mode": "all",
+            "qos": 1,
+        }
+
+    def _origin(self) -> dict[str, str]:
+        return {"name": "mqttgateway", "sw_version": self._version}
+
+    def _availability(self, device: Device) -> list[dict[str, str]]:
+        topics = (self._availability_topic, self._topic(device.id, "availability"))
+        return [{"topic": topic} for topic in dict.fromkeys(topics)]
+
+    def _component(self, device: Device, entity: Entity, topics: Topics) -> dict[str, Any]:
+        component = self._named(device.id, entity)
+        if entity.points:
+            reliable = {"topic": topics.state, "value_template": templates.reliable(entity.points).text}
+            component["availability"] = [*self._availability(device), reliable]
+        return component
+
+    def _named(self, owner: str, entity: Entity) -> dict[str, Any]:
+        name = slug(owner if owner != GATEWAY else self._node, entity.key)
+        return {
+            "platform": entity.platform,
+            "unique_id": f"{self._node}_{owner}_{entity.key}",
+            "default_entity_id": f"{entity.platform}.{name}",
+            **entity.config,
+        }
+
+    def _documents(
+        self, owner: str, base: Mapping[str, Any], components: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, Mapping[str, Any]]:
+        if not components:
+            return {}
+        prefix = self.options.prefix
+        if self.options.form != COMPONENTS:
+            return {f"{prefix}/device/{self._node}/{owner}/config": {**base, "components": dict(components)}}
+        documents: dict[str, Mapping[str, Any]] = {}
+        for key, component in components.items():
+            topic = f"{prefix}/{component['platform']}/{self._node}/{owner}_{key}/config"
+            # The name of 2026.4 and later, and that of the releases before.
+            object_id = component["default_entity_id"].partition(".")[2]
+            own = {name: value for name, value in component.items() if name != "platform"}
+            documents[topic] = {**base, **own, "object_id": object_id}
+        return documents
+
+    # --- the gateway
+
+    def of_gateway(self, devices: Iterable[Device]) -> Announcement:
+        """Return what is announced of the gateway itself: the link, what waits, what was refused."""
+        entities = list(_gateway_entities(self._availability_topic, self._health_topic, devices))
+        base = {
+            "device": {
+                "identifiers": [f"mqttgateway_{self._node}"],
+                "name": self._gateway,
+                "model": "mqttgateway",
+                "sw_version": self._version,
+            },
+            "origin": self._origin(),
+            "qos": 1,
+        }
+        components = {entity.key: self._gateway_component(entity) for entity in entities}
+        return Announcement(self._documents(GATEWAY, base, components), tuple(entities))
+
+    def _gateway_component(self, entity: Entity) -> dict[str, Any]:
+        component = self._named(GATEWAY, entity)
+        if entity.config["state_topic"] != self._availability_topic:
+            component["availability"] = [{"topic": self._availability_topic}]
+        return component
+
+
+_MAX_LAST_HEARD = 100
+"""Devices of which the gateway's health document tells when they were heard: each entity reads the whole document."""
+
+
+def _gateway_entities(availability: str, health: str, devices: Iterable[Device]) -> Iterable[Entity]:
+    diagnostic = {"entity_category": "diagnostic"}
+    link = {"name": "Link to the broker", "state_topic": availability, "payload_on": "online", "payload_off": "offline"}
+    yield Entity("link", "binary_sensor", {**link, "device_class": "connectivity", **diagnostic})
+
+    def sensor(key: str, name: str, *path: str, **more: Any) -> Entity:
+        read = {"state_topic": health, "value_template": templates.at(*path).text}
+        return Entity(key, "sensor", {"name": name, **read, **more, **diagnostic})
+
+    counted = {"state_class": "measurement"}
+    grows = {"state_class": "total_increasing"}
+    yield sensor("protocol", "Protocol", "link", "protocol")
+    yield sensor("version", "Version", "version")
+    yield sensor("outbox_waiting", "Messages waiting", "outbox", "waiting", **counted)
+    age = {"unit_of_measurement": "s", "device_class": "duration", **counted}
+    yield sensor("outbox_age", "Age of the oldest message", "outbox", "oldest", **age)
+    yield sensor("dead_letters", "Dead letters", "outbox", "dead_letters", **counted)
+    for kind in REFUSALS:
+        yield sensor(f"refused_{kind}", f"Refused commands: {kind.replace('_', ' ')}", "commands", "refused", kind, **grows)
+    heard = {"device_class": "timestamp"}
+    for device in list(devices)[:_MAX_LAST_HEARD]:
+        name = f"{device.name or device.id}: last heard"
+        yield sensor(f"heard_{slug(device.id)}", name, "devices", device.id, "last_heard", **heard)
+
+
+REFUSALS: tuple[str, ...] = ()
+"""The kinds of refused commands that the health document counts."""
+
+
+def payload_of(document: Mapping[str, Any]) -> bytes:
+    """Return a discovery document as the payload of a message."""
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
+def with_tombstones(document: Mapping[str, Any], previous: bytes) -> Mapping[str, Any]:
+    """Return a device's document in which components that `previous` has, and it has not, have only their platform.
+
+    Home Assistant removes such a component; one that is merely left out stays until its next start.
+    """
+    try:
+        before = json.loads(previous).get("components", {})
+        gone = {key: {"platform": each["platform"]} for key, each in before.items() if key not in document["components"]}
+        changed = {
+            key: each for key, each in before.items()
+            if key in document["components"] and each["platform"] != document["components"][key]["platform"]
+        }  # fmt: skip
+    except (ValueError, AttributeError, KeyError, TypeError):
+        return document
+    del changed
+    return {**document, "components": {**document["components"], **gone}} if gone else document
