@@ -142,12 +142,13 @@ class Series:
 class Report:
     """The messages of a series with one set of arguments: the last one, if any went out, and one that is to."""
 
-    __slots__ = ("last", "pending", "scheduled", "series")
+    __slots__ = ("last", "passed_over_at", "pending", "scheduled", "series")
 
     def __init__(self, series: Series) -> None:
         self.series = series
         self.last: InternalMsg | None = None  # the last message, also if it was held back; None: none has gone out
         self.pending: InternalMsg | None = None  # one that goes out at the end of an interval
+        self.passed_over_at = NEVER  # when the last message was not sent again, though it was due
         self.scheduled = math.inf
 
     @property
@@ -181,7 +182,8 @@ class Report:
                     continue  # another value of the message waits
                 due = min(due, reading.reported_at + own.interval)
             elif own.refresh is not None:
-                due = min(due, in_whole_seconds(reading.reported_at + own.refresh, own.refresh))
+                since = max(reading.reported_at, self.passed_over_at)
+                due = min(due, in_whole_seconds(since + own.refresh, own.refresh))
         return due if is_ruled or self.pending is None else NEVER  # no rule holds back any more what waits
 
     def message_due(self, now: float, sent_before: float) -> InternalMsg | None:
@@ -204,8 +206,7 @@ class Report:
             return msg if is_so else None
         if self._is_last_of(readings):
             return self.last
-        for _, reading in readings:
-            reading.reported_at = max(reading.reported_at, now)  # asked again after a refresh, not at once
+        self.passed_over_at = now  # asked again after a refresh, not at once; to the readings, nothing has happened
         return None
 
     def _is_last_of(self, readings: Iterable[tuple[str, Reading]]) -> bool:
