@@ -179,14 +179,17 @@ class DeviceMemory:
         """
         kept = {**self._recalled, **kept}
         model = Model(devices, own, max_devices, self._claim, lambda msg: self.can_send(msg))
-        self._restore(model, kept, model.states)  # before the threads of the interface have to wait for the lock
+        restored = self._restore(model, kept, model.states)  # before threads of the interface have to wait for the lock
         left = _left_devices(kept) if model.has_templates else []
         with self._lock:
             self._added = set() if self._added is None else self._added | model.actions_of_others(self._model)
             declared = set(model.states)
             gone = [state.device.id for state in model.carry_over(self._model)] + self._model.removed
             self._adopt(model, left)
-            self._restore(model, kept, model.states.keys() - declared)
+            restored += self._restore(model, kept, model.states.keys() - declared)
+            for state in restored:
+                if state.document_at == NEVER:  # or it goes on with what has been published before the reload
+                    model.mark_changed(state)
             model.rejection, model.removed, self._found = "", [], []
             self._model = model
             self.is_used = not model.is_empty
@@ -201,12 +204,14 @@ class DeviceMemory:
         self.publish_changed()
         return topics + self._drop_recalled()
 
-    def _restore(self, model: Model, kept: Mapping[str, bytes], devices: Iterable[str]) -> None:
-        """Begin with what an earlier run has left of `devices`."""
+    def _restore(self, model: Model, kept: Mapping[str, bytes], devices: Iterable[str]) -> list[DeviceState]:
+        """Begin with what an earlier run has left of `devices`; return those of which it has left something."""
+        restored: list[DeviceState] = []
         for device in devices:
             payload, state = kept.get(self._documents.topic(device, "state"), b""), model.states[device]
             if payload and (restore(state, payload, self._wall_clock()) or state.is_left):
-                model.mark_changed(state)
+                restored.append(state)
+        return restored
 
     def recall(self, retained: Mapping[str, bytes]) -> set[str]:
         """Restore what the broker retains of an earlier run; return the topics in it that are those of a device.

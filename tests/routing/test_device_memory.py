@@ -291,6 +291,18 @@ def test_devices_of_a_template_come_back_at_the_start_as_an_earlier_run_has_left
     assert Bench(METER, kept={topic: payload for _, topic, payload in bench.kept}).memory.topics
 
 
+def test_a_reload_publishes_nothing_again_of_what_is_on_the_disk() -> None:
+    bench = Bench(BOILER, METER, kept=left_by(3, 4))
+    bench.push(status(21.5))
+    bench.push(of_unit(4))
+    bench.advance(5)
+    kept = {topic: payload for _, topic, payload in bench.kept}
+    bench.published.clear()
+    assert bench.memory.configure([BOILER, METER], {}, kept) == []
+    bench.advance(5)
+    assert bench.published == []
+
+
 def test_a_device_of_an_earlier_run_that_is_not_heard_is_offline_as_a_declared_one_is(
     expected_logs: ExpectedLogs,
 ) -> None:
