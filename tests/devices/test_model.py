@@ -657,6 +657,28 @@ def test_a_reading_that_has_not_changed_does_not_end_the_interval_of_another() -
 # --- what is remembered is bounded
 
 
+def test_the_memory_does_not_grow_with_the_changes_of_a_device() -> None:
+    """Each change is due sooner than the refresh, which then is due later: what it has left behind has to go."""
+    rule = ReportRule(on_change=True, interval=1.0, refresh=3600.0)
+    bench = Bench(boiler(TEMPERATURE._replace(report=rule)))
+
+    def change(times: int) -> None:
+        for _ in range(times):
+            bench.push(status("TEMPERATURE", celsius=bench.now))
+            bench.push(status("TEMPERATURE", celsius=bench.now + 0.5))
+            bench.advance(1.5)
+            bench.documents.clear()
+
+    change(200)
+    tracemalloc.start()
+    try:
+        change(1000)
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert grown < 16 * 1024
+
+
 def test_messages_that_feed_nothing_are_not_remembered() -> None:
     template = Device("m{unit}", (TEMPERATURE,), where={"unit": "{unit}"})
     bench = Bench(template, max_devices=2)
