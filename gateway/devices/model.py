@@ -446,7 +446,7 @@ class Model:
                 for values, series in list(group.children.items()):
                     if state in series.states:
                         series.forget()
-                        del group.children[values]
+                        self._memory.drop(group, values)
                 if not group.feeds and not group.children:
                     del self._groups[key]
 
