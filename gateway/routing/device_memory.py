@@ -370,10 +370,10 @@ class DeviceMemory:
             self._model.heard(device, self._clock())
         self.publish_changed()
 
-    def unanswered(self, msg: InternalMsg) -> None:
-        """Record that a request that would have brought `msg` was not answered."""
+    def unanswered(self, *messages: InternalMsg) -> None:
+        """Record that a request that would have brought `messages` was not answered."""
         with self._lock:
-            self._model.unanswered(msg)
+            self._model.unanswered(*messages)
         self.publish_changed()
 
     def answered(self, msg: InternalMsg) -> None:
