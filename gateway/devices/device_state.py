@@ -56,12 +56,19 @@ class DeviceState:
         return f"<DeviceState {self.device.id} {status}>"
 
     def hear(self, now: float) -> bool:
-        """Record that the device has sent something that was understood; return whether `due` may be sooner for it."""
+        """Record that the device has sent something that was understood; return whether `due` may be sooner for it.
+
+        A device that its interface has lost is not back for what still comes of it, as at the end of its port, or from
+        a timer.
+        """
         is_sooner = False
         if not self.is_online:
             self.is_left = False
-            self._set_online(True, "")
-            is_sooner = True
+            if self.is_cut_off:
+                self._doubt()
+            else:
+                self._set_online(True, "")
+                is_sooner = True
         elif self._is_auto:
             is_sooner = self._add_pause(now - self.last_heard)
         self.last_heard = now
@@ -131,10 +138,13 @@ class DeviceState:
 
     def lose(self, reason: str) -> None:
         """Record that the device cannot be relied on any more: its readings are stale."""
-        for reading in self.reading_of.values():
-            reading.doubt()
+        self._doubt()
         if self.is_online is not False or self.reason != reason:
             self._set_online(False, reason)
+
+    def _doubt(self) -> None:
+        for reading in self.reading_of.values():
+            reading.doubt()
 
     def is_same(self, previous: DeviceState) -> bool:
         """Return whether another state is of the same device: its messages have the same words and arguments."""

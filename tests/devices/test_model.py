@@ -570,6 +570,27 @@ def test_a_device_that_did_not_answer_is_not_back_with_its_port() -> None:
     assert bench.last["_reason"] == "3 requests in a row were not answered"
 
 
+@pytest.mark.parametrize(("silent_after", "status_after"), [(None, "online"), (60.0, "unknown")])
+def test_what_still_comes_after_the_port_was_lost_makes_no_device_online(
+    silent_after: float | None, status_after: str
+) -> None:
+    """As from a timer of the interface, or what its port has held when it was closed."""
+    bench = Bench(boiler(TEMPERATURE, silent_after=silent_after))
+    bench.push(status("TEMPERATURE", celsius=1.0))
+    bench.model.lose_all("the port is gone")
+    bench.advance(5)
+    bench.push(status("TEMPERATURE", celsius=2.0))
+    bench.advance(5)
+    assert (bench.last["_status"], bench.last["_reason"]) == ("offline", "the port is gone")
+    assert (bench.last["temperature"], bench.last["_quality"]) == (2.0, {"temperature": "stale"})
+    bench.model.recover_all(bench.now)
+    bench.advance(5)
+    assert bench.last["_status"] == status_after
+    bench.push(status("TEMPERATURE", celsius=2.0))
+    bench.advance(5)
+    assert (bench.last["_status"], bench.last["_quality"]) == ("online", {})
+
+
 def test_the_outcome_of_a_repeated_command_is_sent_though_the_state_has_not_changed() -> None:
     bench = Bench(boiler(LAMP._replace(report=ReportRule(on_change=True, refresh=60))))
     bench.push(status("LAMP", on=True))
