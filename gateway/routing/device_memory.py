@@ -219,27 +219,29 @@ class DeviceMemory:
         A document is written again at once if it had values that were not known. What is retained of a device that a
         template may still make is kept for that device; until then, its document tells that nothing is known of it.
         """
-        known: set[str] = set()
+        with self._lock:
+            self._recalled = dict(retained)  # a device that another thread finds from now on begins with it
         for device in self.ids:
             topic = self._documents.topic(device, "state")
             with self._lock:
-                state = self._model.states.get(device)
-                if state is None or topic not in retained:
-                    continue
-                known.add(topic)
-                if restore(state, retained[topic], self._wall_clock()):
+                payload, state = self._recalled.pop(topic, b""), self._model.states.get(device)
+                if payload and state is not None and restore(state, payload, self._wall_clock()):
                     state.document_at = NEVER
                     self._model.mark_changed(state)
-        doubted = {topic: doubted_document(payload) for topic, payload in retained.items() if topic not in known}
+        doubted = {topic: doubted_document(payload) for topic, payload in list(self._recalled.items())}
         with self._lock:
             self._recalled = {
-                topic: retained[topic] for topic, payload in doubted.items() if payload and self._may_find(topic)
+                topic: payload for topic, payload in self._recalled.items() if doubted[topic] and self._may_find(topic)
             }
-        for topic in self._recalled:
-            self._documents.publish(topic, doubted[topic])
-            self._documents.publish(self._availability_beside(topic), OFFLINE)
+            waiting = list(self._recalled)
+            known = {self._documents.topic(device, "state") for device in self._model.states}
+        for topic in waiting:
+            with self._publishing:  # the document of a device that is found now comes after this, or instead of it
+                if topic in self._recalled:
+                    self._documents.publish(topic, doubted[topic])
+                    self._documents.publish(self._availability_beside(topic), OFFLINE)
         self.publish_changed()
-        return known | self._recalled.keys()
+        return (known & retained.keys()) | {*waiting}
 
     def _may_find(self, topic: str) -> bool:
         """Return whether a template may make the device that has the state document on `topic`."""
