@@ -64,6 +64,10 @@ class DeviceState:
         is_sooner = False
         if not self.is_online:
             self.is_left = False
+            if self._is_auto and self._is_silent:
+                # No longer than the limit, or nothing would be noticed for days after one outage. A device that only
+                # sends more rarely than before is offline once, for each such pause makes the limit five times longer.
+                self._add_pause(min(now - self.last_heard, self.silence_limit))
             if self.is_cut_off:
                 self._doubt()
             else:
@@ -74,6 +78,11 @@ class DeviceState:
         self.last_heard = now
         self.unanswered = 0
         return is_sooner
+
+    @property
+    def _is_silent(self) -> bool:
+        """Whether it is offline because it was silent, and for no other reason."""
+        return self.is_online is False and not self.is_cut_off and self.unanswered < _MOST_UNANSWERED
 
     def _add_pause(self, pause: float) -> bool:
         """Record a pause between two messages; return whether the limit of silence is shorter for it."""
