@@ -302,10 +302,10 @@ class Model:
         # Only the point is unknown, as that of one of several sensors, and not the device.
         return [state for state in possible.values() if fits(state.device.where, arguments)]
 
-    def lose_all(self, reason: str) -> None:
-        """Record that the interface has lost its devices, as when the port is gone."""
+    def lose_all(self, reason: str, *, is_hanging: bool = False) -> None:
+        """Record that the interface has lost its devices, as with its port; `is_hanging`: as it does not return."""
         for state in self.states.values():
-            state.cut_off(reason)
+            state.cut_off(reason, is_hanging=is_hanging)
             if state.is_changed:
                 self.mark_changed(state)
         self._memory.doubt_ruled()

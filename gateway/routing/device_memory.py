@@ -405,11 +405,11 @@ class DeviceMemory:
         with self._lock:
             self._model.doubt_ruled()
 
-    def lose_all(self, reason: str) -> None:
-        """Record that the interface has lost its devices, and why."""
+    def lose_all(self, reason: str, *, is_hanging: bool = False) -> None:
+        """Record that the interface has lost its devices, and why; `is_hanging`: because it does not return."""
         with self._lock:
             self._interface_reason = reason
-            self._model.lose_all(reason)
+            self._model.lose_all(reason, is_hanging=is_hanging)
         self.publish_changed()
 
     def recover_all(self) -> None:

@@ -560,7 +560,8 @@ class Outlet:
             if is_available and not hang:
                 self.devices.recover_all()
             else:
-                self.devices.lose_all(hang or outage or "the interface reports that its device is not available")
+                reason = hang or outage or "the interface reports that its device is not available"
+                self.devices.lose_all(reason, is_hanging=is_available is not False)
 
 
 def _outcome_texts(msg: InternalMsg) -> dict[str, Argument]:

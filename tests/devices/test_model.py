@@ -591,6 +591,16 @@ def test_what_still_comes_after_the_port_was_lost_makes_no_device_online(
     assert (bench.last["_status"], bench.last["_quality"]) == ("online", {})
 
 
+def test_a_message_of_an_interface_that_hung_makes_its_device_online() -> None:
+    """It has returned, also if that is noticed only later; and what it has read is good."""
+    bench = Bench(boiler(TEMPERATURE, silent_after=60.0))
+    bench.model.lose_all("it does not return", is_hanging=True)
+    bench.push(status("TEMPERATURE", celsius=2.0))
+    bench.model.recover_all(bench.now)
+    bench.advance(5)
+    assert (bench.last["_status"], bench.last["_quality"]) == ("online", {})
+
+
 def test_the_outcome_of_a_repeated_command_is_sent_though_the_state_has_not_changed() -> None:
     bench = Bench(boiler(LAMP._replace(report=ReportRule(on_change=True, refresh=60))))
     bench.push(status("LAMP", on=True))
