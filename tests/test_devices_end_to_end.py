@@ -325,6 +325,7 @@ def test_what_a_rule_has_reported_is_not_refreshed_after_the_rules_have_changed(
         host = gateway.gateway.hosts["dev"]
         monkeypatch.setattr(host._supervisor, "change", lambda *_: None)  # it changes over while it runs
         host.reconfigure(host.options._replace(params={**host.options.params, "other": 1}))
+        host.start()
         time.sleep(0.3)
         before = sent()
         time.sleep(1.0)

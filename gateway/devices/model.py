@@ -256,13 +256,14 @@ class Model:
             self.mark_changed(state)
         self._schedule.put(state, state.due())
 
-    def unanswered(self, msg: InternalMsg) -> None:
-        """Record that a request for `msg` was not answered; after three in a row, the device is gone.
+    def unanswered(self, *messages: InternalMsg) -> None:
+        """Record that a request for `messages` was not answered; after three in a row, the device is gone.
 
-        The arguments of `msg` are those that are known without an answer; they distinguish devices of one address.
+        The arguments of a message are those that are known without an answer; they distinguish devices of one address.
         Where they do not, the request counts for none of these devices.
         """
-        for state in self.asked_by(msg):
+        asked = {state.device.id: state for msg in messages for state in self.asked_by(msg)}
+        for state in asked.values():  # once for each device, however many messages it would have sent
             state.count_unanswered()
             if state.is_status_new:
                 self.mark_changed(state)
@@ -308,10 +309,10 @@ class Model:
         # Only the point is unknown, as that of one of several sensors, and not the device.
         return [state for state in possible.values() if fits(state.device.where, arguments)]
 
-    def lose_all(self, reason: str) -> None:
-        """Record that the interface has lost its devices, as when the port is gone."""
+    def lose_all(self, reason: str, *, is_hanging: bool = False) -> None:
+        """Record that the interface has lost its devices, as with its port; `is_hanging`: as it does not return."""
         for state in self.states.values():
-            state.cut_off(reason)
+            state.cut_off(reason, is_hanging=is_hanging)
             if state.is_changed:
                 self.mark_changed(state)
         self._memory.doubt_ruled()
@@ -453,7 +454,7 @@ class Model:
                 for values, series in list(group.children.items()):
                     if state in series.states:
                         series.forget()
-                        del group.children[values]
+                        self._memory.drop(group, values)
                 if not group.feeds and not group.children:
                     del self._groups[key]
 

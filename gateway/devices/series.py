@@ -13,7 +13,7 @@ from gateway.devices.template import fits
 from gateway.message import Argument, InternalMsg, ReportRule, shown
 
 MAX_SERIES = 10_000
-"""Messages that differ in address, action or the arguments of `by`, and are remembered for a report rule alone."""
+"""Messages that differ in address, action or arguments that no device wants, and are remembered all the same."""
 
 _MAX_READINGS = 100  # arguments of one series from which values are remembered, unless they are those of points
 _MAX_SETS = 16  # sets of arguments of one series of which messages are kept; the last value of each is kept anyway
@@ -25,10 +25,11 @@ class Series:
     What a value was last, and what of it went out last, is one for all of them. What is to be sent later is kept for
     each set of arguments, in `reports`: a message that lacks a value is no successor of one that has it. `values` are
     those of the arguments that tell the messages apart, in the order of `Group.by`. `may_hold`: whether a point has a
-    rule, which may hold back messages that have none.
+    rule, which may hold back messages that have none. `is_kept`: whether it stays as long as a device, because the
+    device wants each of `values`. Of others, any device may send any number.
     """
 
-    __slots__ = ("constants", "is_timed", "may_hold", "readings", "reports", "states", "values")
+    __slots__ = ("constants", "is_kept", "is_timed", "may_hold", "readings", "reports", "states", "values")
 
     def __init__(self, values: tuple[Argument, ...] = ()) -> None:
         self.values = values
@@ -36,7 +37,7 @@ class Series:
         self.constants: list[tuple[Reading, Argument]] = []
         self.states: list[DeviceState] = []
         self.reports: dict[frozenset[str], Report] = {}
-        self.may_hold = False
+        self.may_hold = self.is_kept = False
         self.is_timed = False  # whether a point has a rule by which something is sent later
 
     def feed(self, argument: str | None, value: Argument, reading: Reading) -> None:
@@ -142,12 +143,13 @@ class Series:
 class Report:
     """The messages of a series with one set of arguments: the last one, if any went out, and one that is to."""
 
-    __slots__ = ("last", "pending", "scheduled", "series")
+    __slots__ = ("last", "passed_over_at", "pending", "scheduled", "series")
 
     def __init__(self, series: Series) -> None:
         self.series = series
         self.last: InternalMsg | None = None  # the last message, also if it was held back; None: none has gone out
         self.pending: InternalMsg | None = None  # one that goes out at the end of an interval
+        self.passed_over_at = NEVER  # when the last message was not sent again, though it was due
         self.scheduled = math.inf
 
     @property
@@ -181,7 +183,8 @@ class Report:
                     continue  # another value of the message waits
                 due = min(due, reading.reported_at + own.interval)
             elif own.refresh is not None:
-                due = min(due, in_whole_seconds(reading.reported_at + own.refresh, own.refresh))
+                since = max(reading.reported_at, self.passed_over_at)
+                due = min(due, in_whole_seconds(since + own.refresh, own.refresh))
         return due if is_ruled or self.pending is None else NEVER  # no rule holds back any more what waits
 
     def message_due(self, now: float, sent_before: float) -> InternalMsg | None:
@@ -200,8 +203,7 @@ class Report:
             return self.take_waiting() if is_sent else None
         if self._is_last_of(readings):
             return self.last
-        for _, reading in readings:
-            reading.reported_at = max(reading.reported_at, now)  # asked again after a refresh, not at once
+        self.passed_over_at = now  # asked again after a refresh, not at once; to the readings, nothing has happened
         return None
 
     def take_waiting(self) -> InternalMsg | None:
@@ -237,11 +239,11 @@ def _updated(msg: InternalMsg | None, newer: InternalMsg) -> InternalMsg | None:
 class Group:
     """The messages of one address and action."""
 
-    __slots__ = ("by", "children", "feeds", "ruled")
+    __slots__ = ("by", "children", "feeds", "passing")
 
     def __init__(self) -> None:
         self.by: tuple[str, ...] = ()
-        self.ruled = 0  # those of `children` that feed no device
+        self.passing = 0  # those of `children` that are not kept as long as a device
         self.children: dict[tuple[str, ...], Series] = {}
         self.feeds: list[tuple[DeviceState, Point, Mapping[str, Argument]]] = []
 
@@ -256,14 +258,17 @@ class Group:
     def fed_series(self, action: str, arguments: Mapping[str, Argument]) -> Series:
         """Return a new series of messages with `action` and `arguments`; it feeds the points that fit them."""
         series = Series(self.values_of(arguments))
+        told_apart = set(self.by)
         for state, point, wanted in self.feeds:
             if not fits(wanted, arguments):
                 continue
+            told_apart.difference_update(wanted)
             for feed in point.feeds:
                 if feed.action == action:
                     series.feed(feed.argument, feed.value, state.reading_of[point.key])
             if state not in series.states:
                 series.states.append(state)
+        series.is_kept = bool(series.states) and not told_apart
         return series
 
     def series_of(self, msg: InternalMsg) -> Series | None:

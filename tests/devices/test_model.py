@@ -570,6 +570,37 @@ def test_a_device_that_did_not_answer_is_not_back_with_its_port() -> None:
     assert bench.last["_reason"] == "3 requests in a row were not answered"
 
 
+@pytest.mark.parametrize(("silent_after", "status_after"), [(None, "online"), (60.0, "unknown")])
+def test_what_still_comes_after_the_port_was_lost_makes_no_device_online(
+    silent_after: float | None, status_after: str
+) -> None:
+    """As from a timer of the interface, or what its port has held when it was closed."""
+    bench = Bench(boiler(TEMPERATURE, silent_after=silent_after))
+    bench.push(status("TEMPERATURE", celsius=1.0))
+    bench.model.lose_all("the port is gone")
+    bench.advance(5)
+    bench.push(status("TEMPERATURE", celsius=2.0))
+    bench.advance(5)
+    assert (bench.last["_status"], bench.last["_reason"]) == ("offline", "the port is gone")
+    assert (bench.last["temperature"], bench.last["_quality"]) == (2.0, {"temperature": "stale"})
+    bench.model.recover_all(bench.now)
+    bench.advance(5)
+    assert bench.last["_status"] == status_after
+    bench.push(status("TEMPERATURE", celsius=2.0))
+    bench.advance(5)
+    assert (bench.last["_status"], bench.last["_quality"]) == ("online", {})
+
+
+def test_a_message_of_an_interface_that_hung_makes_its_device_online() -> None:
+    """It has returned, also if that is noticed only later; and what it has read is good."""
+    bench = Bench(boiler(TEMPERATURE, silent_after=60.0))
+    bench.model.lose_all("it does not return", is_hanging=True)
+    bench.push(status("TEMPERATURE", celsius=2.0))
+    bench.model.recover_all(bench.now)
+    bench.advance(5)
+    assert (bench.last["_status"], bench.last["_quality"]) == ("online", {})
+
+
 def test_the_outcome_of_a_repeated_command_is_sent_though_the_state_has_not_changed() -> None:
     bench = Bench(boiler(LAMP._replace(report=ReportRule(on_change=True, refresh=60))))
     bench.push(status("LAMP", on=True))
@@ -655,6 +686,28 @@ def test_a_reading_that_has_not_changed_does_not_end_the_interval_of_another() -
 
 
 # --- what is remembered is bounded
+
+
+def test_the_memory_does_not_grow_with_the_changes_of_a_device() -> None:
+    """Each change is due sooner than the refresh, which then is due later: what it has left behind has to go."""
+    rule = ReportRule(on_change=True, interval=1.0, refresh=3600.0)
+    bench = Bench(boiler(TEMPERATURE._replace(report=rule)))
+
+    def change(times: int) -> None:
+        for _ in range(times):
+            bench.push(status("TEMPERATURE", celsius=bench.now))
+            bench.push(status("TEMPERATURE", celsius=bench.now + 0.5))
+            bench.advance(1.5)
+            bench.documents.clear()
+
+    change(200)
+    tracemalloc.start()
+    try:
+        change(1000)
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert grown < 16 * 1024
 
 
 def test_messages_that_feed_nothing_are_not_remembered() -> None:

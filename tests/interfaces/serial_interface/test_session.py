@@ -50,7 +50,7 @@ class Device:
             SerialRules(params),
             SerialOptions.from_params(params),
             Reports(name, lambda: 0.0),
-            lambda msg, is_answered: self.ended.append((msg, is_answered)),
+            lambda messages, is_answered: self.ended.extend((msg, is_answered) for msg in messages),
             lambda msg, errors: self.bad.append((msg, dict(errors))),
             self.set_speed,
         )
