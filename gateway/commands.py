@@ -17,7 +17,7 @@ from types import FunctionType
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
-from gateway.core.argument_values import is_same, read_boolean, read_integer, read_number
+from gateway.devices.argument_values import is_same, read_boolean, read_integer, read_number
 from gateway.devices.declaration import Signature, Signatures
 from gateway.devices.point import ADDRESS_OF_DEVICE, PointType
 from gateway.errors import CommandRefusedError, Problem, RefusedError
