@@ -151,7 +151,8 @@ def check_documents(
             at = (*path, "devices", index, "id")
             if problem and path in from_class:
                 what = f"the device {device.id!a} is left out: {problem.what}"
-                context.notes.append(str(context.document.finding(at, what, "declare 'devices' with another id")))
+                remedy = "change its id in devices() of the class, or declare 'devices' here, with another id"
+                context.notes.append(str(context.document.finding(at, what, remedy)))
             elif problem:
                 context.complain(at, problem.what, problem.remedy)
             else:

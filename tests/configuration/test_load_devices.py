@@ -156,6 +156,7 @@ def test_a_device_of_a_class_whose_document_is_a_message_is_left_out(tmp_path: P
     assert configuration.interfaces[0].devices == ()
     (note,) = configuration.notes
     assert "the device 'lamp' is left out: its document 'home/gw/lamp/state' would be read as a message" in note
+    assert note.endswith("change its id in devices() of the class, or declare 'devices' here, with another id")
 
 
 @pytest.mark.parametrize(
@@ -190,6 +191,13 @@ class Lamps(DeviceInterface):
     def devices(cls, params):
         return [{"id": device, "address": {"device": device}, "points": {"on": POINT}} for device in ("desk", "hall")]
 """
+
+
+def test_a_class_may_yield_its_devices(tmp_path: Path) -> None:
+    devices = "({'id': id, 'points': {'on': {'from': f'{id}.on', 'type': 'boolean'}}} for id in ('desk', 'hall'))"
+    (tmp_path / "lamp.py").write_text(DECLARING.replace("DEVICES", devices))
+    (interface,) = load(tmp_path, HEAD + "interface: {type: lamp.py}\n").interfaces
+    assert [device.id for device in interface.devices] == ["desk", "hall"]
 
 
 def test_a_point_is_written_by_a_command_of_its_device(tmp_path: Path) -> None:
