@@ -39,8 +39,7 @@ class DevicesLoader:
         signatures_of = getattr(interface.cls, "signatures", None)
         signatures = signatures_of(interface.params) if signatures_of else Signatures()
         self._signatures: Signatures = signatures._replace(are_all=not has_hook)
-        address = interface.params.get("address", {})
-        self._own = address if isinstance(address, Mapping) else {}
+        self._own = interface.own_address
         # Several interfaces of a gateway may have the same class, and ids are unique within the gateway.
         self._prefix = "" if at == ("interface",) else _NO_ID.sub("_", f"{interface.name}_")
 

@@ -262,7 +262,7 @@ class InterfacesLoader:
         """Return the data of the devices that the class of an interface declares."""
         if not issubclass(interface.cls, Interface):
             return []
-        declared = interface.cls.devices(interface.params)
+        declared: Any = interface.cls.devices(interface.params)
         if isinstance(declared, str | bytes | Mapping) or not isinstance(declared, Iterable):
             raise TypeError(f"devices() returned {quote(declared)}, and not a list of devices")
         return [dict(device) if isinstance(device, Mapping) else device for device in declared]
