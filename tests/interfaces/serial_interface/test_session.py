@@ -461,6 +461,42 @@ def test_a_poll_is_asked_for(name: str) -> None:
     assert device.written == [b"U?\r\n"] * 2
 
 
+BY_RULES: dict[str, Any] = {
+    "decode": [{"regex": "U (?P<u>.*)", "message": {"device": "psu", "action": "U", "arguments": "*"}}],
+    "conversation": {
+        "polls": [{"every": 10, "write": "U?", "response": {"regex": "U .*"}, "refusal": {"regex": "ERR"}}]
+    },
+}
+
+
+def test_a_poll_whose_answer_the_rules_read_is_asked_for(name: str) -> None:
+    device = Device(name, **BY_RULES)
+    device.step(0.0)
+    (msg,) = device.receive(b"U 1\n", 0.1)
+    assert msg.action == "U"
+    device.session.ask({"U"}, 3.0)
+    device.step(3.0)
+    assert device.written == [b"U?\r\n"] * 2
+
+
+def test_of_a_poll_whose_answer_the_rules_read_the_last_answer_tells_whom_it_is_for(
+    name: str, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("did not answer", "the device refused it")
+    device = Device(name, **BY_RULES)
+    device.step(0.0)
+    device.step(1.0)
+    assert device.ended == []  # nothing is known of it yet
+    device.step(10.0)
+    device.receive(b"U 1\n", 10.1)
+    device.step(20.0)
+    device.step(21.0)
+    device.step(30.0)
+    device.receive(b"ERR\n", 30.1)
+    told = InternalMsg(device="psu", action="U")
+    assert device.ended == [(told, False), (told, True)]
+
+
 def test_a_line_is_dead_where_nothing_answers(name: str, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("did not answer")
     device = Device(name, conversation={"reopen_after": 3, "polls": [{**POLL, "every": 2}]})
