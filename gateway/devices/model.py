@@ -249,13 +249,14 @@ class Model:
             self.mark_changed(state)
         self._schedule.put(state, state.due())
 
-    def unanswered(self, msg: InternalMsg) -> None:
-        """Record that a request for `msg` was not answered; after three in a row, the device is gone.
+    def unanswered(self, *wanted: InternalMsg) -> None:
+        """Record that a request for the messages `wanted` was not answered; after three in a row, the device is gone.
 
-        The arguments of `msg` are those that are known without an answer; they distinguish devices of one address.
+        The arguments of a message are those that are known without an answer; they distinguish devices of one address.
         Where they do not, the request counts for none of these devices.
         """
-        for state in self._devices_asked_by(msg):
+        asked = {state.device.id: state for msg in wanted for state in self._devices_asked_by(msg)}
+        for state in asked.values():
             state.count_unanswered()
             if state.is_status_new:
                 self.mark_changed(state)

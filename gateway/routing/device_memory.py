@@ -365,10 +365,10 @@ class DeviceMemory:
             self._model.heard(device, self._clock())
         self.publish_changed()
 
-    def unanswered(self, msg: InternalMsg) -> None:
-        """Record that a request that would have brought `msg` was not answered."""
+    def unanswered(self, *wanted: InternalMsg) -> None:
+        """Record that a request that would have brought the messages `wanted` was not answered."""
         with self._lock:
-            self._model.unanswered(msg)
+            self._model.unanswered(*wanted)
         self.publish_changed()
 
     def answered(self, msg: InternalMsg) -> None:

@@ -442,10 +442,13 @@ class Outlet:
         except KeyError:
             log_unknown(self.name, device, self.devices.ids)
 
-    def request_unanswered(self, msg: InternalMsg) -> None:
-        """Record that a device did not answer a request for `msg`, of which the arguments do not count."""
+    def request_unanswered(self, *wanted: InternalMsg) -> None:
+        """Record that a device did not answer a request for the messages `wanted`.
+
+        Their arguments are those that are known without an answer.
+        """
         if self.devices.is_used:
-            self.devices.unanswered(msg)
+            self.devices.unanswered(*wanted)
 
     def request_refused(self, msg: InternalMsg) -> None:
         """Record that a device answered a request for `msg`, but not with it: it is there, and told no reading."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -253,12 +253,13 @@ class SerialInterface(DeviceInterface):
         """Make the polls due whose answers make a message with one of these actions."""
         self.session.ask(actions, self.clock())
 
-    def _on_request_ended(self, msg: InternalMsg, is_answered: bool) -> None:
-        """Pass on that a request for `msg` was answered without it, or not at all."""
-        if is_answered:
+    def _on_request_ended(self, wanted: Sequence[InternalMsg], is_answered: bool) -> None:
+        """Pass on that a request for the messages `wanted` was answered without them, or not at all."""
+        if not is_answered:
+            self.msglist_out.request_unanswered(*wanted)
+            return
+        for msg in wanted:
             self.msglist_out.request_refused(msg)
-        else:
-            self.msglist_out.request_unanswered(msg)
 
     def _write(self, data: bytes) -> None:
         self._open_port().write(data)

@@ -59,7 +59,7 @@ class Session:
     `expire_partial_frame` when `due` has come, and `end` when the port is closed. Messages are returned by generators:
     those before an error are still delivered.
 
-    `on_request_ended` is called with each message that the answer to a request would have made, as far as that is
+    `on_request_ended` is called with the messages that the answer to a request would have made, as far as that is
     known without the answer, and with whether the device has answered at all; only where the message did not come.
     `on_bad_reading` is called with each message of which values could not be converted, and their errors by argument.
     `set_speed` changes the speed of the line (bit/s; 0: back to that of the options), and may raise `DeviceError`.
@@ -70,7 +70,7 @@ class Session:
         rules: SerialRules,
         options: SerialOptions,
         reports: Reports,
-        on_request_ended: Callable[[InternalMsg, bool], None] = lambda _msg, _is_answered: None,
+        on_request_ended: Callable[[Sequence[InternalMsg], bool], None] = lambda _wanted, _is_answered: None,
         on_bad_reading: Callable[[InternalMsg, Mapping[str, str]], None] = lambda _msg, _errors: None,
         set_speed: Callable[[int], None] = lambda _speed: None,
     ) -> None:
@@ -537,14 +537,12 @@ class Session:
         self._schedule.mark_ended(request, is_answered=is_answered if is_known else None)
         if not is_known:
             return
-        for template in request.messages:
-            msg = template.constant_message
-            if msg is not None and msg[ADDRESS_AND_ACTION] not in run.made:
-                self._on_request_ended(msg, is_answered)
+        described = (template.constant_message for template in request.messages)
+        wanted = [msg for msg in described if msg is not None and msg[ADDRESS_AND_ACTION] not in run.made]
         if result.outcome is not Outcome.DONE:  # otherwise the rules are about to read the answer
-            for msg in self._schedule.read_of(request):
-                if msg[ADDRESS_AND_ACTION] not in run.read:
-                    self._on_request_ended(msg, is_answered)
+            wanted += [msg for msg in self._schedule.read_of(request) if msg[ADDRESS_AND_ACTION] not in run.read]
+        if wanted:
+            self._on_request_ended(wanted, is_answered)
 
     def _answer_messages(self, place: str, result: Result) -> Iterable[InternalMsg]:
         """Return the messages that the answer which has ended a transaction makes; report the values left out."""

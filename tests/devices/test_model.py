@@ -250,6 +250,16 @@ def test_three_requests_without_an_answer_make_a_device_offline() -> None:
     assert bench.last["_reason"] == "3 requests in a row were not answered"
 
 
+def test_a_request_for_several_messages_of_a_device_is_one_request() -> None:
+    pressure = Point("pressure", PointType.NUMBER, (Feed("PRESSURE", "bar"),))
+    bench = Bench(boiler(TEMPERATURE, pressure))
+    for _ in range(2):
+        bench.model.unanswered(status("TEMPERATURE"), status("PRESSURE"))
+        assert bench.model.states["boiler"].is_online is not False
+    bench.model.unanswered(status("TEMPERATURE"), status("PRESSURE"))
+    assert bench.model.states["boiler"].is_online is False
+
+
 def test_ten_thousand_quiet_points_cost_no_wake_ups_of_their_own() -> None:
     """Within a minute, those of all together are as many as the seconds: their owner rounds up to whole ones."""
     points = tuple(Point(f"p{n}", PointType.NUMBER, (Feed("READ", f"p{n}"),)) for n in range(100))
