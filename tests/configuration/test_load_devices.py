@@ -313,7 +313,8 @@ def one_finding(folder: Path, text: str) -> str:
 def test_a_strict_map_knows_the_words_of_each_message(tmp_path: Path) -> None:
     head = mapped(argkey={"maptype": "strict", "map": {"celsius": ["c"]}})
     assert load(tmp_path, point("t", "{from: TEMPERATURE.celsius}", head)).interfaces[0].devices
-    assert one_finding(tmp_path, point("t", "{from: TEMPERATURE.celsius}", head, "      where: {unit: 3}\n")) == (
+    of_unit = head.replace('arguments: {celsius: "{t}"}', 'arguments: {unit: 3, celsius: "{t}"}')
+    assert one_finding(tmp_path, point("t", "{from: TEMPERATURE.celsius}", of_unit, "      where: {unit: 3}\n")) == (
         "t.from: the map cannot write a message that feeds it: argkey: 'unit' is not in the map: add it there, or make "
         "the map loose: change the map, or the words of the device"
     )
@@ -404,7 +405,11 @@ def test_the_rule_of_the_interface_accepts_the_command(tmp_path: Path) -> None:
 
 
 def test_a_device_of_a_template_is_proven_with_a_sample(tmp_path: Path) -> None:
-    text = point("fan", "{from: MODE.mode, write: FAN.level}", more="      where: {zone: '{zone}'}\n")
+    head = PLAIN.replace(
+        "'M(?P<mode>.*)', message: {action: MODE, arguments: {",
+        "'M(?P<zone>.)(?P<mode>.*)', values: {'*': int}, message: {action: MODE, arguments: {zone: '{zone}', ",
+    )
+    text = point("fan", "{from: MODE.mode, write: FAN.level}", head, "      where: {zone: '{zone}'}\n")
     assert load(tmp_path, text.replace("id: boiler", "id: '{zone}-boiler'"))
 
 

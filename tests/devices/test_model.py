@@ -604,6 +604,14 @@ def test_no_value_keeps_a_document_from_being_written(kind: PointType, value: An
         assert bench.last["_quality"] == {"temperature": "bad"}
 
 
+@pytest.mark.parametrize(("value", "is_good"), [(50, True), (50.0, True), (50.5, False), (True, False), ("50", False)])
+def test_a_whole_number_is_an_integer_however_it_is_written(value: Any, is_good: bool) -> None:
+    bench = Bench(boiler(TEMPERATURE._replace(type=PointType.INTEGER)))
+    bench.push(status("TEMPERATURE", celsius=value))
+    quality = bench.model.states["boiler"].reading_of["temperature"].quality
+    assert quality is (Quality.GOOD if is_good else Quality.BAD)
+
+
 def test_none_tells_false_and_0_apart() -> None:
     bench = Bench(boiler(HEATER._replace(none=(0,))))
     bench.push(status("HEATING", on=False))
