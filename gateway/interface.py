@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 import select
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from gateway.commands import addresses_of, commands_of, execute, explain, is_addressed, signatures_of
@@ -94,8 +94,8 @@ class Interface:
         return addresses_of(cls)
 
     @classmethod
-    def devices(cls, params: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:  # noqa: ARG003
-        """Return the devices of the interface, in the form of the option `devices` of a configuration.
+    def devices(cls, params: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:  # noqa: ARG003
+        """Return, or yield, the devices of the interface, in the form of the option `devices` of a configuration.
 
         They are checked as that option is, and before the interface is constructed. Must not access any hardware.
         """

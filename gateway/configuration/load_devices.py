@@ -39,8 +39,7 @@ class DevicesLoader:
         signatures_of = getattr(interface.cls, "signatures", None)
         signatures = signatures_of(interface.params) if signatures_of else Signatures()
         self._signatures: Signatures = signatures._replace(are_all=not has_hook)
-        address = interface.params.get("address", {})
-        self._own = address if isinstance(address, Mapping) else {}
+        self._own = interface.own_address
         # Several interfaces of a gateway may have the same class, and ids are unique within the gateway.
         self._prefix = "" if at == ("interface",) else _NO_ID.sub("_", f"{interface.name}_")
 
@@ -153,7 +152,8 @@ def check_documents(
             at = (*path, "devices", index, "id")
             if problem and path in from_class:
                 what = f"the device {device.id!a} is left out: {problem.what}"
-                context.notes.append(str(context.document.finding(at, what, "declare 'devices' with another id")))
+                remedy = "change its id in devices() of the class, or declare 'devices' here, with another id"
+                context.notes.append(str(context.document.finding(at, what, remedy)))
             elif problem:
                 context.complain(at, problem.what, problem.remedy)
             else:

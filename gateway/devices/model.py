@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from gateway.devices.device_state import DeviceState
-from gateway.devices.outcome import command_arguments, read_arguments, written_points
+from gateway.devices.outcome import command_arguments, is_meant, read_arguments, written_points
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device
 from gateway.devices.reading import (
     BAD,
@@ -467,7 +467,14 @@ class Model:
         except TypeError:  # a word that is no text
             return None
         arguments = command_arguments(msg)
-        return next((state for state in candidates if fits(state.device.where, arguments)), None)
+        # An exact value goes before one that a client may have written in another way.
+        exact = (state for state in candidates if fits(state.device.where, arguments))
+        meant = (
+            state
+            for state in candidates
+            if arguments.keys() >= state.device.where.keys() and is_meant(state.device.where, arguments)
+        )
+        return next(exact, None) or next(meant, None)
 
     def _observe_outcome(self, msg: InternalMsg, now: float, wall: float) -> InternalMsg:
         """Update what the outcome of a command says of the state; return it without the values that are none."""

@@ -101,7 +101,7 @@ class Reading:
         ):
             return self.set_bad(f"{shown(value):.60} is no value")
         kind = type(value)
-        if self.types and (kind not in self.types or ((self.choices or kind is str) and not self._is_of_point(value))):
+        if self.types and (kind not in self.types or self.choices or kind is str) and not self._is_of_point(value):
             return self.set_bad(f"{shown(value):.60} is no {self.point.type.value} of the point")  # type: ignore[union-attr]
         verdict, previous = 0, self.value
         if self.quality is not Quality.GOOD:
@@ -124,7 +124,9 @@ class Reading:
 
     def _is_of_point(self, value: object) -> bool:
         kind = type(value)
-        if kind not in self.types or (kind is str and len(value) > MAX_TEXT):  # type: ignore[arg-type]
+        # As in JSON, 50.0 is an integer.
+        is_whole = self.types == (int,) and isinstance(value, float) and value.is_integer()
+        if (kind not in self.types and not is_whole) or (kind is str and len(value) > MAX_TEXT):  # type: ignore[arg-type]
             return False
         return not self.choices or _is_any(value, self.choices)
 

@@ -120,16 +120,12 @@ class InterfaceHost:
         `retained` are the payloads that the broker retains, by topic: with them, devices begin as an earlier run has
         left them.
         """
-        address = self.options.params.get("address")
-        own = (
-            {field: word for field, word in address.items() if isinstance(word, str)}
-            if isinstance(address, Mapping)
-            else {}
-        )
         is_named_like_device = _is_named_like_device(self.options)
         with self._retiring:  # before the devices are others: whoever had the topic has published there before
             self._is_named_like_device |= is_named_like_device
-        gone = self.devices.configure(self.options.devices, own, retained, self.options.max_devices)
+        gone = self.devices.configure(
+            self.options.devices, self.options.own_address, retained, self.options.max_devices
+        )
         with self._retiring:
             self._is_named_like_device = is_named_like_device
         self.outlet.notify_devices()  # of those that are new

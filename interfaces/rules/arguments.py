@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 
-from gateway.core.argument_values import is_same, read_boolean, read_integer, read_number
+from gateway.devices.argument_values import is_same, read_boolean, read_integer, read_number
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg, reserved_argument
 from interfaces.rules.content import CONTROL

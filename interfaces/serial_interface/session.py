@@ -274,6 +274,7 @@ class Session:
         messages = self._decode(frame, is_answer=True)
         if messages is not None:
             if is_wanted:
+                self._record_read(transaction, messages)
                 conversation.collect(Collected(frame, is_wanted, is_decoded=True), now)
         elif not conversation.collect(Collected(frame, is_wanted), now):
             self._drop(DropReason.UNMATCHED, frame)
@@ -289,7 +290,16 @@ class Session:
         self._counts["answers_received"] += bool(result.frame)
         yield from self._result_messages(result, now)
         if result.frame and not _makes_messages(result):
-            yield from self._decode(result.frame, is_answer=True) or ()
+            messages = self._decode(result.frame, is_answer=True) or ()
+            self._record_read(result.transaction, messages)
+            yield from messages
+
+    def _record_read(self, transaction: Transaction, messages: Iterable[InternalMsg]) -> None:
+        """Record which messages the rules have made of an answer: a poll need not describe them again."""
+        run = transaction.subject.run
+        if isinstance(run.subject, Request):
+            run.read.update((msg[ADDRESS_AND_ACTION], msg) for msg in messages)
+            self._schedule.set_read(run.subject, run.read.values())
 
     def _decode(self, frame: bytes, *, is_answer: bool = False) -> Iterable[InternalMsg] | None:
         """Return the messages that the decode rules make of a frame; None if it is an answer that none matches."""
@@ -529,6 +539,8 @@ class Session:
             return
         expected = [template.constant_message for template in request.messages]
         missing = [msg for msg in expected if msg is not None and msg[ADDRESS_AND_ACTION] not in run.made]
+        if result.outcome is not Outcome.DONE:  # otherwise the rules are about to read the answer
+            missing += [msg for msg in self._schedule.read_of(request) if msg[ADDRESS_AND_ACTION] not in run.read]
         if missing:
             self._on_request_ended(missing, is_answered)
 

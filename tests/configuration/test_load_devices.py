@@ -156,6 +156,7 @@ def test_a_device_of_a_class_whose_document_is_a_message_is_left_out(tmp_path: P
     assert configuration.interfaces[0].devices == ()
     (note,) = configuration.notes
     assert "the device 'lamp' is left out: its document 'home/gw/lamp/state' would be read as a message" in note
+    assert note.endswith("change its id in devices() of the class, or declare 'devices' here, with another id")
 
 
 @pytest.mark.parametrize(
@@ -190,6 +191,13 @@ class Lamps(DeviceInterface):
     def devices(cls, params):
         return [{"id": device, "address": {"device": device}, "points": {"on": POINT}} for device in ("desk", "hall")]
 """
+
+
+def test_a_class_may_yield_its_devices(tmp_path: Path) -> None:
+    devices = "({'id': id, 'points': {'on': {'from': f'{id}.on', 'type': 'boolean'}}} for id in ('desk', 'hall'))"
+    (tmp_path / "lamp.py").write_text(DECLARING.replace("DEVICES", devices))
+    (interface,) = load(tmp_path, HEAD + "interface: {type: lamp.py}\n").interfaces
+    assert [device.id for device in interface.devices] == ["desk", "hall"]
 
 
 def test_a_point_is_written_by_a_command_of_its_device(tmp_path: Path) -> None:
@@ -305,7 +313,8 @@ def one_finding(folder: Path, text: str) -> str:
 def test_a_strict_map_knows_the_words_of_each_message(tmp_path: Path) -> None:
     head = mapped(argkey={"maptype": "strict", "map": {"celsius": ["c"]}})
     assert load(tmp_path, point("t", "{from: TEMPERATURE.celsius}", head)).interfaces[0].devices
-    assert one_finding(tmp_path, point("t", "{from: TEMPERATURE.celsius}", head, "      where: {unit: 3}\n")) == (
+    of_unit = head.replace('arguments: {celsius: "{t}"}', 'arguments: {unit: 3, celsius: "{t}"}')
+    assert one_finding(tmp_path, point("t", "{from: TEMPERATURE.celsius}", of_unit, "      where: {unit: 3}\n")) == (
         "t.from: the map cannot write a message that feeds it: argkey: 'unit' is not in the map: add it there, or make "
         "the map loose: change the map, or the words of the device"
     )
@@ -396,7 +405,11 @@ def test_the_rule_of_the_interface_accepts_the_command(tmp_path: Path) -> None:
 
 
 def test_a_device_of_a_template_is_proven_with_a_sample(tmp_path: Path) -> None:
-    text = point("fan", "{from: MODE.mode, write: FAN.level}", more="      where: {zone: '{zone}'}\n")
+    head = PLAIN.replace(
+        "'M(?P<mode>.*)', message: {action: MODE, arguments: {",
+        "'M(?P<zone>.)(?P<mode>.*)', values: {'*': int}, message: {action: MODE, arguments: {zone: '{zone}', ",
+    )
+    text = point("fan", "{from: MODE.mode, write: FAN.level}", head, "      where: {zone: '{zone}'}\n")
     assert load(tmp_path, text.replace("id: boiler", "id: '{zone}-boiler'"))
 
 

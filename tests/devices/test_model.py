@@ -250,6 +250,16 @@ def test_three_requests_without_an_answer_make_a_device_offline() -> None:
     assert bench.last["_reason"] == "3 requests in a row were not answered"
 
 
+def test_a_request_for_several_messages_of_a_device_is_one_request() -> None:
+    pressure = Point("pressure", PointType.NUMBER, (Feed("PRESSURE", "bar"),))
+    bench = Bench(boiler(TEMPERATURE, pressure))
+    for _ in range(2):
+        bench.model.unanswered(status("TEMPERATURE"), status("PRESSURE"))
+        assert bench.model.states["boiler"].is_online is not False
+    bench.model.unanswered(status("TEMPERATURE"), status("PRESSURE"))
+    assert bench.model.states["boiler"].is_online is False
+
+
 def test_ten_thousand_quiet_points_cost_no_wake_ups_of_their_own() -> None:
     """Within a minute, those of all together are as many as the seconds: their owner rounds up to whole ones."""
     points = tuple(Point(f"p{n}", PointType.NUMBER, (Feed("READ", f"p{n}"),)) for n in range(100))
@@ -623,6 +633,14 @@ def test_no_value_keeps_a_document_from_being_written(kind: PointType, value: An
     assert "temperature" not in bench.last
     if kind is not PointType.EVENT:
         assert bench.last["_quality"] == {"temperature": "bad"}
+
+
+@pytest.mark.parametrize(("value", "is_good"), [(50, True), (50.0, True), (50.5, False), (True, False), ("50", False)])
+def test_a_whole_number_is_an_integer_however_it_is_written(value: Any, is_good: bool) -> None:
+    bench = Bench(boiler(TEMPERATURE._replace(type=PointType.INTEGER)))
+    bench.push(status("TEMPERATURE", celsius=value))
+    quality = bench.model.states["boiler"].reading_of["temperature"].quality
+    assert quality is (Quality.GOOD if is_good else Quality.BAD)
 
 
 def test_none_tells_false_and_0_apart() -> None:

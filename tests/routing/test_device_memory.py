@@ -79,6 +79,24 @@ def test_a_reading_is_published_as_state_and_availability(expected_logs: Expecte
     assert bench.published[-1] == (30, "home/gw/boiler/availability", b"offline")
 
 
+def test_a_device_was_heard_when_it_has_sent_something_and_not_when_its_interface_works(
+    expected_logs: ExpectedLogs,
+) -> None:
+    expected_logs.expect("device 'boiler' is offline: nothing heard for 30 s")
+    bench = Bench(BOILER)
+    bench.memory.recover_all()
+    bench.advance(5)
+    assert [device.age for device in bench.memory.statuses()] == [None]
+    bench.push(status(21.5))
+    bench.advance(5)
+    bench.memory.lose_all("the port is gone")
+    bench.memory.recover_all()
+    bench.advance(29)
+    assert [(device.is_online, device.age) for device in bench.memory.statuses()] == [(None, 34.0)]
+    bench.advance(1)
+    assert [(device.is_online, device.age) for device in bench.memory.statuses()] == [(False, 35.0)]
+
+
 def test_later_changes_wait_for_the_interval_and_messages_do_not() -> None:
     bench = Bench(BOILER)
     for value in (1, 2, 3):
