@@ -15,6 +15,7 @@ class Scheduled(Protocol):
 
 
 _T = TypeVar("_T", bound=Scheduled)
+_MIN_PRUNED = 64
 
 
 class Schedule(Generic[_T]):
@@ -22,6 +23,7 @@ class Schedule(Generic[_T]):
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, _T]] = []
+        self._limit = _MIN_PRUNED  # places in the heap at which those that were left behind are removed
         self._count = itertools.count()
 
     def due(self) -> float:
@@ -33,7 +35,16 @@ class Schedule(Generic[_T]):
         """Have `entity` due at `when`, unless it is due sooner anyway."""
         if when < entity.scheduled:
             entity.scheduled = when
+            if len(self._heap) >= self._limit:
+                self._prune()
             heapq.heappush(self._heap, (when, next(self._count), entity))
+
+    def _prune(self) -> None:
+        """Remove the places that were left behind: one for each change, up to a refresh that may never be due."""
+        heap = list({id(entry[2]): entry for entry in self._heap if entry[0] == entry[2].scheduled}.values())
+        heapq.heapify(heap)
+        self._limit = max(_MIN_PRUNED, 2 * len(heap))
+        self._heap = heap  # in one step: `due` needs no guard
 
     def pop(self, now: float) -> _T | None:
         """Remove and return the first that is due by `now`, or None; one that was scheduled again is passed over."""

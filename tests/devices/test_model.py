@@ -671,6 +671,25 @@ def test_messages_that_feed_nothing_are_not_remembered() -> None:
     assert grown < 50_000
 
 
+@pytest.mark.parametrize("rule", [None, ReportRule(interval=5.0, refresh=1e9)])
+def test_what_changes_again_and_again_before_its_refresh_is_due_takes_no_more_memory(rule: ReportRule | None) -> None:
+    bench = Bench(boiler(TEMPERATURE._replace(report=rule), refresh=1e9))
+
+    def change(times: int) -> None:
+        for number in range(times):
+            bench.advance(2)
+            bench.push(status("TEMPERATURE", celsius=float(number)))
+            bench.documents.clear()
+
+    change(500)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    change(2000)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 50_000
+
+
 @pytest.mark.parametrize("field", ["function", "device", "action"])
 def test_a_word_that_is_no_text_raises_nothing(field: str) -> None:
     bench = Bench(boiler(TEMPERATURE))
