@@ -485,7 +485,8 @@ def test_no_device_that_a_template_can_make_has_a_document_that_is_a_message(
         form["constants"] = {"action": "STATE"}  # type: ignore[assignment]
     own = {"topic": "{root}/status/{device}/{action}", "payload": "json"}
     msg_map = {
-        "root": "home", "topics": ["home/gw/#"], "device": {"maptype": "strict", "map": {"kitchen": ["kitchen", "küche"]}},
+        "root": "home", "topics": ["home/gw/#"],
+        "device": {"maptype": "strict", "map": {"kitchen": ["kitchen", "küche"]}},
         "syntax": {"constants": {"function": "", "gateway": "", "location": ""},
                    "commands": [form], "statuses": [own]},
     }  # fmt: skip
