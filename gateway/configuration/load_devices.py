@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.commands import commands_of
-from gateway.configuration.device_proof import Refusal, never_missed, prove, reader_of, sample_id
+from gateway.configuration.device_proof import Refusal, never_missed, prove, reader_of
 from gateway.configuration.document import Document
 from gateway.configuration.document import Path as DataPath
 from gateway.configuration.load_context import LoadContext
@@ -147,8 +147,9 @@ def check_documents(
     for path, interface in sorted(interfaces.items(), key=lambda item: item[0] in from_class):
         kept = []
         for index, device in enumerate(interface.devices):
-            topics = [document_topic(root, name, sample_id(device), kind) for kind in DOCUMENT_KINDS]
-            problem = _problem_of_id(device, interface, names, owners) or _problem_of_documents(topics, maps)
+            problem = _problem_of_id(device, interface, names, owners) or _problem_of_documents(
+                device, root, name, maps
+            )
             at = (*path, "devices", index, "id")
             if problem and path in from_class:
                 what = f"the device {device.id!a} is left out: {problem.what}"
@@ -175,10 +176,15 @@ def _problem_of_id(
     return None
 
 
-def _problem_of_documents(topics: Sequence[str], maps: Sequence[MsgMap]) -> Problem | None:
-    for topic in topics:
-        form = reader_of(topic, maps)
-        if form is not None:
+def _problem_of_documents(device: Device, root: str, name: str, maps: Sequence[MsgMap]) -> Problem | None:
+    for kind in DOCUMENT_KINDS:
+
+        def topic_of(device_id: str, kind: str = kind) -> str:
+            return document_topic(root, name, device_id, kind)
+
+        found = reader_of(device, topic_of, maps)
+        if found is not None:
+            topic, form = found
             what = f"its document {topic!a} would be read as a message in the form {form.shape}"
             return Problem((), what, "use another id, or change this form of the map")
     return None

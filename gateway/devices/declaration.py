@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -368,20 +368,47 @@ def _doubled_ids(devices: Sequence[Device]) -> Iterator[Problem]:
         ids.setdefault(device.id.lower(), device.id)
 
 
+class _Fed(NamedTuple):
+    """A value of messages that feeds a point, and the arguments by which these messages differ from others."""
+
+    source: tuple[object, ...]
+    where: Mapping[str, Argument]
+    path: _Path
+    name: str
+    text: str
+
+
 def _doubled_feeds(devices: Sequence[Device], own: Mapping[str, str]) -> Iterator[Problem]:
-    """Yield a problem for each value of a message that would feed two points."""
-    first: dict[tuple[object, ...], str] = {}
+    """Yield a problem for each value of a message that would certainly feed two points."""
+    # The points that the most messages feed come first: what they take is fed twice if another point wants it.
+    fed = sorted(_fed(devices, own), key=lambda each: len(each.where))
+    first: dict[tuple[object, ...], dict[tuple[str, ...], dict[tuple[object, ...], str]]] = {}
+    for each in fed:
+        names = tuple(sorted(each.where))
+        known = first.setdefault(each.source, {})
+        others = (
+            points.get(_values(each.where, some)) for some, points in known.items() if each.where.keys() >= {*some}
+        )
+        other = next((name for name in others if name not in (None, each.name)), None)
+        known.setdefault(names, {}).setdefault(_values(each.where, names), each.name)
+        if other is not None:
+            remedy = "distinguish the messages by 'where', or the devices by 'address'"
+            yield Problem(each.path, f"{each.text} feeds {other} already", remedy)
+
+
+def _fed(devices: Sequence[Device], own: Mapping[str, str]) -> Iterator[_Fed]:
     for index, device in enumerate(devices):
         words = tuple(device.address.get(field, own.get(field, "")) for field in ADDRESS_OF_DEVICE)
         for point in device.points:
-            where = tuple(sorted((name, repr(value)) for name, value in {**device.where, **point.where}.items()))
+            where = {**device.where, **point.where}
+            # A declared device goes before one of a template, and templates go in their order.
+            rank = tuple(sorted(where)) if "{" in device.id else None
             for feed in dict.fromkeys((feed.action, feed.argument) for feed in point.feeds):
-                name = f"{device.id}.{point.key}"
-                other = first.setdefault((*words, where, *feed), name)
-                if other != name:
-                    text = ".".join(part for part in feed if part)
-                    yield Problem(
-                        (index, "points", point.key, "from"),
-                        f"{text} feeds {other} already",
-                        "distinguish the messages by 'where', or the devices by 'address'",
-                    )
+                path = (index, "points", point.key, "from")
+                text = ".".join(part for part in feed if part)
+                yield _Fed((*words, rank, *feed), where, path, f"{device.id}.{point.key}", text)
+
+
+def _values(where: Mapping[str, Argument], names: Iterable[str]) -> tuple[object, ...]:
+    """Return the values of `names`, to be compared as those of messages are: 1 is 1.0, but not True."""
+    return tuple((isinstance(where[name], bool), where[name]) for name in names)

@@ -31,7 +31,7 @@ from gateway.devices.reading import (
 )
 from gateway.devices.report import NEVER
 from gateway.devices.schedule import Schedule
-from gateway.devices.series import Group, Report, Series
+from gateway.devices.series import Fed, Group, Report, Series
 from gateway.devices.series_memory import SeriesMemory
 from gateway.devices.template import MAX_ID, could_make, fits, instance_of, may_fit, remade
 from gateway.message import Argument, InternalMsg
@@ -297,15 +297,14 @@ class Model:
     def asked_by(self, msg: InternalMsg) -> list[DeviceState]:
         """Return the devices that a request for `msg` is surely for, of which not all arguments need be known."""
         group, arguments = self._group_of(msg), msg.arguments
-        certain: dict[str, DeviceState] = {}
-        possible: dict[str, DeviceState] = {}
-        for state, _, wanted in group.feeds if group is not None else ():
-            if fits(wanted, arguments):
-                certain[state.device.id] = state
-            elif may_fit(wanted, arguments):
-                possible[state.device.id] = state
-        if certain or len(possible) != 1:
+        if group is None:
+            return []
+        certain = {feed.state.device.id: feed.state for feed in group.fed_by(arguments)}
+        if certain:
             return list(certain.values())
+        possible = {feed.state.device.id: feed.state for feed in group.feeds if may_fit(feed.where, arguments)}
+        if len(possible) != 1:
+            return []
         # Only the point is unknown, as that of one of several sensors, and not the device.
         return [state for state in possible.values() if fits(state.device.where, arguments)]
 
@@ -337,7 +336,7 @@ class Model:
         for point in device.points:
             for feed in point.feeds:
                 group = self._groups.setdefault((False, *words, sender, feed.action), Group())
-                group.feeds.append((state, point, {**device.where, **point.where}))
+                group.add_feed(Fed(state, point, {**device.where, **point.where}))
                 fed.append((group, (*device.where, *point.where)))
         for group, names in fed:  # only now: what waits there goes to series that feed all points
             self._memory.distinguish_by(group, names)
@@ -374,7 +373,7 @@ class Model:
 
     def _series_of(self, group: Group, msg: InternalMsg) -> Series:
         """Return the series of a message; a device is added first if only a template fits it."""
-        is_fed = any(fits(wanted, msg.arguments) for _, _, wanted in group.feeds)
+        is_fed = bool(group.fed_by(msg.arguments))
         if self._templates and not is_fed:
             is_fed = self._add_from_template(msg)
         series = group.series_of(msg)
@@ -450,7 +449,7 @@ class Model:
                 states.remove(state)
         for key, group in list(self._groups.items()):
             if any(fed is state for fed, _, _ in group.feeds):
-                group.feeds = [feed for feed in group.feeds if feed[0] is not state]
+                group.remove_feeds(state)
                 for values, series in list(group.children.items()):
                     if state in series.states:
                         series.forget()

@@ -17,6 +17,7 @@ class Scheduled(Protocol):
 
 
 _T = TypeVar("_T", bound=Scheduled)
+_MIN_PRUNED = 64
 
 
 class Schedule(Generic[_T]):

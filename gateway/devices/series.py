@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from gateway.devices.device_state import DeviceState
 from gateway.devices.point import Point
@@ -236,16 +237,54 @@ def _updated(msg: InternalMsg | None, newer: InternalMsg) -> InternalMsg | None:
     return updated if newer.time is None else updated.read_at(newer.time)
 
 
-class Group:
-    """The messages of one address and action."""
+class Fed(NamedTuple):
+    """A point of a device, and the values of arguments by which a message that feeds it differs from others."""
 
-    __slots__ = ("by", "children", "feeds", "passing")
+    state: DeviceState
+    point: Point
+    where: Mapping[str, Argument]
+
+
+class Group:
+    """The messages of one address and action; `feeds` are the points that some of them feed, see `add_feed`."""
+
+    __slots__ = ("_others", "_places", "by", "children", "feeds", "passing")
 
     def __init__(self) -> None:
         self.by: tuple[str, ...] = ()
         self.passing = 0  # those of `children` that are not kept as long as a device
         self.children: dict[tuple[str, ...], Series] = {}
-        self.feeds: list[tuple[DeviceState, Point, Mapping[str, Argument]]] = []
+        self.feeds: list[Fed] = []
+        # The same, to be found by the values of arguments: a bus may have a thousand units. And those that cannot.
+        self._places: dict[tuple[str, ...], dict[tuple[object, ...], list[Fed]]] = {}
+        self._others: list[Fed] = []
+
+    def add_feed(self, feed: Fed) -> None:
+        """Have some of the messages feed a point."""
+        self.feeds.append(feed)
+        names = tuple(feed.where)
+        try:
+            self._places.setdefault(names, {}).setdefault(_place(names, feed.where), []).append(feed)
+        except TypeError:  # a list, for example, which a template has found
+            self._others.append(feed)
+
+    def remove_feeds(self, state: DeviceState) -> None:
+        """Have no message feed a device any more."""
+        kept, self.feeds, self._places, self._others = self.feeds, [], {}, []
+        for feed in kept:
+            if feed.state is not state:
+                self.add_feed(feed)
+
+    def fed_by(self, arguments: Mapping[str, Argument]) -> list[Fed]:
+        """Return the points that a message with `arguments` feeds."""
+        found = [feed for feed in self._others if fits(feed.where, arguments)]
+        for names, by_values in self._places.items():
+            try:
+                near = by_values.get(_place(names, arguments), ())
+            except TypeError:
+                continue
+            found += [feed for feed in near if fits(feed.where, arguments)]
+        return found
 
     def key_of(self, arguments: Mapping[str, Argument]) -> tuple[str, ...]:
         """Return the key in `children` of messages with `arguments`."""
@@ -259,9 +298,7 @@ class Group:
         """Return a new series of messages with `action` and `arguments`; it feeds the points that fit them."""
         series = Series(self.values_of(arguments))
         told_apart = set(self.by)
-        for state, point, wanted in self.feeds:
-            if not fits(wanted, arguments):
-                continue
+        for state, point, wanted in self.fed_by(arguments):
             told_apart.difference_update(wanted)
             for feed in point.feeds:
                 if feed.action == action:
@@ -274,3 +311,11 @@ class Group:
     def series_of(self, msg: InternalMsg) -> Series | None:
         """Return what is remembered of messages like `msg`; None: nothing."""
         return self.children.get(self.key_of(msg.arguments))
+
+
+def _place(names: tuple[str, ...], arguments: Mapping[str, Argument]) -> tuple[object, ...]:
+    """Return a key that is the same for all values that are equal, as `fits` has it; raises `TypeError` for a list."""
+    values = [arguments.get(name) for name in names]
+    place = tuple([(isinstance(value, bool), value) for value in values])
+    hash(place)
+    return place

@@ -70,7 +70,7 @@ class Documents(NamedTuple):
     `topic` returns that of a document of a device, by the device's id and the kind: see `DOCUMENT_KINDS`. `wake`
     is called when `due_in` has become sooner than it was when it was asked for last: whoever waits for it must ask
     again. `claim` takes the id of a device of a template, and returns why the device cannot have it, or `""`; `release`
-    takes an id that is free again.
+    takes an id that is free again; `is_free` returns whether an id could be claimed.
     """
 
     publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
@@ -80,6 +80,7 @@ class Documents(NamedTuple):
     clear: Callable[[str], object] = lambda _topic: None
     claim: Callable[[str], str] = lambda _device: ""
     release: Callable[[str], None] = lambda _device: None
+    is_free: Callable[[str], bool] = lambda _device: True
 
 
 class DeviceStatus(NamedTuple):
@@ -246,7 +247,8 @@ class DeviceMemory:
     def _may_find(self, topic: str) -> bool:
         """Return whether a template may make the device that has the state document on `topic`."""
         device = topic.split("/")[-2]
-        return self._documents.topic(device, "state") == topic and self._model.may_find(device)
+        is_own = self._documents.topic(device, "state") == topic
+        return is_own and self._model.may_find(device) and self._documents.is_free(device)
 
     def _availability_beside(self, topic: str) -> str:
         return self._documents.topic(topic.split("/")[-2], "availability")

@@ -63,6 +63,7 @@ class InterfaceHosts:
             self._documents._replace(
                 claim=lambda device: self._ids.claim(device, options.name),
                 release=lambda device: self._ids.release(device, options.name),
+                is_free=lambda device: self._ids.is_free(device, options.name),
             ),
         )
         host.set_link(self._link)

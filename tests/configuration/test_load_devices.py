@@ -527,3 +527,50 @@ def test_there_is_no_such_note_where_the_poll_tells_the_device(
     tmp_path: Path, told: str, device: str, where: str
 ) -> None:
     assert load(tmp_path, METERS % (told, device, where)).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("topic", "template", "document"),
+    [
+        ("{root}/gw/{device}/state", "{device}", "home/gw/kitchen/state"),
+        ("{root}/gw/{device}/outcome", "kit{device}", "home/gw/kitchen/outcome"),
+        ("{root}/gw/x-{device}/state", "{device}", "home/gw/x-kitchen/state"),
+        ("{root}/gw/{device}/state", "bath{device}", None),
+        ("{root}/gw/{device}/{action}", "bath_{device}", None),
+        ("{root}/gw/{action}x{device}/state", "m{device}", "home/gw/m"),
+        ("{root}/gw/{action}.{device}/state", "m{device}", None),
+    ],
+)
+def test_no_device_that_a_template_can_make_has_a_document_that_is_a_message(
+    topic: str, template: str, document: str | None, tmp_path: Path
+) -> None:
+    form = {"topic": topic, "payload": "json"}
+    if "{action}" not in topic:
+        form["constants"] = {"action": "STATE"}  # type: ignore[assignment]
+    own = {"topic": "{root}/status/{device}/{action}", "payload": "json"}
+    msg_map = {
+        "root": "home", "topics": ["home/gw/#"],
+        "device": {"maptype": "strict", "map": {"kitchen": ["kitchen", "küche"]}},
+        "syntax": {"constants": {"function": "", "gateway": "", "location": ""},
+                   "commands": [form], "statuses": [own]},
+    }  # fmt: skip
+    devices = [{"id": template, "address": {"device": "{device}"}, "points": {"on": {"from": "STATE.on"}}}]
+    point = {
+        "regex": "(?P<on>[01])",
+        "values": {"on": "int"},
+        "message": {"action": "STATE", "arguments": {"on": "{on}"}},
+    }
+    options = {
+        "type": "serial",
+        "port": "loop://",
+        "address": {"device": "kitchen"},
+        "decode": [point],
+        "devices": devices,
+    }
+    text = json.dumps({"map": msg_map, "interface": options})
+    if document is None:
+        load(tmp_path, text)
+    else:
+        with pytest.raises(ConfigurationError) as info:
+            load(tmp_path, text)
+        assert f"its document '{document}" in str(info.value.findings[0])

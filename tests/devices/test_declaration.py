@@ -212,3 +212,36 @@ def test_a_number_that_is_written_as_an_integer_may_be_read_with_a_fraction() ->
     writes = {("SET", "celsius"): Signature(PointType.INTEGER, 5, 30)}
     (point,) = points(Signatures(reads, writes), target={"from": "TARGET.celsius", "write": "SET.celsius"})
     assert (point.type, point.minimum, point.maximum) == (PointType.NUMBER, 5, 30)
+
+
+TOLD_APART = KNOWN._replace(
+    reads={**(KNOWN.reads or {}), ("TEMPERATURE", "unit"): Signature(), ("TEMPERATURE", "type"): Signature()}
+)
+
+
+@pytest.mark.parametrize("first", [{}, {"unit": 1.0}, {"unit": 1}])
+@pytest.mark.parametrize("is_one_device", [False, True])
+def test_a_point_whose_messages_are_among_those_of_another_one_is_fed_twice(
+    first: dict[str, Any], is_one_device: bool
+) -> None:
+    """Only one of them would ever get the value, and the other one would stay unknown."""
+    point, second = {"from": "TEMPERATURE.celsius"}, {"unit": 1, "type": "flow"}
+    if is_one_device:
+        told = problems({"id": "a", "points": {"y": {**point, "where": second}, "x": {**point, "where": first}}},
+                        signatures=TOLD_APART)  # fmt: skip
+    else:
+        told = problems({"id": "b", "where": second, "points": {"y": point}},
+                        {"id": "a", "where": first, "points": {"x": point}}, signatures=TOLD_APART)  # fmt: skip
+    assert told == [("0.points.y.from: TEMPERATURE.celsius feeds a.x already: "
+                    "distinguish the messages by 'where', or the devices by 'address'")]  # fmt: skip
+
+
+@pytest.mark.parametrize("second", [{"unit": True}, {"unit": "1"}, {"unit": 2}, {"type": "flow"}])
+def test_points_of_messages_with_other_arguments_are_not_fed_twice(second: dict[str, Any]) -> None:
+    point = {"from": "TEMPERATURE.celsius"}
+    devices = [
+        {"id": "a", "where": {"unit": 1}, "points": {"x": point}},
+        {"id": "b", "where": second, "points": {"y": point}},
+    ]
+    template = {"id": "m{unit}", "where": {"unit": "{unit}"}, "points": {"x": point}}
+    assert problems(*devices, template, signatures=TOLD_APART) == []

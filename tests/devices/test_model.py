@@ -703,6 +703,51 @@ def test_a_reading_that_has_not_changed_does_not_end_the_interval_of_another() -
     assert len(bench.model.tick(5).messages) == 1
 
 
+# --- many devices with one address
+
+
+class Counted(int):
+    """A number that counts how often it is compared."""
+
+    compared = 0
+    __hash__ = int.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return int(self) == other
+
+
+@pytest.mark.parametrize("is_template", [False, True])
+def test_a_unit_that_no_device_has_is_not_compared_with_each_of_a_thousand(is_template: bool) -> None:
+    if is_template:
+        template = Device("m{unit}", (TEMPERATURE,), where={"unit": "{unit}"})
+        bench = Bench(template, max_devices=1000)
+        bench.push(*(status("TEMPERATURE", celsius=1.0, unit=unit) for unit in range(1000)))
+    else:
+        bench = Bench(*(Device(f"m{unit}", (TEMPERATURE,), where={"unit": unit}) for unit in range(1000)))
+    assert len(bench.model.states) == 1000
+    before = Counted.compared
+    bench.push(status("TEMPERATURE", celsius=1.0, unit=Counted(5000)))
+    bench.model.unanswered(status("TEMPERATURE", unit=Counted(7)))
+    assert Counted.compared - before <= 10
+    assert bench.model.states["m7"].unanswered == 1
+
+
+def test_devices_are_found_by_values_of_every_kind() -> None:
+    template = Device("m{unit}", (TEMPERATURE,), where={"unit": "{unit}"})
+    bench = Bench(template)
+    first: list[Any] = [1, "1", True, None, [1], {"a": [1]}, 2.5, "m\u00e4"]
+    again: list[Any] = [1.0, True, None, [1.0], {"a": [1]}, 2.5, "m\u00e4"]
+    for number, unit in enumerate(first):
+        bench.push(status("TEMPERATURE", celsius=float(number), unit=unit))
+    found = list(bench.model.states)
+    assert found == ["m1", "mTrue", "mNone", "m_1_", "m__a____1__", "m2_5", "mm_"], "of 1 and '1', the first has the id"
+    for number, unit in enumerate(again):
+        bench.push(status("TEMPERATURE", celsius=10.0 + number, unit=unit))
+    values = [state.reading_of["temperature"].value for state in bench.model.states.values()]
+    assert values == [10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 16.0]
+
+
 # --- what is remembered is bounded
 
 
@@ -737,6 +782,25 @@ def test_messages_that_feed_nothing_are_not_remembered() -> None:
     before = tracemalloc.get_traced_memory()[0]
     for unit in range(4000, 8000):
         bench.model.observe(status("TEMPERATURE", celsius=1.0, unit=unit), 0, 0)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 50_000
+
+
+@pytest.mark.parametrize("rule", [None, ReportRule(interval=5.0, refresh=1e9)])
+def test_what_changes_again_and_again_before_its_refresh_is_due_takes_no_more_memory(rule: ReportRule | None) -> None:
+    bench = Bench(boiler(TEMPERATURE._replace(report=rule), refresh=1e9))
+
+    def change(times: int) -> None:
+        for number in range(times):
+            bench.advance(2)
+            bench.push(status("TEMPERATURE", celsius=float(number)))
+            bench.documents.clear()
+
+    change(500)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    change(2000)
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 50_000
