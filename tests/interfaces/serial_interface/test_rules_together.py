@@ -353,7 +353,8 @@ def test_a_simulated_device_has_several_framings() -> None:
         "says": [{"at": 1, "write": "1=20"}, {"at": 2, "write": "2=21", "framing": "marked"}],
         "answers": [
             {"regex": "LOGIN", "write": "> ", "framing": "raw"},
-            {"regex": "GET (?P<n>.*)", "write": "{n}=22", "framing": "reply"},
+            {"regex": "GET 3", "write": "3=0", "read_framing": "line"},
+            {"regex": "GET (?P<n>.*)", "write": "{n}=22", "framing": "reply", "read_framing": "marked"},
         ],
     }
     played = Playback(
