@@ -2,8 +2,9 @@
 
 An interface uses both by its schema. The entries of a list can have `for` if the schema of an entry has the property
 `{"for": {"$ref": "#/$defs/repetition"}}`. An option `defaults` has a property for each list, whose keyword `applies_to`
-names this list: `{"polls": {"type": "object", "applies_to": "conversation.polls"}}`. The keyword `alternatives` has groups
-of options of which an entry has one at most: `[["message", "messages"]]`; what an entry sets replaces the others.
+names this list: `{"polls": {"type": "object", "applies_to": "conversation.polls"}}`. The keyword `alternatives` has
+groups of options of which an entry has one at most: `[["message", "messages"]]`; what an entry sets replaces the
+others.
 """
 
 from __future__ import annotations
