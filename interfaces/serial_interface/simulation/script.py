@@ -216,7 +216,7 @@ def _check_content(
     except KeyError:
         return  # an unknown framing, which is reported elsewhere
     except (TemplateError, CodecError, LayoutError) as err:
-        yield Problem(path, str(err))
+        yield Problem((*path, *(err.path if isinstance(err, LayoutError) else ())), str(err))
         return
     except FramingError as err:
         yield Problem(path, f"it cannot be framed: {err}", "correct it, or add framing: raw")
