@@ -156,9 +156,8 @@ class Field(LayoutPart):
             raise LayoutError(f"{self.kind}: 'length' is missing: the number of its bytes")
         if self.kind in _ANY_WIDTH and self.size > _MAX_WIDTH:
             raise LayoutError(f"{self.kind}: a number has at most {_MAX_WIDTH} bytes")
-        if self.kind in _SIZES and options.get("length", self.size) != self.size:
-            size = f"{self.size} bytes" if self.size > 1 else "1 byte"
-            raise LayoutError(f"{self.kind}: it always has {size}; for another length, use int or uint")
+        if self.length_name and self.kind in _SIZES:
+            raise LayoutError(f"{self.kind}: it always has {self.size} bytes; for another length, use int or uint")
         if self.length_name and (self.bits or self.is_swapped or "is" in options):
             raise LayoutError(f"{self.kind}: bits, is and word_swap need a length that is a number")
         if self._correction and not self.length_name:

@@ -308,7 +308,7 @@ def lost(values: Any) -> tuple[dict[str, Any], list[str]]:
 @pytest.mark.parametrize(
     ("fields", "path"),
     [
-        ([U8, {"type": "u16", "length": 3}], ("fields", 1)),
+        ([U8, {"type": "u16", "length": "n"}], ("fields", 1)),
         ([U8, repeat(U8, {"type": "f32", "bits": {"x": 1}})], ("fields", 1, "fields", 1)),
         (
             [U8, {"type": "switch", "on": "n", "cases": {"1": {"type": "find", "bytes": "7"}}}],
