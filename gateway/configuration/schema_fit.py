@@ -17,6 +17,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _ANNOTATIONS = {
     "$schema", "$defs", "$comment", "title", "description", "examples", "default", "writeOnly", "format", "applies_to",
+    "alternatives",
 }  # fmt: skip
 _FOR_ALL = {"$ref", "anyOf", "type", "enum", "const"}
 _FOR_TEXT = {"pattern", "minLength", "maxLength"}

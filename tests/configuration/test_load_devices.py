@@ -474,7 +474,7 @@ def test_a_template_of_devices_is_proven_with_a_word_that_its_rule_accepts(tmp_p
 
 
 def test_a_template_whose_command_no_rule_accepts_is_reported(tmp_path: Path) -> None:
-    wrong = NODES.replace("minimum: 3", "minimum: 3, maximum: 2").replace("ID", "{device}")
+    wrong = NODES.replace("minimum: 3", "minimum: 3, maximum: 4, multiple_of: 5").replace("ID", "{device}")
     assert "the interface refuses" in findings(tmp_path, HEAD + wrong)[0]
 
 

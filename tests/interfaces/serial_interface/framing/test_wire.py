@@ -251,6 +251,12 @@ def test_a_content_that_is_too_short_for_its_checksum_is_refused() -> None:
         ({"type": "fixed", "length": 1, "start": "ab"}, None, ("framing", "length"), "no frame has 1 bytes"),
         ({"type": "fixed", "length": 9, "max_length": 8}, None, ("framing", "length"), "no frame has 9 bytes"),
         ({}, {"type": "modbuss"}, ("checksum", "type"), "unknown checksum 'modbuss'"),
+        ({"gap": 0.1}, None, ("framing", "gap"), "framing of type 'line' has no option 'gap'"),
+        ({"type": "slip", "start": "a"}, None, ("framing", "start"), "framing of type 'slip' has no option 'start'"),
+        ({"type": "gap", "gap": 1, "keep": True}, None, ("framing", "keep"), "it would do nothing"),
+        ({}, {"type": "xor", "from": 5, "to": 3}, ("checksum", "to"), "no byte is covered"),
+        ({}, {"type": "xor", "from": -3, "to": -3}, ("checksum", "to"), "no byte is covered"),
+        ({}, {"type": "xor", "to": 0}, ("checksum", "to"), "no byte is covered"),
     ],
 )
 def test_a_problem_has_its_path_and_a_remedy(
@@ -272,3 +278,18 @@ def test_a_misspelt_checksum_is_corrected() -> None:
 def test_several_problems_are_reported_together() -> None:
     params = serial_params(framing={"type": "markers"}, checksum={"type": "x"})
     assert len(list(check_framings(params, did_you_mean))) == 3
+
+
+@pytest.mark.parametrize(
+    "checksum", [{"from": 5, "to": -3}, {"from": -5, "to": 9}, {"from": 1, "to": 2}, {"from": -2, "to": -1}]
+)
+def test_bytes_that_a_checksum_covers_in_some_frames(checksum: dict[str, Any]) -> None:
+    params = serial_params(checksum={"type": "xor", **checksum})
+    assert list(check_framings(params, did_you_mean)) == []
+
+
+def test_a_framing_of_several_that_cannot_have_a_start_is_the_last_one() -> None:
+    params = serial_params(framing=[{"type": "slip", "start": "\xc0"}, {}])
+    useless, last = check_framings(params, did_you_mean)
+    assert (last.path, last.remedy) == (("framing", 0), "move it to the end of the list")
+    assert useless.path == ("framing", 0, "start")
