@@ -97,11 +97,12 @@ class LengthFramer(Framer):
             has_stop = not self._stop or frame.endswith(self._stop)
             if has_stop and self._may_check(length, position + length) and self._is_valid(frame):
                 frames.append(frame)
+                self._found += 1
                 position += length
                 self._in_sync = True
             else:
                 if self._in_sync and has_stop:
-                    self.rejected.append(frame)
+                    self._reject(frame)
                 self._skip(1)
                 position += 1
         self._remove(position)
