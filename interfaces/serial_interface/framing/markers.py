@@ -46,6 +46,7 @@ class MarkerFramer(Framer):
         self._is_valid = is_valid
         self._tried = 0  # the same as `_searched` for `match_at`, from the beginning of the frame
         self._searched = 0  # stop markers before this offset have been tried
+        self._rejected_up_to = 0  # the place in the stream of the stop marker of the last rejected frame
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], is_valid: IsValid | None) -> MarkerFramer:
@@ -162,7 +163,12 @@ class MarkerFramer(Framer):
             self._searched = max(self._searched, len(self._buffer) - len(self._stop) + 1, 0)
 
     def _reject_at(self, begin: int) -> None:
-        """Keep the bytes between an abandoned start marker and the next stop marker, so that they can be reported."""
+        """Keep the bytes between an abandoned start marker and the next stop marker, so that they can be reported.
+
+        Of several start markers before one stop marker, only the first one counts: there is one frame at most.
+        """
+        if self._removed + begin < self._rejected_up_to:
+            return
         stop = self._buffer.find(self._stop, begin + len(self._start))
         end = stop + len(self._stop) + self._after
         is_short = stop - begin - len(self._start) <= self.max_length
@@ -170,6 +176,7 @@ class MarkerFramer(Framer):
             frame = self._content(begin, stop, end)
             if frame is not None:
                 self._reject(frame)
+                self._rejected_up_to = self._removed + stop
 
     def _drop(self, count: int) -> None:
         begin = self._buffer.find(self._start)
