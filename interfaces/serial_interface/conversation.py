@@ -314,12 +314,13 @@ class Conversation:
                     return b"", results
                 return self._write(current, now), results
             results += self._end(_unanswered(current), now)
-            if current.response is None or current.error:
+            if current.error or (current.response is None and not self._late_answers.is_slower_than(current)):
                 self._late_answers.end(current)
             else:
                 self._last, self._last_until = current, current.written_at + self._late_answers.window(current)
         if self._last is not None and now >= self._last_until:
-            if self._last.is_answered:  # the device had time for its other attempts, too
+            # The device had time for its other attempts, too; or its silence was the answer.
+            if self._last.is_answered or self._last.response is None:
                 self._late_answers.end(self._last)
             self._last = None
         if self._collector and self._current is None and self._last is None:
