@@ -44,7 +44,7 @@ def _bytes(form: str) -> Converter:
 
     Where a text is to be written, each of its characters is a byte, unless the next step is `text` with an encoding.
     """
-    if form not in _FORMS:
+    if not isinstance(form, str) or form not in _FORMS:
         raise ValueError(f"use one of {', '.join(_FORMS)}")
     decode, encode = _FORMS[form]
 
