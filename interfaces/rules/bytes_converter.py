@@ -39,7 +39,7 @@ _FORMS: Mapping[str, tuple[Callable[[str], bytes], Callable[[bytes], str]]] = {
 }
 
 
-def _bytes(form: str) -> Converter:
+def _bytes(form: Any) -> Converter:
     """Return the converter that reads the bytes for which a text stands, and writes this text for bytes.
 
     Where a text is to be written, each of its characters is a byte, unless the next step is `text` with an encoding.
