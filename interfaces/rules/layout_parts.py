@@ -30,7 +30,9 @@ class FindPart(LayoutPart):
         try:
             self._bytes = bytes.fromhex(options["bytes"])
         except ValueError as err:
-            raise LayoutError(f"find: {options['bytes']!a} is not a list of bytes in hexadecimal: {err}") from err
+            raise LayoutError(
+                f"find: {options['bytes']!a} is not a list of bytes: write two hexadecimal digits for each"
+            ) from err
         if not self._bytes:
             raise LayoutError("find: there are no bytes to find")
 

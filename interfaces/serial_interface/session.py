@@ -136,18 +136,20 @@ class Session:
 
     def start(self, now: float) -> None:
         """Begin, because the port has been opened at `now`: discard old bytes, and make the opening requests due."""
+        self._conversation.reset()
         self._begin(now)
         self._schedule.start(self._writable_at)
 
     def restart(self, now: float) -> None:
         """Go on with a port that was opened again at `now`: as `start`, but commands and polls go on waiting."""
         self._conversation.discard_opening()
+        # A slow device would answer an earlier request now: this must not be taken for the answer to the next one.
+        self._conversation.reset(may_answer=True)
         self._begin(now)
         self._counts["ports_reopened"] += 1
 
     def _begin(self, now: float) -> None:
         self.codec.framer.reset()
-        self._conversation.reset()
         self._forget_parts()
         self._echo.reset()
         self._watch.reset()

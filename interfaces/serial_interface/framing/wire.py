@@ -70,17 +70,15 @@ class FrameCodec:
 
     def _verify(self, frames: list[bytes]) -> Iterator[tuple[bytes, str]]:
         if not self._is_single:
-            rejected, self.framer.rejected = self.framer.rejected, []
-            return ((frame, frame.error) for frame in [*rejected, *frames] if isinstance(frame, NamedFrame))
+            return ((frame, frame.error) for frame in frames if isinstance(frame, NamedFrame))
         if self._kinds[0].checksum is None and not self._name:
             return zip(frames, repeat(""))
         return self._verify_checksums(self._kinds[0], frames)
 
     def _verify_checksums(self, kind: Kind, frames: list[bytes]) -> Iterator[tuple[bytes, str]]:
-        rejected, self.framer.rejected = self.framer.rejected, []
         verify = (lambda _frame: None) if kind.checksum is None else kind.checksum.verify
         is_changed = kind.strips or bool(kind.name)
-        for frame in [*rejected, *frames]:
+        for frame in self.framer.with_rejected(frames):
             try:
                 verify(frame)
             except ChecksumError as err:

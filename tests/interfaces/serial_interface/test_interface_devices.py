@@ -75,6 +75,7 @@ def loop_answered(interface: SerialInterface, device: PtyDevice, answer: bytes, 
 
 def test_the_port_is_opened_again_where_nothing_answers(device: PtyDevice, expected_logs: ExpectedLogs) -> None:
     expected_logs.allow("nothing has answered 3 requests in a row: closing the port", "did not answer within 0.05 s")
+    expected_logs.allow("request 'T?': answered after")
     interface, desk = opened(port=str(device.path), **POLLED)
     loop_until(interface, lambda: interface.stats()["ports_reopened"] == 2)
     assert desk.availability == ["online"]
@@ -99,6 +100,7 @@ def test_a_device_that_does_not_answer_is_offline_and_a_bad_value_is_bad(
 ) -> None:
     expected_logs.expect("device 'boiler' is offline: 3 requests in a row were not answered")
     expected_logs.allow("did not answer within 0.05 s", "value left out: request 'T?': t: nan", "nothing has")
+    expected_logs.allow("request 'T?': answered after")
     interface, desk = opened(port=str(device.path), **POLLED)
     desk.outlet.devices.configure([BOILER], POLLED["address"], {})
     assert desk.outlet.devices.stats()["devices_offline"] == 0

@@ -44,7 +44,7 @@ _SIGNS = b"a;\r\n>$\x02\x03<>\x7e/!\x00\xc0\xdb\xdd\x7d\x5e"
 contents = st.lists(st.sampled_from(_SIGNS), max_size=8).map(bytes) | st.binary(max_size=8)
 
 
-def codec(framing: dict[str, Any], checksum: dict[str, Any] | None = None) -> FrameCodec:
+def codec(framing: Any, checksum: dict[str, Any] | None = None) -> FrameCodec:
     params = serial_params(framing=framing, **({"checksum": checksum} if checksum else {}))
     assert not list(check_framings(params, did_you_mean))
     return FrameCodec(params["framing"], params.get("checksum"))
@@ -293,3 +293,39 @@ def test_a_framing_of_several_that_cannot_have_a_start_is_the_last_one() -> None
     useless, last = check_framings(params, did_you_mean)
     assert (last.path, last.remedy) == (("framing", 0), "move it to the end of the list")
     assert useless.path == ("framing", 0, "start")
+
+
+BYTES_XOR = {"type": "xor", "strip": True}
+IN_ORDER: dict[str, tuple[Any, dict[str, Any] | None, bytes]] = {
+    "markers": ({"type": "markers", "start": "<", "stop": ">"}, BYTES_XOR, b"<AA><Bx><CC>"),
+    "length": ({"type": "length", "start": "<", "offset": 1, "size": 1}, BYTES_XOR, b"<\x04A\x79<\x04B?<\x04C{"),
+    "several": (
+        [
+            {"type": "fixed", "start": "<", "length": 3, "checksum": BYTES_XOR},
+            {"type": "markers", "start": "#", "stop": ">", "checksum": BYTES_XOR},
+        ],
+        None,
+        b"#AA><B?#Bx>#CC>",
+    ),
+    "several and a rest": (
+        [
+            {"type": "fixed", "start": "<", "length": 3},
+            {"type": "length", "size": 1, "checksum": BYTES_XOR},
+        ],
+        None,
+        b"\x03A\x42\x03B?<<<\x03C\x40",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IN_ORDER)
+def test_a_frame_with_a_wrong_checksum_keeps_its_place_among_the_others(name: str) -> None:
+    """Or else the panel that has sent a good event and a damaged one gets NAK and ACK for ACK and NAK."""
+    framing, checksum, data = IN_ORDER[name]
+    whole, bytewise = codec(framing, checksum), codec(framing, checksum)
+    pairs = [pair for at in range(len(data)) for pair in bytewise.feed(data[at : at + 1])]
+    assert list(whole.feed(data)) == pairs
+    errors = [bool(error) for _, error in pairs]
+    assert not errors[0]
+    assert True in errors
+    assert not errors[-1]
