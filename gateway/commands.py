@@ -17,7 +17,7 @@ from types import FunctionType
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
-from gateway.core.argument_values import is_same, read_boolean, read_integer, read_number
+from gateway.devices.argument_values import is_same, read_boolean, read_integer, read_number
 from gateway.devices.declaration import Signature, Signatures
 from gateway.devices.point import ADDRESS_OF_DEVICE, PointType
 from gateway.errors import CommandRefusedError, Problem, RefusedError
@@ -111,7 +111,8 @@ def command(action: object, /, **options: ArgumentSpec | str) -> Callable[[_Meth
     A text is a word of the address: with `device="pump"` the method executes commands for this device only. Words are
     possible for function, gateway, location and device.
 
-    The method is called with the arguments as keyword arguments, and with the message if it has a parameter `msg`.
+    The method is called with the arguments as keyword arguments, and with the message if it has a parameter `msg`; the
+    arguments of that message, and of the outcome, are converted to their types as well.
     After None, the command is answered with OK. If the method returns messages, they are sent, after the answer OK
     unless one of them is an outcome itself. If it raises `CommandRefusedError`, the command is answered with REFUSED
     and the text of the error. Raises `TypeError` if an option is neither, or if the method does not have the arguments.
@@ -236,9 +237,11 @@ def execute(interface: object, msg: InternalMsg) -> list[InternalMsg]:
     there are for this device.
     """
     messages: list[InternalMsg] = []
-    outcome = msg.reply("OK")
     try:
         mark, values = _resolved(type(interface), msg)
+        # The outcome has the values that the method gets: a client may have sent a number as text.
+        msg = msg.with_arguments({name: values[name] for name in msg.arguments})
+        outcome = msg.reply("OK")
         if mark.wants_msg:
             values["msg"] = msg
         result = getattr(interface, mark.method)(**values)

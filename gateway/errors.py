@@ -11,7 +11,7 @@
     |       +-- FilteredError ... namely a filter of the configuration
     |       +-- CommandRefusedError   ... or the interface that the command is for
     +-- DeviceError           the device is missing or does not respond; it is closed and opened again
-    |   +-- DeviceAwaitedError    ... namely one that connects by itself, and has not done so yet
+    |   +-- DeviceAwaitedError    ... namely one that connects by itself, and is not connected
     +-- DeliveryError         a message was dropped, or not accepted or delivered in time
 
 The rule: what the author of an interface raises or catches is here, and so is each error that the whole program
@@ -104,7 +104,11 @@ class DeviceError(GatewayError):
 
 
 class DeviceAwaitedError(DeviceError):
-    """The device connects to the gateway by itself, and has not done so: it is waited for, which is no failure."""
+    """The device connects to the gateway by itself, and has not done so, or has hung up: that is no failure.
+
+    It is waited for. A device that connects for each reading counts as available in between: until it is away twice as
+    long as usual.
+    """
 
 
 class DeliveryError(GatewayError):

@@ -13,10 +13,11 @@ is constructed again after a delay.
 
 from __future__ import annotations
 
+import logging
 import math
 import select
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from gateway.commands import addresses_of, commands_of, execute, explain, is_addressed, signatures_of
@@ -24,11 +25,11 @@ from gateway.core.activity import LONGEST_CALL, Call
 from gateway.core.backoff import Backoff
 from gateway.core.callback_error import log_callback_error
 from gateway.core.inbox import MsgList, poll_milliseconds
-from gateway.core.outage import Outages
+from gateway.core.outage import Absences, Outages
 from gateway.core.package_logger import package_logger
 from gateway.core.timers import Function, Timer, Timers, name_of
 from gateway.devices.declaration import Signatures
-from gateway.errors import DeviceError, Problem
+from gateway.errors import DeviceAwaitedError, DeviceError, Problem
 from gateway.message import InternalMsg
 from gateway.routing.command_index import Addresses
 from gateway.routing.outlet import Outlet
@@ -94,8 +95,8 @@ class Interface:
         return addresses_of(cls)
 
     @classmethod
-    def devices(cls, params: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:  # noqa: ARG003
-        """Return the devices of the interface, in the form of the option `devices` of a configuration.
+    def devices(cls, params: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:  # noqa: ARG003
+        """Return, or yield, the devices of the interface, in the form of the option `devices` of a configuration.
 
         They are checked as that option is, and before the interface is constructed. Must not access any hardware.
         """
@@ -215,7 +216,8 @@ class DeviceInterface(Interface):
         self.is_readable = False  # during read(): whether the descriptor is readable
         self._outages = Outages(msglist_out.name)
         self.reopen_backoff = Backoff(*self.reopen_delays)
-        self._next_open = self._next_read = self._open_since = self._failed_at = 0.0
+        self._absences = Absences()
+        self._next_open = self._soonest_open = self._next_read = self._open_since = 0.0
         self._poll = select.poll()
         self._poll.register(msglist_in.fileno(), select.POLLIN)
         self.listening_since = 0.0
@@ -312,7 +314,7 @@ class DeviceInterface(Interface):
             else:
                 if self._wait(self._until_timer(self._next_open - self.clock())):
                     self._watch(-1)
-                    self._next_open = min(self._next_open, self._failed_at + self.reopen_delays[0])
+                    self._next_open = min(self._next_open, self._soonest_open)
                 self._answer_offline()
         except (OSError, DeviceError) as err:
             self._fail(err)
@@ -376,23 +378,33 @@ class DeviceInterface(Interface):
         with self._call("open"):
             self.open()
         self.is_open = True
+        is_quiet = self._outages.is_quiet
         self._outages.end()
         self._open_since = self.clock()
+        self._absences.end(self._open_since)
         self._next_read = 0.0
         fd = self.fileno()
         self._watch(-1 if fd is None else fd)
         self.msglist_out.set_available(True)
-        LOG.info("%s: %s is open", self.msglist_out.name, self.describe())
+        LOG.log(logging.DEBUG if is_quiet else logging.INFO, "%s: %s is open", self.msglist_out.name, self.describe())
         return True
 
     def _fail(self, err: Exception) -> None:
         was_open, self.is_open = self.is_open, False
+        is_awaited = isinstance(err, DeviceAwaitedError)
+        has_left = was_open and is_awaited
         self._watch(-1)
         if was_open and self.clock() - self._open_since >= _STABLE:
             self.reopen_backoff.reset()
             self._outages.end()
-        self.msglist_out.record_failure(self._outages.report(self.describe(), err, was_open=was_open))
-        self.msglist_out.set_available(False)  # before close(), which can take long for a port behind a network
+        text = self._outages.report(self.describe(), err, was_open=was_open)
+        if has_left:  # it may be back already, or come back for its next reading: the next attempt to open it will show
+            self._absences.begin(self.clock())
+        elif not is_awaited:
+            self._absences.forget()
+        if not has_left and self._absences.is_missed(self.clock()):
+            self.msglist_out.record_failure(text)
+            self.msglist_out.set_available(False)  # before close(), which can take long for a port behind a network
         try:
             with self._call("close"):
                 self.close()
@@ -402,13 +414,21 @@ class DeviceInterface(Interface):
             msg
         ) in self._open_commands.settle():  # the commands that were being executed, and that close() has not answered
             if self.accepts(msg):
-                self.msglist_out.answer(msg.reply("OFFLINE", f"{self.describe()} has failed: {err}"))
+                self.msglist_out.answer(
+                    msg.reply("OFFLINE", text if is_awaited else f"{self.describe()} has failed: {err}")
+                )
         self._open_commands.release()
-        delay = self.reopen_backoff.next_delay()
-        self._failed_at = self.clock()
-        self._next_open = self._failed_at + delay
+        self._plan_open(has_left=has_left, is_awaited=is_awaited)
         fd = self.opening_fileno()
         self._watch(-1 if fd is None else fd)
+
+    def _plan_open(self, *, has_left: bool, is_awaited: bool) -> None:
+        """Decide when to try to open the device: after a delay, and at once where it connects by itself."""
+        now, expected_at = self.clock(), self._absences.expected_at
+        self._soonest_open = now if is_awaited else now + self.reopen_delays[0]
+        self._next_open = now if has_left else now + self.reopen_backoff.next_delay()
+        if expected_at is not None and expected_at > now:
+            self._next_open = min(self._next_open, expected_at)
 
     def _wait(self, timeout: float | None) -> bool:
         """Wait for a message, the device, or `timeout` (s; None: unlimited); return whether the device is readable."""

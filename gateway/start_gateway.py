@@ -322,6 +322,7 @@ class Gateway:
         changes += interface_changes
         self._configure_devices(previous.availability_topic(name) for name in removed)
         self._set_routes()
+        self._interfaces.start()
         self._watch_hooks()
         self._clear_stale_topics()
         if at_restart:

@@ -151,6 +151,27 @@ def test_booleans_come_as_controllers_send_them(sent: Any, value: bool) -> None:
     assert gentle is value
 
 
+def test_an_outcome_has_the_values_that_the_method_got() -> None:
+    sent = {"kelvin": "2700", "gentle": "on"}  # as text, as some clients send them
+    calls, (outcome, _) = run("SET", **sent)
+    assert calls == [(2700, True, "day")]
+    assert outcome.arguments == {"kelvin": 2700, "gentle": True, "response": "OK", "reason": ""}
+    assert outcome.reply_to is not None and outcome.reply_to.requested == {"kelvin": 2700, "gentle": True}
+
+
+def test_an_outcome_that_a_method_makes_has_these_values_too() -> None:
+    class Fan:
+        @command("SPIN", unit=integer(), on=boolean())
+        def spin(self, unit: int, on: bool, msg: InternalMsg) -> list[InternalMsg]:
+            if unit == 9:
+                raise CommandRefusedError("there is no fan 9")
+            return [msg.reply("OK", "it takes a minute")]
+
+    for unit in (1, 9):
+        (outcome,) = execute(Fan(), InternalMsg(iscmd=True, action="SPIN", arguments={"unit": f"{unit}", "on": 1}))
+        assert outcome.reply_to is not None and outcome.reply_to.requested == {"unit": unit, "on": True}
+
+
 def test_the_commands_of_a_class_are_known_with_their_types() -> None:
     known = signatures_of(Lamp)
     assert known.reads is None

@@ -43,6 +43,7 @@ from gateway.routing.router import Route, Router
 from gateway.translation.mqtt_map import MsgMap
 from interfaces.serial_interface import SerialInterface
 from interfaces.serial_interface.framing.framers import MarkerFramer
+from interfaces.serial_interface.framing.wire import FrameCodec
 from interfaces.serial_interface.rules import SerialRules
 from tests.support.broker import Mosquitto, tool_or_skip
 from tests.support.device import PtyDevice
@@ -346,6 +347,29 @@ def test_what_looks_like_many_frames_in_one_another_costs_no_more_calls_than_its
     for _ in range(4):  # until every checksum has been used
         framer.feed(b"<>" * 500)
     assert calls(lambda: framer.feed(b"<>" * 500)) < 10 * 1000
+
+
+def test_doubled_bytes_that_may_begin_many_frames_are_not_visited_one_by_one() -> None:
+    options = {"type": "markers", "start": "x", "stop": "\x10\x03", "stuffing": "\x10", "max_length": 400}
+
+    def cost(data: bytes) -> int:
+        codec = FrameCodec(options)
+        return steps(lambda: list(codec.feed(data)))
+
+    assert cost(b"xx\x10\x10" * 250) < 3 * cost(b"xxxx" * 250)
+
+
+def test_bytes_that_are_no_frame_are_not_copied() -> None:
+    """A frame may be long, and is looked for at each of its bytes."""
+    codec = FrameCodec({"type": "fixed", "start": "x", "length": 100_000, "stop": "y", "max_length": 100_000})
+    tracemalloc.start()
+    try:
+        for _ in range(110):
+            assert not list(codec.feed(b"x" * 1000))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 300_000, "the bytes that wait, and room for more, but no copies of them"
 
 
 def test_lines_that_come_together_share_their_system_calls(tmp_path: Path, mosquitto: Mosquitto) -> None:

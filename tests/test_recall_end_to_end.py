@@ -142,3 +142,19 @@ def test_the_availability_of_a_device_does_not_contradict_its_state(tmp_path: Pa
         gateway.push(reading(celsius=22.0))
         wait_until(lambda: retained(mosquitto, AVAILABILITY) == b"online")
         assert gateway.gateway.client.link_state is LinkState.UP
+
+
+def test_the_availability_of_an_interface_is_not_that_of_a_device_that_had_its_name(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    """A template cannot make a device that has the name of an interface, as a declared device could."""
+    document, availability = "home/gw/dev/state", "home/gw/dev/availability"
+    with running(tmp_path, mosquitto.port, BOILER._replace(id="dev")) as first:
+        first.push(reading(celsius=21.5))
+        wait_until(lambda: b"21.5" in (retained(mosquitto, document) or b""))
+    template = BOILER._replace(id="{device}", address={})
+    with mosquitto.client(availability) as listener, running(tmp_path, mosquitto.port, template) as second:
+        wait_until(lambda: retained(mosquitto, document) is None, what="the document of no device")
+        wait_until(lambda: second.gateway.client.sender.states.is_idle)
+        assert retained(mosquitto, availability) == b"online"
+        assert [payload for _, payload in listener.pairs()][-1] == b"online"

@@ -16,6 +16,7 @@ from gateway.configuration.interface_loader import failure_text, file_of
 from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.core.paths import SERVICE_CONF, SERVICE_STATE
 from gateway.devices.document import DOCUMENT_KINDS, RETAINED_KINDS
+from gateway.devices.model import Model
 from gateway.devices.point import Feed, Point, Write
 from gateway.errors import ConfigurationError, Finding, GatewayError, MessageError, Problem, UsageError
 from gateway.interface import Interface
@@ -170,7 +171,12 @@ def _explanation(interface: InterfaceOptions, options: argparse.Namespace) -> It
 
 
 def _message(interface: InterfaceOptions, msg: InternalMsg) -> Iterator[str | Problem]:
-    reading_time = interface.reading_time
+    left, reasons = _without_bad_values(interface, msg)
+    yield from (f"  left out: {reason}" for reason in reasons)
+    if left is None:
+        yield Problem((), f"  not sent: no value is left of {msg}")
+        return
+    msg, reading_time = left, interface.reading_time
     if reading_time is not None:
         msg = reading_time.with_argument(reading_time.dated(msg, time.time()))
     yield f"  {msg}"
@@ -185,6 +191,20 @@ def _message(interface: InterfaceOptions, msg: InternalMsg) -> Iterator[str | Pr
         name, value = reading_time.with_property(publication, msg).user_property
         if name:
             yield f"    property {name}: {value}"
+
+
+def _without_bad_values(interface: InterfaceOptions, msg: InternalMsg) -> tuple[InternalMsg | None, list[str]]:
+    """Return what is sent of a message, None if nothing is, and why its devices leave some of its values out."""
+    if not interface.devices:
+        return msg, []
+    model = Model(interface.devices, interface.own_address, interface.max_devices)
+    left = model.observe(msg, 0.0, time.time())
+    readings = [(state, reading) for state in model.states.values() for reading in state.reading_of.values()]
+    return left, [
+        f"the point {state.device.id}.{reading.point.key}: {reading.reason}"
+        for state, reading in readings
+        if reading.point is not None and reading.reason
+    ]
 
 
 _ESCAPES = {"\\\\": b"\\", "\\r": b"\r", "\\n": b"\n", "\\t": b"\t"}

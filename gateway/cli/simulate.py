@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
 
@@ -38,7 +40,7 @@ class Device(Protocol):
 
 
 def simulate(options: argparse.Namespace) -> int:
-    """Play the device of the script that the command line names until Ctrl-C; return 0.
+    """Play the device of the script that the command line names until Ctrl-C, SIGTERM or SIGHUP; return 0.
 
     Raises `ConfigurationError` with all errors of the script, and `GatewayError` if the line cannot be created.
     """
@@ -52,11 +54,29 @@ def simulate(options: argparse.Namespace) -> int:
 
     line: Line = PtyLine(options.pty) if options.pty is not None else TcpLine(options.tcp)
     try:
-        _play(device_class(params, on_event), line, start)
+        with _ended_as_by_ctrl_c():
+            _play(device_class(params, on_event), line, start)
     except KeyboardInterrupt:
         return 0
     finally:
         line.unplug()
+
+
+@contextlib.contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` on SIGTERM, and on SIGHUP when the terminal is closed, while the context lasts.
+
+    A link that stayed behind would soon lead to the terminal of another program, and the gateway would read that.
+    """
+    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in previous.items():
+        if handler is not signal.SIG_IGN:  # it is ignored under nohup, and must stay ignored
+            signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def _play(device: Device, line: Line, start: float) -> NoReturn:

@@ -14,17 +14,19 @@ from gateway.core.topic import filter_levels, filter_matches
 from gateway.devices.declaration import Signature, Signatures
 from gateway.devices.model import Model
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Feed, Point, PointType, Write
-from gateway.devices.template import filled, may_fit
+from gateway.devices.template import could_make, filled, may_fit
 from gateway.errors import MessageError, Problem
 from gateway.message import Argument, InternalMsg
 from gateway.translation.field_map import FieldMap
 from gateway.translation.mqtt_map import MsgMap
 from gateway.translation.syntax import BoundForm
+from gateway.translation.topic_template import Level, common_topic
 
 Refusal = Callable[[InternalMsg], str]
 """Returns why an interface refuses a command; an empty text if it accepts it, or if that is unknown."""
 
 _REMEDY = "change the map, or the words of the device"
+_ID_LEVEL = -2  # of the topic of a document
 _WORD, _CLIENT = "sample", "controller"
 _MAX_CHOICES = 100  # of a point that are tried
 _MAX_CLIENTS = 20  # names of senders that are tried
@@ -84,13 +86,34 @@ def _is_polled(device: Device, own: Mapping[str, str], polled: Iterable[Internal
     )
 
 
-def reader_of(topic: str, maps: Sequence[MsgMap]) -> BoundForm | None:
-    """Return the form of one of `maps` that reads `topic` as a message; None if there is none."""
-    levels = topic.split("/")
-    forms = (form for msg_map in maps for form in msg_map.forms if len(form.levels) == len(levels))
-    return next(
-        (form for form in forms if all(text in level for text, level in zip(levels, form.levels, strict=True))), None
-    )
+def reader_of(device: Device, topic: Callable[[str], str], maps: Sequence[MsgMap]) -> tuple[str, BoundForm] | None:
+    """Return a document topic of `device` that a form of one of `maps` reads as a message, and this form.
+
+    `topic` returns the document topic for an id. None: there is no such form. Of a template, this is the document of a
+    device that it can make.
+    """
+    levels = topic(sample_id(device)).split("/")
+    others = [*levels[:_ID_LEVEL], levels[-1]]
+    for form in (form for msg_map in maps for form in msg_map.forms if len(form.levels) == len(levels)):
+        form_others = (*form.levels[:_ID_LEVEL], form.levels[-1])
+        if all(text in level for text, level in zip(others, form_others, strict=True)):
+            level = form.levels[_ID_LEVEL]
+            device_id = next((device_id for device_id in _ids_in(level, device) if device_id in level), None)
+            if device_id is not None:
+                return topic(device_id), form
+    return None
+
+
+def _ids_in(level: Level, device: Device) -> Iterator[str]:
+    """Yield the id of a device, or ids that a device of its template can have, as far as they may be in `level`."""
+    yield sample_id(device)
+    if "{" in device.id:
+        words = level.enumerated()
+        if words is None:
+            prefix, suffix = device.id.partition("{")[0], device.id.rpartition("}")[2]
+            common = common_topic([Level(prefix, (FieldMap("device"),), suffix=suffix)], [level])
+            words = [] if common is None else [common]
+        yield from (word for word in words if could_make(device, word))
 
 
 def sample_id(device: Device) -> str:

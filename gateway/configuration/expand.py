@@ -2,14 +2,16 @@
 
 An interface uses both by its schema. The entries of a list can have `for` if the schema of an entry has the property
 `{"for": {"$ref": "#/$defs/repetition"}}`. An option `defaults` has a property for each list, whose keyword `applies_to`
-names this list: `{"polls": {"type": "object", "applies_to": "conversation.polls"}}`.
+names this list: `{"polls": {"type": "object", "applies_to": "conversation.polls"}}`. The keyword `alternatives` has
+groups of options of which an entry has one at most: `[["message", "messages"]]`; what an entry sets replaces the
+others.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -75,10 +77,19 @@ class _Row(NamedTuple):
 
 
 class _Defaults(NamedTuple):
-    """The options that all entries of a list have, and the path where they are written."""
+    """The options that all entries of a list have, the path where they are written, and which exclude each other."""
 
     path: Path
     options: Mapping[str, Any]
+    alternatives: Sequence[Sequence[str]] = ()
+
+    def for_entry(self, item: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        """Yield the options that an entry takes: neither those that it sets, nor those that it has replaced."""
+        chosen = {name for name, value in item.items() if value or value == ""}  # not false, and no number of retries
+        replaced = {name for group in self.alternatives if not chosen.isdisjoint(group) for name in group}
+        for name, value in self.options.items():
+            if name not in item and name not in replaced and name != "for":
+                yield name, value
 
 
 _NO_DEFAULTS = _Defaults((), {})
@@ -100,7 +111,7 @@ class _Expander:
     def expand(self, options: Mapping[str, Any]) -> dict[str, Any]:
         schema = self._schema.get("properties", {}).get("defaults", {})
         parts = resolved_schema(schema, self._schema).get("properties", {})
-        targets = {name: part["applies_to"] for name, part in parts.items() if "applies_to" in part}
+        targets = {name: part for name, part in parts.items() if "applies_to" in part}
         if targets and "defaults" in options:
             self._read_defaults(options["defaults"], schema, targets)
             options = {name: value for name, value in options.items() if name != "defaults"}
@@ -108,13 +119,15 @@ class _Expander:
             return dict(options)
         return self._mapping(options, self._schema, _Scope(self._at, self._at, {}))
 
-    def _read_defaults(self, defaults: Any, schema: Schema, targets: Mapping[str, str]) -> None:
+    def _read_defaults(self, defaults: Any, schema: Schema, targets: Mapping[str, Schema]) -> None:
         at = (*self._at, "defaults")
         whole = {**schema, "$defs": self._schema.get("$defs", {})}
         self.findings += check_schema(self._document, defaults, whole, at)
         for name, options in defaults.items() if isinstance(defaults, dict) else ():
             if name in targets and isinstance(options, dict):
-                self._defaults[(*self._at, *targets[name].split("."))] = _Defaults((*at, name), options)
+                target = targets[name]
+                path = (*self._at, *target["applies_to"].split("."))
+                self._defaults[path] = _Defaults((*at, name), options, target.get("alternatives", ()))
 
     def _complain(self, scope: _Scope, what: str, remedy: str) -> None:
         self.findings.append(self._document.finding(scope.written, what, remedy).noted(scope.note))
@@ -203,11 +216,10 @@ class _Expander:
     def _entry(self, item: Mapping[str, Any], defaults: _Defaults, schema: Schema, place: _Scope) -> dict[str, Any]:
         own = {name: value for name, value in item.items() if name != "for"}
         result = self._mapping(own, schema, place)
-        for name, value in defaults.options.items():
-            if name not in item and name != "for":
-                inner = place._replace(path=(*place.path, name), written=(*defaults.path, name))
-                self.origins[inner.path] = Origin(inner.written, place.note)
-                result[name] = self._value(value, option_schema(schema, name), inner)
+        for name, value in defaults.for_entry(item):
+            inner = place._replace(path=(*place.path, name), written=(*defaults.path, name))
+            self.origins[inner.path] = Origin(inner.written, place.note)
+            result[name] = self._value(value, option_schema(schema, name), inner)
         return result
 
     def _complain_of_equal(self, row: _Row, place: _Scope) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.commands import commands_of
-from gateway.configuration.device_proof import Refusal, never_missed, prove, reader_of, sample_id
+from gateway.configuration.device_proof import Refusal, never_missed, prove, reader_of
 from gateway.configuration.document import Document
 from gateway.configuration.document import Path as DataPath
 from gateway.configuration.load_context import LoadContext
@@ -39,8 +39,7 @@ class DevicesLoader:
         signatures_of = getattr(interface.cls, "signatures", None)
         signatures = signatures_of(interface.params) if signatures_of else Signatures()
         self._signatures: Signatures = signatures._replace(are_all=not has_hook)
-        address = interface.params.get("address", {})
-        self._own = address if isinstance(address, Mapping) else {}
+        self._own = interface.own_address
         # Several interfaces of a gateway may have the same class, and ids are unique within the gateway.
         self._prefix = "" if at == ("interface",) else _NO_ID.sub("_", f"{interface.name}_")
 
@@ -148,12 +147,14 @@ def check_documents(
     for path, interface in sorted(interfaces.items(), key=lambda item: item[0] in from_class):
         kept = []
         for index, device in enumerate(interface.devices):
-            topics = [document_topic(root, name, sample_id(device), kind) for kind in DOCUMENT_KINDS]
-            problem = _problem_of_id(device, interface, names, owners) or _problem_of_documents(topics, maps)
+            problem = _problem_of_id(device, interface, names, owners) or _problem_of_documents(
+                device, root, name, maps
+            )
             at = (*path, "devices", index, "id")
             if problem and path in from_class:
                 what = f"the device {device.id!a} is left out: {problem.what}"
-                context.notes.append(str(context.document.finding(at, what, "declare 'devices' with another id")))
+                remedy = "change its id in devices() of the class, or declare 'devices' here, with another id"
+                context.notes.append(str(context.document.finding(at, what, remedy)))
             elif problem:
                 context.complain(at, problem.what, problem.remedy)
             else:
@@ -175,10 +176,15 @@ def _problem_of_id(
     return None
 
 
-def _problem_of_documents(topics: Sequence[str], maps: Sequence[MsgMap]) -> Problem | None:
-    for topic in topics:
-        form = reader_of(topic, maps)
-        if form is not None:
+def _problem_of_documents(device: Device, root: str, name: str, maps: Sequence[MsgMap]) -> Problem | None:
+    for kind in DOCUMENT_KINDS:
+
+        def topic_of(device_id: str, kind: str = kind) -> str:
+            return document_topic(root, name, device_id, kind)
+
+        found = reader_of(device, topic_of, maps)
+        if found is not None:
+            topic, form = found
             what = f"its document {topic!a} would be read as a message in the form {form.shape}"
             return Problem((), what, "use another id, or change this form of the map")
     return None

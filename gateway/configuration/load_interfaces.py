@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -262,8 +262,8 @@ class InterfacesLoader:
         """Return the data of the devices that the class of an interface declares."""
         if not issubclass(interface.cls, Interface):
             return []
-        declared = interface.cls.devices(interface.params)
-        if not isinstance(declared, list | tuple):
+        declared: Any = interface.cls.devices(interface.params)
+        if isinstance(declared, str | bytes | Mapping) or not isinstance(declared, Iterable):
             raise TypeError(f"devices() returned {quote(declared)}, and not a list of devices")
         return [dict(device) if isinstance(device, Mapping) else device for device in declared]
 

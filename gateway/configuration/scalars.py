@@ -15,19 +15,20 @@ def _finite(text: str) -> float | str:
     return number if math.isfinite(number) else text
 
 
+# An integer has as many digits at most as fit into a floating-point number: a larger one is infinite to many programs.
 _CORE_SCHEMA: tuple[tuple[re.Pattern[str], Any], ...] = (
     (re.compile(r"null|Null|NULL|~|"), lambda _: None),
     (re.compile(r"true|True|TRUE"), lambda _: True),
     (re.compile(r"false|False|FALSE"), lambda _: False),
     (re.compile(r"[-+]?[0-9]{1,300}"), int),
     (re.compile(r"0o[0-7]{1,300}"), lambda text: int(text[2:], 8)),
-    (re.compile(r"0x[0-9a-fA-F]{1,300}"), lambda text: int(text[2:], 16)),
+    (re.compile(r"0x[0-9a-fA-F]{1,255}"), lambda text: int(text[2:], 16)),
     (re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?"), _finite),
 )
 
 
 def resolve_scalar(text: str) -> str | int | float | bool | None:
-    """Return the value of an unquoted YAML scalar; infinity and NaN stay text."""
+    """Return the value of an unquoted YAML scalar; infinity, NaN and what is as large stay text."""
     for pattern, convert in _CORE_SCHEMA:
         if pattern.fullmatch(text):
             return convert(text)  # type: ignore[no-any-return]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from gateway.configuration.document import Document, Path, dotted
 from gateway.configuration.remedies import Value, example_of, remedy_of_type, unquoted
-from gateway.configuration.schema_fit import fits_quickly
+from gateway.configuration.schema_fit import fits_quickly, is_finite
 from gateway.core.quoting import close_matches, did_you_mean
 from gateway.errors import Finding, bounded
 
@@ -42,7 +42,10 @@ def _validator() -> Callable[[Schema], jsonschema.Draft202012Validator]:
     import jsonschema  # here, since only a file with an error needs it: the import takes a quarter of a start
 
     def is_integer(_: object, value: object) -> bool:  # to JSON Schema, 60.0 is an integer, too; Python needs 60
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, int) and is_number(_, value)
+
+    def is_number(_: object, value: object) -> bool:
+        return isinstance(value, int | float) and not isinstance(value, bool) and not _is_too_large(value)
 
     base = jsonschema.Draft202012Validator
 
@@ -57,7 +60,7 @@ def _validator() -> Callable[[Schema], jsonschema.Draft202012Validator]:
     return jsonschema.validators.extend(  # type: ignore[no-any-return, no-untyped-call]
         base,
         {"additionalProperties": additional_properties},
-        type_checker=base.TYPE_CHECKER.redefine("integer", is_integer),
+        type_checker=base.TYPE_CHECKER.redefine_many({"integer": is_integer, "number": is_number}),
     )
 
 
@@ -215,7 +218,7 @@ class _Explanation:
             return ""
         if error.validator == "enum":
             return unquoted(error.instance, {"enum": error.validator_value}) if self._is_shown(error) else ""
-        if error.validator != "type" and not error.context:
+        if (error.validator != "type" and not error.context) or _is_too_large(error.instance):
             return ""
         path = self._path(error)
         key = path[-1] if path and isinstance(path[-1], str) else ""
@@ -310,8 +313,19 @@ def _describe_exclusive(branches: Any, _value: Any, _quoted: str) -> tuple[str, 
     return f"{names or 'some of its options'} are mutually exclusive", "keep only one of them"
 
 
+def _is_too_large(value: Any) -> bool:
+    """Return whether a value is a number that calculations cannot use."""
+    return isinstance(value, int | float) and not is_finite(value)
+
+
+def _describe_type(types: Any, value: Any, quoted: str) -> tuple[str, str]:
+    if _is_too_large(value):
+        return f"expected a finite number of at most 308 digits, found {quoted}", ""
+    return f"expected {' or '.join(_type_names(types))}, found {quoted}", ""
+
+
 _DESCRIPTIONS: Mapping[str, _Describe] = {
-    "type": lambda types, _, quoted: (f"expected {' or '.join(_type_names(types))}, found {quoted}", ""),
+    "type": _describe_type,
     "enum": _describe_enum,
     "const": lambda constant, _, quoted: (f"expected {constant!r}, found {quoted}", ""),
     "minimum": _expected("at least {}"),

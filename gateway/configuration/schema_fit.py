@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _ANNOTATIONS = {
     "$schema", "$defs", "$comment", "title", "description", "examples", "default", "writeOnly", "format", "applies_to",
+    "alternatives",
 }  # fmt: skip
 _FOR_ALL = {"$ref", "anyOf", "type", "enum", "const"}
 _FOR_TEXT = {"pattern", "minLength", "maxLength"}
@@ -34,6 +36,7 @@ _TYPE_NAMES: dict[type, tuple[str, ...]] = {
     bool: ("boolean",),
     type(None): ("null",),
 }
+_LARGEST = sys.float_info.max
 _KNOWN_TYPES = frozenset(name for names in _TYPE_NAMES.values() for name in names)
 
 
@@ -97,7 +100,14 @@ def _text_fits(value: str, schema: Mapping[str, Any], _root: Any) -> bool:
     return "pattern" not in schema or re.search(schema["pattern"], value) is not None
 
 
+def is_finite(number: float) -> bool:
+    """Return whether a number is one that calculations can use: neither infinite, nor NaN, nor as large an integer."""
+    return -_LARGEST <= number <= _LARGEST
+
+
 def _number_fits(value: Any, schema: Mapping[str, Any], _root: Any) -> bool:
+    if not is_finite(value):
+        return False
     if not schema.get("minimum", -math.inf) <= value <= schema.get("maximum", math.inf):
         return False
     if "exclusiveMinimum" in schema and not value > schema["exclusiveMinimum"]:

@@ -44,6 +44,14 @@ class InterfaceOptions(NamedTuple):
     max_devices: int = 100
     reading_time: ReadingTime | None = None
 
+    @property
+    def own_address(self) -> Mapping[str, str]:
+        """The words that the messages of the interface have, unless a device or a rule has others."""
+        address = self.params.get("address")
+        if not isinstance(address, Mapping):
+            return {}
+        return {field: word for field, word in address.items() if isinstance(word, str)}
+
 
 class Configuration(NamedTuple):
     """A complete and checked configuration.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -129,6 +129,7 @@ class _Builder:
 
     def _point(self, path: _Path, key: str, options: Mapping[str, Any]) -> Point:
         feeds = tuple(self._feeds(path, options.get("from", [])))
+        self._check_where(path, options.get("where", {}), feeds)
         writes = tuple(self._writes(path, options.get("write", []), options.get("where", {})))
         if not feeds and not writes and not self._has_problem(path):
             self._add(path, "is neither read nor written", "add 'from', 'write', or both")
@@ -151,6 +152,15 @@ class _Builder:
             assumed=options.get("assumed", False),
             silent_after=options.get("silent_after"),
         )
+
+    def _check_where(self, path: _Path, of_point: Mapping[str, Argument], feeds: Sequence[Feed]) -> None:
+        """Check that the messages have the arguments that are to tell them apart: others would never feed the point."""
+        if not self._signatures.are_all or self._has_problem(path):
+            return
+        for action in dict.fromkeys(feed.action for feed in feeds):
+            for at, names in ((path, of_point), (self._path, self._options.get("where", {}))):
+                for name in names:
+                    self._check_known((*at, "where", name), "status", self._signatures.reads, action, name)
 
     def _add(self, path: _Path, what: str, remedy: str) -> None:
         self._problems.append(Problem(path, what, remedy))
@@ -256,6 +266,8 @@ class _Builder:
         fixed = [(item.argument, item.value) for item in feeds] + [(item.argument, item.value) for item in writes]
         values = [value for argument, value in fixed if argument is None and value is not None]
         kind = written.type or _type_of_values(values) or read.type or _type_by_unit(options)
+        if (written.type, read.type) == (PointType.INTEGER, PointType.NUMBER):
+            kind = PointType.NUMBER  # it can have values that cannot be written
         if "type" in options:
             declared = PointType(options["type"])
             self._check_type(path, declared, written.type)
@@ -266,6 +278,8 @@ class _Builder:
             self._add(
                 path, "its type cannot be derived from the interface", "add type: number, boolean, text or choice"
             )
+        if not self._has_problem(path):
+            self._check_values(path, kind, read.type, [feed for feed in feeds if feed.argument is None])
         choices = tuple(options.get("choices", written.choices or read.choices or ()))
         if not choices and kind is PointType.CHOICE:
             choices = tuple(dict.fromkeys(values))
@@ -273,11 +287,23 @@ class _Builder:
         return Signature(kind, minimum, maximum, choices)
 
     def _check_type(self, path: _Path, declared: PointType, written: PointType | None) -> None:
-        numbers = {PointType.NUMBER, PointType.INTEGER}
-        is_fit = written in (None, declared) or {written, declared} <= numbers or declared is PointType.CHOICE
+        is_fit = written in (None, declared) or {written, declared} <= _NUMBERS or declared is PointType.CHOICE
         if written is not None and not is_fit:
             what = f"is declared as {declared.value}, but its command has a {written.value}"
             self._add((*path, "type"), what, "remove 'type': the default is the type of the command")
+
+    def _check_values(self, path: _Path, kind: PointType | None, read: PointType | None, fixed: Sequence[Feed]) -> None:
+        """Check that the point can have the values that its messages bring; otherwise each of them would be bad."""
+        if kind is None:
+            return
+        if read is not None and self._signatures.are_all and not _can_have(kind, read):
+            what = f"it is read as {read.value}, but the type of the point is {kind.value}"
+            self._add((*path, "from"), what, "convert the value in the rule that reads it, or correct 'type'")
+        for feed in fixed:
+            given = _TYPE_OF.get(type(feed.value))
+            if given is not None and not _can_have(kind, given):
+                what = f"{json.dumps(feed.value, ensure_ascii=False)} is no {kind.value}, which the point is"
+                self._add((*path, "from", feed.action), what, "correct the value, or remove 'type'")
 
     def _check_deadband(self, path: _Path, options: Mapping[str, Any], kind: PointType | None) -> None:
         if "deadband" in options.get("publish", {}) and kind not in (None, PointType.NUMBER, PointType.INTEGER):
@@ -308,6 +334,22 @@ def _combined(known: Mapping[tuple[str, str], Signature] | None, items: Sequence
     return found.pop() if len(found) == 1 else Signature()
 
 
+_TYPE_OF: Mapping[type, PointType] = {
+    bool: PointType.BOOLEAN,
+    int: PointType.INTEGER,
+    float: PointType.NUMBER,
+    str: PointType.TEXT,
+}
+_NUMBERS = {PointType.NUMBER, PointType.INTEGER}
+
+
+def _can_have(kind: PointType, given: PointType) -> bool:
+    """Return whether a point of a type can have values of the type `given`, as far as the types tell."""
+    if given is kind or PointType.CHOICE in (kind, given) or {given, kind} <= _NUMBERS:
+        return True
+    return (kind, given) == (PointType.EVENT, PointType.TEXT)
+
+
 def _type_of_values(values: Sequence[Argument]) -> PointType | None:
     if not values:
         return None
@@ -328,20 +370,47 @@ def _doubled_ids(devices: Sequence[Device]) -> Iterator[Problem]:
         ids.setdefault(device.id.lower(), device.id)
 
 
+class _Fed(NamedTuple):
+    """A value of messages that feeds a point, and the arguments by which these messages differ from others."""
+
+    source: tuple[object, ...]
+    where: Mapping[str, Argument]
+    path: _Path
+    name: str
+    text: str
+
+
 def _doubled_feeds(devices: Sequence[Device], own: Mapping[str, str]) -> Iterator[Problem]:
-    """Yield a problem for each value of a message that would feed two points."""
-    first: dict[tuple[object, ...], str] = {}
+    """Yield a problem for each value of a message that would certainly feed two points."""
+    # The points that the most messages feed come first: what they take is fed twice if another point wants it.
+    fed = sorted(_fed(devices, own), key=lambda each: len(each.where))
+    first: dict[tuple[object, ...], dict[tuple[str, ...], dict[tuple[object, ...], str]]] = {}
+    for each in fed:
+        names = tuple(sorted(each.where))
+        known = first.setdefault(each.source, {})
+        others = (
+            points.get(_values(each.where, some)) for some, points in known.items() if each.where.keys() >= {*some}
+        )
+        other = next((name for name in others if name not in (None, each.name)), None)
+        known.setdefault(names, {}).setdefault(_values(each.where, names), each.name)
+        if other is not None:
+            remedy = "distinguish the messages by 'where', or the devices by 'address'"
+            yield Problem(each.path, f"{each.text} feeds {other} already", remedy)
+
+
+def _fed(devices: Sequence[Device], own: Mapping[str, str]) -> Iterator[_Fed]:
     for index, device in enumerate(devices):
         words = tuple(device.address.get(field, own.get(field, "")) for field in ADDRESS_OF_DEVICE)
         for point in device.points:
-            where = tuple(sorted((name, repr(value)) for name, value in {**device.where, **point.where}.items()))
+            where = {**device.where, **point.where}
+            # A declared device goes before one of a template, and templates go in their order.
+            rank = tuple(sorted(where)) if "{" in device.id else None
             for feed in dict.fromkeys((feed.action, feed.argument) for feed in point.feeds):
-                name = f"{device.id}.{point.key}"
-                other = first.setdefault((*words, where, *feed), name)
-                if other != name:
-                    text = ".".join(part for part in feed if part)
-                    yield Problem(
-                        (index, "points", point.key, "from"),
-                        f"{text} feeds {other} already",
-                        "distinguish the messages by 'where', or the devices by 'address'",
-                    )
+                path = (index, "points", point.key, "from")
+                text = ".".join(part for part in feed if part)
+                yield _Fed((*words, rank, *feed), where, path, f"{device.id}.{point.key}", text)
+
+
+def _values(where: Mapping[str, Argument], names: Iterable[str]) -> tuple[object, ...]:
+    """Return the values of `names`, to be compared as those of messages are: 1 is 1.0, but not True."""
+    return tuple((isinstance(where[name], bool), where[name]) for name in names)

@@ -26,9 +26,9 @@ class DeviceState:
     """
 
     __slots__ = (
-        "_is_auto", "_longest", "_pauses", "device", "document_at", "is_changed", "is_cut_off", "is_left",
-        "is_online", "is_status_new", "last_heard", "meanings", "reading_of", "reason", "scheduled", "template",
-        "unanswered", "words",
+        "_is_auto", "_longest", "_pauses", "device", "document_at", "is_changed", "is_cut_off", "is_hanging",
+        "is_left", "is_online", "is_status_new", "last_heard", "meanings", "reading_of", "reason", "scheduled",
+        "template", "unanswered", "waits_since", "words",
     )  # fmt: skip
 
     def __init__(self, device: Device, template: Device | None = None, words: tuple[str, ...] = ()) -> None:
@@ -38,11 +38,13 @@ class DeviceState:
         self.meanings = meanings(device, words)
         self.is_left = False  # known only from an earlier run, and not heard since
         self.is_cut_off = False  # its interface does not work
+        self.is_hanging = False  # that is because a call of the interface does not return
         self.reading_of: dict[str, Reading] = {point.key: Reading(point) for point in device.points}
         self.is_online: bool | None = None
         self.is_status_new = False
         self.reason = ""
         self.last_heard = NEVER
+        self.waits_since = NEVER  # when its time for being heard began, if not when it was heard
         self.is_changed = False  # nothing is known yet: an empty document would take the place of the last run's
         self.document_at = NEVER
         self.unanswered = 0
@@ -56,17 +58,33 @@ class DeviceState:
         return f"<DeviceState {self.device.id} {status}>"
 
     def hear(self, now: float) -> bool:
-        """Record that the device has sent something that was understood; return whether `due` may be sooner for it."""
+        """Record that the device has sent something that was understood; return whether `due` may be sooner for it.
+
+        A device that its interface has lost is not back for what still comes of it, as at the end of its port, or from
+        a timer. Where the interface hangs, it may have just returned.
+        """
         is_sooner = False
         if not self.is_online:
             self.is_left = False
-            self._set_online(True, "")
-            is_sooner = True
+            if self._is_auto and self._is_silent:
+                # No longer than the limit, or nothing would be noticed for days after one outage. A device that only
+                # sends more rarely than before is offline once, for each such pause makes the limit five times longer.
+                self._add_pause(min(now - self._silent_since, self.silence_limit))
+            if self.is_cut_off and not self.is_hanging:
+                self._doubt()
+            else:
+                self._set_online(True, "")
+                is_sooner = True
         elif self._is_auto:
             is_sooner = self._add_pause(now - self.last_heard)
         self.last_heard = now
         self.unanswered = 0
         return is_sooner
+
+    @property
+    def _is_silent(self) -> bool:
+        """Whether it is offline because it was silent, and for no other reason."""
+        return self.is_online is False and not self.is_cut_off and self.unanswered < _MOST_UNANSWERED
 
     def _add_pause(self, pause: float) -> bool:
         """Record a pause between two messages; return whether the limit of silence is shorter for it."""
@@ -120,21 +138,24 @@ class DeviceState:
             return
         if self.device.silent_after is None and not self.is_left:
             self._set_online(True, "")
-        elif was_cut_off or (self.is_online is None and self.last_heard == NEVER):
+        elif was_cut_off or (self.is_online is None and self._silent_since == NEVER):
             self._set_online(None, "")
-            self.last_heard = now
+            self.waits_since = now
 
-    def cut_off(self, reason: str) -> None:
-        """Record that the interface has lost the device, and why."""
-        self.is_cut_off = True
+    def cut_off(self, reason: str, *, is_hanging: bool = False) -> None:
+        """Record that the interface has lost the device, and why; `is_hanging`: because it does not return."""
+        self.is_cut_off, self.is_hanging = True, is_hanging
         self.lose(reason)
 
     def lose(self, reason: str) -> None:
         """Record that the device cannot be relied on any more: its readings are stale."""
-        for reading in self.reading_of.values():
-            reading.doubt()
+        self._doubt()
         if self.is_online is not False or self.reason != reason:
             self._set_online(False, reason)
+
+    def _doubt(self) -> None:
+        for reading in self.reading_of.values():
+            reading.doubt()
 
     def is_same(self, previous: DeviceState) -> bool:
         """Return whether another state is of the same device: its messages have the same words and arguments."""
@@ -148,15 +169,20 @@ class DeviceState:
     def carry_over(self, previous: DeviceState) -> None:
         """Go on with what is known of the same device as a whole; the readings are carried over one by one."""
         self.is_online, self.is_status_new, self.reason = previous.is_online, previous.is_status_new, previous.reason
-        self.last_heard, self.unanswered = previous.last_heard, previous.unanswered
+        self.last_heard, self.waits_since = previous.last_heard, previous.waits_since
+        self.unanswered = previous.unanswered
         self.document_at, self.is_left = previous.document_at, previous.is_left
-        self.is_cut_off = previous.is_cut_off
+        self.is_cut_off, self.is_hanging = previous.is_cut_off, previous.is_hanging
         self._pauses = deque(previous._pauses, maxlen=_PAUSES)
         self._longest = previous._longest
 
     def _set_online(self, is_online: bool | None, reason: str) -> None:
         self.is_status_new = self.is_status_new or self.is_online is not is_online
         self.is_online, self.reason, self.is_changed = is_online, reason, True
+
+    @property
+    def _silent_since(self) -> float:
+        return max(self.last_heard, self.waits_since)
 
     @property
     def silence_limit(self) -> float:
@@ -178,8 +204,8 @@ class DeviceState:
 
     def due(self) -> float:
         """Return when the time alone changes something; infinite: never."""
-        is_counted = self.is_online is not False and self.last_heard != NEVER
-        silence = self.last_heard + self.silence_limit if is_counted else math.inf
+        is_counted = self.is_online is not False and self._silent_since != NEVER
+        silence = self._silent_since + self.silence_limit if is_counted else math.inf
         points = (
             reading.seen_at + point.silent_after
             for point, reading in zip(self.device.points, self.reading_of.values(), strict=True)
@@ -190,7 +216,8 @@ class DeviceState:
 
     def check_silence(self, now: float) -> None:
         """Note what has not been heard for too long."""
-        if self.is_online is not False and self.last_heard != NEVER and now >= self.last_heard + self.silence_limit:
+        since = self._silent_since
+        if self.is_online is not False and since != NEVER and now >= since + self.silence_limit:
             self.lose(f"nothing heard for {self.silence_limit:.0f} s")
         for point, reading in zip(self.device.points, self.reading_of.values(), strict=True):
             is_late = point.silent_after is not None and now >= reading.seen_at + point.silent_after

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from gateway.devices.device_state import DeviceState
-from gateway.devices.outcome import command_arguments, read_arguments, written_points
+from gateway.devices.outcome import command_arguments, is_meant, read_arguments, written_points
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device
 from gateway.devices.reading import (
     BAD,
@@ -31,7 +31,7 @@ from gateway.devices.reading import (
 )
 from gateway.devices.report import NEVER
 from gateway.devices.schedule import Schedule
-from gateway.devices.series import Group, Report, Series
+from gateway.devices.series import Fed, Group, Report, Series
 from gateway.devices.series_memory import SeriesMemory
 from gateway.devices.template import MAX_ID, could_make, fits, instance_of, may_fit, remade
 from gateway.message import Argument, InternalMsg
@@ -256,13 +256,14 @@ class Model:
             self.mark_changed(state)
         self._schedule.put(state, state.due())
 
-    def unanswered(self, msg: InternalMsg) -> None:
-        """Record that a request for `msg` was not answered; after three in a row, the device is gone.
+    def unanswered(self, *messages: InternalMsg) -> None:
+        """Record that a request for `messages` was not answered; after three in a row, the device is gone.
 
-        The arguments of `msg` are those that are known without an answer; they distinguish devices of one address.
+        The arguments of a message are those that are known without an answer; they distinguish devices of one address.
         Where they do not, the request counts for none of these devices.
         """
-        for state in self.asked_by(msg):
+        asked = {state.device.id: state for msg in messages for state in self.asked_by(msg)}
+        for state in asked.values():  # once for each device, however many messages it would have sent
             state.count_unanswered()
             if state.is_status_new:
                 self.mark_changed(state)
@@ -296,22 +297,21 @@ class Model:
     def asked_by(self, msg: InternalMsg) -> list[DeviceState]:
         """Return the devices that a request for `msg` is surely for, of which not all arguments need be known."""
         group, arguments = self._group_of(msg), msg.arguments
-        certain: dict[str, DeviceState] = {}
-        possible: dict[str, DeviceState] = {}
-        for state, _, wanted in group.feeds if group is not None else ():
-            if fits(wanted, arguments):
-                certain[state.device.id] = state
-            elif may_fit(wanted, arguments):
-                possible[state.device.id] = state
-        if certain or len(possible) != 1:
+        if group is None:
+            return []
+        certain = {feed.state.device.id: feed.state for feed in group.fed_by(arguments)}
+        if certain:
             return list(certain.values())
+        possible = {feed.state.device.id: feed.state for feed in group.feeds if may_fit(feed.where, arguments)}
+        if len(possible) != 1:
+            return []
         # Only the point is unknown, as that of one of several sensors, and not the device.
         return [state for state in possible.values() if fits(state.device.where, arguments)]
 
-    def lose_all(self, reason: str) -> None:
-        """Record that the interface has lost its devices, as when the port is gone."""
+    def lose_all(self, reason: str, *, is_hanging: bool = False) -> None:
+        """Record that the interface has lost its devices, as with its port; `is_hanging`: as it does not return."""
         for state in self.states.values():
-            state.cut_off(reason)
+            state.cut_off(reason, is_hanging=is_hanging)
             if state.is_changed:
                 self.mark_changed(state)
         self._memory.doubt_ruled()
@@ -336,7 +336,7 @@ class Model:
         for point in device.points:
             for feed in point.feeds:
                 group = self._groups.setdefault((False, *words, sender, feed.action), Group())
-                group.feeds.append((state, point, {**device.where, **point.where}))
+                group.add_feed(Fed(state, point, {**device.where, **point.where}))
                 fed.append((group, (*device.where, *point.where)))
         for group, names in fed:  # only now: what waits there goes to series that feed all points
             self._memory.distinguish_by(group, names)
@@ -373,7 +373,7 @@ class Model:
 
     def _series_of(self, group: Group, msg: InternalMsg) -> Series:
         """Return the series of a message; a device is added first if only a template fits it."""
-        is_fed = any(fits(wanted, msg.arguments) for _, _, wanted in group.feeds)
+        is_fed = bool(group.fed_by(msg.arguments))
         if self._templates and not is_fed:
             is_fed = self._add_from_template(msg)
         series = group.series_of(msg)
@@ -449,11 +449,11 @@ class Model:
                 states.remove(state)
         for key, group in list(self._groups.items()):
             if any(fed is state for fed, _, _ in group.feeds):
-                group.feeds = [feed for feed in group.feeds if feed[0] is not state]
+                group.remove_feeds(state)
                 for values, series in list(group.children.items()):
                     if state in series.states:
                         series.forget()
-                        del group.children[values]
+                        self._memory.drop(group, values)
                 if not group.feeds and not group.children:
                     del self._groups[key]
 
@@ -466,7 +466,14 @@ class Model:
         except TypeError:  # a word that is no text
             return None
         arguments = command_arguments(msg)
-        return next((state for state in candidates if fits(state.device.where, arguments)), None)
+        # An exact value goes before one that a client may have written in another way.
+        exact = (state for state in candidates if fits(state.device.where, arguments))
+        meant = (
+            state
+            for state in candidates
+            if arguments.keys() >= state.device.where.keys() and is_meant(state.device.where, arguments)
+        )
+        return next(exact, None) or next(meant, None)
 
     def _observe_outcome(self, msg: InternalMsg, now: float, wall: float) -> InternalMsg:
         """Update what the outcome of a command says of the state; return it without the values that are none."""

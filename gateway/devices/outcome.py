@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from gateway.devices.argument_values import stands_for
 from gateway.devices.point import Device, Point
 from gateway.devices.report import has_moved
-from gateway.devices.template import may_fit
 from gateway.devices.value import is_value
 from gateway.message import OUTCOME_WORDS, Argument, InternalMsg
 
@@ -39,11 +39,19 @@ def command_arguments(msg: InternalMsg) -> Mapping[str, Argument]:
     return {**(requested if isinstance(requested, Mapping) else {}), **msg.arguments}
 
 
+def is_meant(where: Mapping[str, Argument], arguments: Mapping[str, Argument]) -> bool:
+    """Return whether a command with `arguments` is for what `where` distinguishes; one that is missing may be any.
+
+    Nobody has converted the arguments of a command that was refused: a client may have sent a number as text.
+    """
+    return all(stands_for(arguments.get(name, value), value) for name, value in where.items())
+
+
 def written_points(device: Device, outcome: InternalMsg) -> Iterator[tuple[Point, Argument]]:
     """Yield the points that a command has written, each with its value; `outcome` is that of the command."""
     arguments = command_arguments(outcome)
     for point in device.points:
-        if not may_fit(point.where, arguments):
+        if not is_meant(point.where, arguments):
             continue
         for write in point.writes:
             if write.action == outcome.action:

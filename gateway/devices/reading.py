@@ -101,7 +101,8 @@ class Reading:
         ):
             return self.set_bad(f"{shown(value):.60} is no value")
         kind = type(value)
-        if self.types and (kind not in self.types or ((self.choices or kind is str) and not self._is_of_point(value))):
+        is_plain = kind in self.types and not (self.choices or kind is str)  # most are, and need no further look
+        if self.types and not is_plain and not self._is_of_point(value):
             return self.set_bad(f"{shown(value):.60} is no {self.point.type.value} of the point")  # type: ignore[union-attr]
         verdict, previous = 0, self.value
         if self.quality is not Quality.GOOD:
@@ -123,8 +124,11 @@ class Reading:
         return verdict | HELD
 
     def _is_of_point(self, value: object) -> bool:
-        kind = type(value)
-        if kind not in self.types or (kind is str and len(value) > MAX_TEXT):  # type: ignore[arg-type]
+        # An interface may pass members of an enum, or the numbers of a library, which are derived from plain ones.
+        is_of_type = isinstance(value, self.types) and (bool in self.types or not isinstance(value, bool))
+        # As in JSON, 50.0 is an integer.
+        is_whole = self.types == (int,) and isinstance(value, float) and value.is_integer()
+        if not (is_of_type or is_whole) or (isinstance(value, str) and len(value) > MAX_TEXT):
             return False
         return not self.choices or _is_any(value, self.choices)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from gateway.devices.device_state import DeviceState
 from gateway.devices.point import Point
@@ -13,7 +14,7 @@ from gateway.devices.template import fits
 from gateway.message import Argument, InternalMsg, ReportRule, shown
 
 MAX_SERIES = 10_000
-"""Messages that differ in address, action or the arguments of `by`, and are remembered for a report rule alone."""
+"""Messages that differ in address, action or arguments that no device wants, and are remembered all the same."""
 
 _MAX_READINGS = 100  # arguments of one series from which values are remembered, unless they are those of points
 _MAX_SETS = 16  # sets of arguments of one series of which messages are kept; the last value of each is kept anyway
@@ -25,10 +26,11 @@ class Series:
     What a value was last, and what of it went out last, is one for all of them. What is to be sent later is kept for
     each set of arguments, in `reports`: a message that lacks a value is no successor of one that has it. `values` are
     those of the arguments that tell the messages apart, in the order of `Group.by`. `may_hold`: whether a point has a
-    rule, which may hold back messages that have none.
+    rule, which may hold back messages that have none. `is_kept`: whether it stays as long as a device, because the
+    device wants each of `values`. Of others, any device may send any number.
     """
 
-    __slots__ = ("constants", "is_timed", "may_hold", "readings", "reports", "states", "values")
+    __slots__ = ("constants", "is_kept", "is_timed", "may_hold", "readings", "reports", "states", "values")
 
     def __init__(self, values: tuple[Argument, ...] = ()) -> None:
         self.values = values
@@ -36,7 +38,7 @@ class Series:
         self.constants: list[tuple[Reading, Argument]] = []
         self.states: list[DeviceState] = []
         self.reports: dict[frozenset[str], Report] = {}
-        self.may_hold = False
+        self.may_hold = self.is_kept = False
         self.is_timed = False  # whether a point has a rule by which something is sent later
 
     def feed(self, argument: str | None, value: Argument, reading: Reading) -> None:
@@ -142,12 +144,13 @@ class Series:
 class Report:
     """The messages of a series with one set of arguments: the last one, if any went out, and one that is to."""
 
-    __slots__ = ("last", "pending", "scheduled", "series")
+    __slots__ = ("last", "passed_over_at", "pending", "scheduled", "series")
 
     def __init__(self, series: Series) -> None:
         self.series = series
         self.last: InternalMsg | None = None  # the last message, also if it was held back; None: none has gone out
         self.pending: InternalMsg | None = None  # one that goes out at the end of an interval
+        self.passed_over_at = NEVER  # when the last message was not sent again, though it was due
         self.scheduled = math.inf
 
     @property
@@ -181,7 +184,8 @@ class Report:
                     continue  # another value of the message waits
                 due = min(due, reading.reported_at + own.interval)
             elif own.refresh is not None:
-                due = min(due, in_whole_seconds(reading.reported_at + own.refresh, own.refresh))
+                since = max(reading.reported_at, self.passed_over_at)
+                due = min(due, in_whole_seconds(since + own.refresh, own.refresh))
         return due if is_ruled or self.pending is None else NEVER  # no rule holds back any more what waits
 
     def message_due(self, now: float, sent_before: float) -> InternalMsg | None:
@@ -200,8 +204,7 @@ class Report:
             return self.take_waiting() if is_sent else None
         if self._is_last_of(readings):
             return self.last
-        for _, reading in readings:
-            reading.reported_at = max(reading.reported_at, now)  # asked again after a refresh, not at once
+        self.passed_over_at = now  # asked again after a refresh, not at once; to the readings, nothing has happened
         return None
 
     def take_waiting(self) -> InternalMsg | None:
@@ -234,16 +237,54 @@ def _updated(msg: InternalMsg | None, newer: InternalMsg) -> InternalMsg | None:
     return updated if newer.time is None else updated.read_at(newer.time)
 
 
-class Group:
-    """The messages of one address and action."""
+class Fed(NamedTuple):
+    """A point of a device, and the values of arguments by which a message that feeds it differs from others."""
 
-    __slots__ = ("by", "children", "feeds", "ruled")
+    state: DeviceState
+    point: Point
+    where: Mapping[str, Argument]
+
+
+class Group:
+    """The messages of one address and action; `feeds` are the points that some of them feed, see `add_feed`."""
+
+    __slots__ = ("_others", "_places", "by", "children", "feeds", "passing")
 
     def __init__(self) -> None:
         self.by: tuple[str, ...] = ()
-        self.ruled = 0  # those of `children` that feed no device
+        self.passing = 0  # those of `children` that are not kept as long as a device
         self.children: dict[tuple[str, ...], Series] = {}
-        self.feeds: list[tuple[DeviceState, Point, Mapping[str, Argument]]] = []
+        self.feeds: list[Fed] = []
+        # The same, to be found by the values of arguments: a bus may have a thousand units. And those that cannot.
+        self._places: dict[tuple[str, ...], dict[tuple[object, ...], list[Fed]]] = {}
+        self._others: list[Fed] = []
+
+    def add_feed(self, feed: Fed) -> None:
+        """Have some of the messages feed a point."""
+        self.feeds.append(feed)
+        names = tuple(feed.where)
+        try:
+            self._places.setdefault(names, {}).setdefault(_place(names, feed.where), []).append(feed)
+        except TypeError:  # a list, for example, which a template has found
+            self._others.append(feed)
+
+    def remove_feeds(self, state: DeviceState) -> None:
+        """Have no message feed a device any more."""
+        kept, self.feeds, self._places, self._others = self.feeds, [], {}, []
+        for feed in kept:
+            if feed.state is not state:
+                self.add_feed(feed)
+
+    def fed_by(self, arguments: Mapping[str, Argument]) -> list[Fed]:
+        """Return the points that a message with `arguments` feeds."""
+        found = [feed for feed in self._others if fits(feed.where, arguments)]
+        for names, by_values in self._places.items():
+            try:
+                near = by_values.get(_place(names, arguments), ())
+            except TypeError:
+                continue
+            found += [feed for feed in near if fits(feed.where, arguments)]
+        return found
 
     def key_of(self, arguments: Mapping[str, Argument]) -> tuple[str, ...]:
         """Return the key in `children` of messages with `arguments`."""
@@ -256,16 +297,25 @@ class Group:
     def fed_series(self, action: str, arguments: Mapping[str, Argument]) -> Series:
         """Return a new series of messages with `action` and `arguments`; it feeds the points that fit them."""
         series = Series(self.values_of(arguments))
-        for state, point, wanted in self.feeds:
-            if not fits(wanted, arguments):
-                continue
+        told_apart = set(self.by)
+        for state, point, wanted in self.fed_by(arguments):
+            told_apart.difference_update(wanted)
             for feed in point.feeds:
                 if feed.action == action:
                     series.feed(feed.argument, feed.value, state.reading_of[point.key])
             if state not in series.states:
                 series.states.append(state)
+        series.is_kept = bool(series.states) and not told_apart
         return series
 
     def series_of(self, msg: InternalMsg) -> Series | None:
         """Return what is remembered of messages like `msg`; None: nothing."""
         return self.children.get(self.key_of(msg.arguments))
+
+
+def _place(names: tuple[str, ...], arguments: Mapping[str, Argument]) -> tuple[object, ...]:
+    """Return a key that is the same for all values that are equal, as `fits` has it; raises `TypeError` for a list."""
+    values = [arguments.get(name) for name in names]
+    place = tuple([(isinstance(value, bool), value) for value in values])
+    hash(place)
+    return place

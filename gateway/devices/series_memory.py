@@ -1,7 +1,7 @@
 """What is remembered of the messages of an interface: which series there are, and how many. Pure.
 
-A series that feeds a device is kept as long as the device. One that exists for a report rule alone is one of at most
-`MAX_SERIES`.
+A series that feeds a device is kept as long as the device. One that exists for a report rule alone, or that differs
+from others of a device by arguments that the device does not want, is one of at most `MAX_SERIES`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class SeriesMemory:
 
     def __init__(self, schedule: Schedule[Report | DeviceState]) -> None:
         self.groups: dict[tuple[object, ...], Group] = {}
-        self._ruled = 0  # series that exist for a report rule alone
+        self._passing = 0  # series that are not kept as long as a device
         self._actions: dict[tuple[object, ...], Reading] = {}  # of messages without arguments, by address
         self._schedule = schedule
 
@@ -32,24 +32,32 @@ class SeriesMemory:
         if not series.states:
             if msg.report is None:
                 return series  # it feeds nothing and has no rule: each unknown unit on a bus would fill the memory
-            if self._ruled >= MAX_SERIES:
-                self._forget_oldest(but=group)
-            self._ruled += 1
-            group.ruled += 1
             if not (group.feeds or arguments):
                 series.feed(None, msg.action, self._action_reading(msg))
-        self._put_series(group, group.key_of(arguments), series)
-        return series
-
-    def _put_series(self, group: Group, key: tuple[str, ...], series: Series) -> None:
-        """Put a series into its group, in the place of one that has fed no device yet."""
-        previous = group.children.get(key)
-        group.children[key] = series
+        key = group.key_of(arguments)
+        previous = group.children.get(key)  # one that has fed no device yet
+        if self._passing >= MAX_SERIES and not series.is_kept:
+            self._forget_oldest(but=group)
+        self._put(group, key, series)
         if previous is not None:
-            self._ruled -= 1
-            group.ruled -= 1
             for report in series.take_over(previous):
                 self._reschedule(report)
+        return series
+
+    def _put(self, group: Group, key: tuple[str, ...], series: Series) -> None:
+        self.drop(group, key)
+        group.children[key] = series
+        self._count(group, 0 if series.is_kept else 1)
+
+    def drop(self, group: Group, key: tuple[str, ...]) -> None:
+        """Remove a series from its group, if it is there."""
+        series = group.children.pop(key, None)
+        if series is not None and not series.is_kept:
+            self._count(group, -1)
+
+    def _count(self, group: Group, passing: int) -> None:
+        self._passing += passing
+        group.passing += passing
 
     def _action_reading(self, msg: InternalMsg) -> Reading:
         """Return the reading of which the action of a message without arguments is the value: one for its address.
@@ -66,8 +74,7 @@ class SeriesMemory:
         if by != group.by:
             group.by = by
             previous, group.children = group.children, {}
-            self._ruled -= group.ruled
-            group.ruled = 0
+            self._count(group, -group.passing)
             for series in previous.values():
                 self._distribute(group, series)
 
@@ -89,25 +96,23 @@ class SeriesMemory:
     def doubt_ruled(self) -> None:
         """Refresh what report rules alone remember only after it was heard again: its source, or its rule, is gone."""
         for group in self.groups.values():
-            for series in group.children.values() if group.ruled else ():
+            for series in group.children.values() if group.passing else ():
                 if not series.states:
                     series.doubt()
 
     def _forget_oldest(self, but: Group) -> None:
-        """Forget what was remembered first for the sake of a rule alone: it is reported once more than it need be."""
-        oldest = ((key, group) for key, group in self.groups.items() if group.ruled and group is not but)
+        """Forget what was remembered first and is not kept: it is reported once more than it need be."""
+        oldest = ((key, group) for key, group in self.groups.items() if group.passing and group is not but)
         key, group = next(oldest, (None, but))
         self._forget(group)
         if key is not None and not group.feeds:
             del self.groups[key]
 
     def _forget(self, group: Group) -> None:
-        for values, series in list(group.children.items()) if group.ruled else ():
-            if not series.states:
+        for key, series in list(group.children.items()) if group.passing else ():
+            if not series.is_kept:
                 series.forget()
-                del group.children[values]
-        self._ruled -= group.ruled
-        group.ruled = 0
+                self.drop(group, key)
 
     def carry_over(self, previous: SeriesMemory) -> None:
         """Go on with what another memory remembers, where the same points are fed here."""
@@ -131,14 +136,11 @@ class SeriesMemory:
     def _carry_over_series(self, group: Group, action: str, before: Series, arguments: Mapping[str, Argument]) -> None:
         key = group.key_of(arguments)
         series = group.children.get(key) or group.fed_series(action, arguments)
-        if series.states:
-            group.children[key] = series
-        elif not before.states and key not in group.children:  # a report rule alone remembers it
-            group.children[key] = before
-            before.values = group.values_of(arguments)
-            self._ruled += 1
-            group.ruled += 1
+        if key not in group.children and not series.states and not before.states:
+            before.values = group.values_of(arguments)  # a report rule alone remembers it
             series = before
+        if key not in group.children and (series.states or series is before):
+            self._put(group, key, series)
         # What waits for a device that is gone goes out, though nothing of it is remembered any more.
         for report in list(before.reports.values()) if series is before else series.take_over(before):
             self._reschedule(report)

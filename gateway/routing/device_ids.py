@@ -26,6 +26,10 @@ class DeviceIds:
             owner = f"a device of the interface {other}"
         return f"the id {device_id!a} is that of {owner}; change the id of the template, such as 'x_{{device}}'"
 
+    def is_free(self, device_id: str, interface: str) -> bool:
+        """Return whether a template of `interface` could claim an id."""
+        return device_id not in self._reserved and self._owners.get(device_id, interface) == interface
+
     def release(self, device_id: str, interface: str) -> None:
         """Release an id that a template of `interface` has claimed."""
         if self._owners.get(device_id) == interface:

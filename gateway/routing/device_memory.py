@@ -70,7 +70,7 @@ class Documents(NamedTuple):
     `topic` returns that of a document of a device, by the device's id and the kind: see `DOCUMENT_KINDS`. `wake`
     is called when `due_in` has become sooner than it was when it was asked for last: whoever waits for it must ask
     again. `claim` takes the id of a device of a template, and returns why the device cannot have it, or `""`; `release`
-    takes an id that is free again.
+    takes an id that is free again; `is_free` returns whether an id could be claimed.
     """
 
     publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
@@ -80,6 +80,7 @@ class Documents(NamedTuple):
     clear: Callable[[str], object] = lambda _topic: None
     claim: Callable[[str], str] = lambda _device: ""
     release: Callable[[str], None] = lambda _device: None
+    is_free: Callable[[str], bool] = lambda _device: True
 
 
 class DeviceStatus(NamedTuple):
@@ -179,14 +180,17 @@ class DeviceMemory:
         """
         kept = {**self._recalled, **kept}
         model = Model(devices, own, max_devices, self._claim, lambda msg: self.can_send(msg))
-        self._restore(model, kept, model.states)  # before the threads of the interface have to wait for the lock
+        restored = self._restore(model, kept, model.states)  # before threads of the interface have to wait for the lock
         left = _left_devices(kept) if model.has_templates else []
         with self._lock:
             self._added = set() if self._added is None else self._added | model.actions_of_others(self._model)
             declared = set(model.states)
             gone = [state.device.id for state in model.carry_over(self._model)] + self._model.removed
             self._adopt(model, left)
-            self._restore(model, kept, model.states.keys() - declared)
+            restored += self._restore(model, kept, model.states.keys() - declared)
+            for state in restored:
+                if state.document_at == NEVER:  # or it goes on with what has been published before the reload
+                    model.mark_changed(state)
             model.rejection, model.removed, self._found = "", [], []
             self._model = model
             self.is_used = not model.is_empty
@@ -201,12 +205,14 @@ class DeviceMemory:
         self.publish_changed()
         return topics + self._drop_recalled()
 
-    def _restore(self, model: Model, kept: Mapping[str, bytes], devices: Iterable[str]) -> None:
-        """Begin with what an earlier run has left of `devices`."""
+    def _restore(self, model: Model, kept: Mapping[str, bytes], devices: Iterable[str]) -> list[DeviceState]:
+        """Begin with what an earlier run has left of `devices`; return those of which it has left something."""
+        restored: list[DeviceState] = []
         for device in devices:
             payload, state = kept.get(self._documents.topic(device, "state"), b""), model.states[device]
             if payload and (restore(state, payload, self._wall_clock()) or state.is_left):
-                model.mark_changed(state)
+                restored.append(state)
+        return restored
 
     def recall(self, retained: Mapping[str, bytes]) -> set[str]:
         """Restore what the broker retains of an earlier run; return the topics in it that are those of a device.
@@ -214,32 +220,35 @@ class DeviceMemory:
         A document is written again at once if it had values that were not known. What is retained of a device that a
         template may still make is kept for that device; until then, its document tells that nothing is known of it.
         """
-        known: set[str] = set()
+        with self._lock:
+            self._recalled = dict(retained)  # a device that another thread finds from now on begins with it
         for device in self.ids:
             topic = self._documents.topic(device, "state")
             with self._lock:
-                state = self._model.states.get(device)
-                if state is None or topic not in retained:
-                    continue
-                known.add(topic)
-                if restore(state, retained[topic], self._wall_clock()):
+                payload, state = self._recalled.pop(topic, b""), self._model.states.get(device)
+                if payload and state is not None and restore(state, payload, self._wall_clock()):
                     state.document_at = NEVER
                     self._model.mark_changed(state)
-        doubted = {topic: doubted_document(payload) for topic, payload in retained.items() if topic not in known}
+        doubted = {topic: doubted_document(payload) for topic, payload in list(self._recalled.items())}
         with self._lock:
             self._recalled = {
-                topic: retained[topic] for topic, payload in doubted.items() if payload and self._may_find(topic)
+                topic: payload for topic, payload in self._recalled.items() if doubted[topic] and self._may_find(topic)
             }
-        for topic in self._recalled:
-            self._documents.publish(topic, doubted[topic])
-            self._documents.publish(self._availability_beside(topic), OFFLINE)
+            waiting = list(self._recalled)
+            known = {self._documents.topic(device, "state") for device in self._model.states}
+        for topic in waiting:
+            with self._publishing:  # the document of a device that is found now comes after this, or instead of it
+                if topic in self._recalled:
+                    self._documents.publish(topic, doubted[topic])
+                    self._documents.publish(self._availability_beside(topic), OFFLINE)
         self.publish_changed()
-        return known | self._recalled.keys()
+        return (known & retained.keys()) | {*waiting}
 
     def _may_find(self, topic: str) -> bool:
         """Return whether a template may make the device that has the state document on `topic`."""
         device = topic.split("/")[-2]
-        return self._documents.topic(device, "state") == topic and self._model.may_find(device)
+        is_own = self._documents.topic(device, "state") == topic
+        return is_own and self._model.may_find(device) and self._documents.is_free(device)
 
     def _availability_beside(self, topic: str) -> str:
         return self._documents.topic(topic.split("/")[-2], "availability")
@@ -365,10 +374,10 @@ class DeviceMemory:
             self._model.heard(device, self._clock())
         self.publish_changed()
 
-    def unanswered(self, msg: InternalMsg) -> None:
-        """Record that a request that would have brought `msg` was not answered."""
+    def unanswered(self, *messages: InternalMsg) -> None:
+        """Record that a request that would have brought `messages` was not answered."""
         with self._lock:
-            self._model.unanswered(msg)
+            self._model.unanswered(*messages)
         self.publish_changed()
 
     def answered(self, msg: InternalMsg) -> None:
@@ -398,11 +407,11 @@ class DeviceMemory:
         with self._lock:
             self._model.doubt_ruled()
 
-    def lose_all(self, reason: str) -> None:
-        """Record that the interface has lost its devices, and why."""
+    def lose_all(self, reason: str, *, is_hanging: bool = False) -> None:
+        """Record that the interface has lost its devices, and why; `is_hanging`: because it does not return."""
         with self._lock:
             self._interface_reason = reason
-            self._model.lose_all(reason)
+            self._model.lose_all(reason, is_hanging=is_hanging)
         self.publish_changed()
 
     def recover_all(self) -> None:

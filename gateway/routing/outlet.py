@@ -449,14 +449,14 @@ class Outlet:
         except KeyError:
             log_unknown(self.name, device, self.devices.ids)
 
-    def request_unanswered(self, msg: InternalMsg) -> None:
-        """Record that a device did not answer a request for `msg`, of which the arguments do not count."""
+    def request_unanswered(self, messages: Iterable[InternalMsg]) -> None:
+        """Record that a request for `messages` was not answered; these have the arguments that are known without it."""
         if self.devices.is_used:
-            self.devices.unanswered(msg)
+            self.devices.unanswered(*messages)
 
-    def request_refused(self, msg: InternalMsg) -> None:
-        """Record that a device answered a request for `msg`, but not with it: it is there, and told no reading."""
-        if self.devices.is_used:
+    def request_refused(self, messages: Iterable[InternalMsg]) -> None:
+        """Record that a request was answered, but not with `messages`: their devices are there, and told no reading."""
+        for msg in messages if self.devices.is_used else ():
             self.devices.answered(msg)
 
     def values_unreadable(self, msg: InternalMsg, errors: Mapping[str, str]) -> None:
@@ -567,7 +567,8 @@ class Outlet:
             if is_available and not hang:
                 self.devices.recover_all()
             else:
-                self.devices.lose_all(hang or outage or "the interface reports that its device is not available")
+                reason = hang or outage or "the interface reports that its device is not available"
+                self.devices.lose_all(reason, is_hanging=is_available is not False)
 
 
 def _outcome_texts(msg: InternalMsg) -> dict[str, Argument]:

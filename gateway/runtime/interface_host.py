@@ -52,6 +52,7 @@ class InterfaceHost:
         self._is_named_like_device = _is_named_like_device(options)
         self._retiring = Lock()
         self._supervisor = Supervisor(options.name, self._builder(options), self.inbox, self.outlet)
+        self._change: tuple[Mapping[str, Any] | None, Callable[[], Any]] | None = None  # for `start`
 
     @property
     def failures(self) -> int:
@@ -59,8 +60,13 @@ class InterfaceHost:
         return self._supervisor.failures
 
     def start(self) -> None:
-        """Start the thread of the interface."""
-        self._supervisor.start()
+        """Start the thread of the interface; if it runs already, have it change over to its new options, if any."""
+        change, self._change = self._change, None
+        if not self._supervisor.has_started:
+            self._supervisor.start()
+        elif change is not None:
+            self.devices.doubt_ruled()
+            self._supervisor.change(*change)
 
     def request_stop(self) -> None:
         """Ask the interface to end; returns immediately."""
@@ -114,16 +120,12 @@ class InterfaceHost:
         `retained` are the payloads that the broker retains, by topic: with them, devices begin as an earlier run has
         left them.
         """
-        address = self.options.params.get("address")
-        own = (
-            {field: word for field, word in address.items() if isinstance(word, str)}
-            if isinstance(address, Mapping)
-            else {}
-        )
         is_named_like_device = _is_named_like_device(self.options)
         with self._retiring:  # before the devices are others: whoever had the topic has published there before
             self._is_named_like_device |= is_named_like_device
-        gone = self.devices.configure(self.options.devices, own, retained, self.options.max_devices)
+        gone = self.devices.configure(
+            self.options.devices, self.options.own_address, retained, self.options.max_devices
+        )
         with self._retiring:
             self._is_named_like_device = is_named_like_device
         self.outlet.notify_devices()  # of those that are new
@@ -144,7 +146,11 @@ class InterfaceHost:
             self.outlet.finish()
 
     def reconfigure(self, options: InterfaceOptions) -> list[str]:
-        """Change over to other options; return which of them have changed. Call `routes_of` after it."""
+        """Change over to other options; return which of them have changed.
+
+        Call `configure_devices` and `routes_of` after it, and then `start`: what the interface sends with its new
+        options may feed other devices, and have another map.
+        """
         previous = self.options
         is_same_map = options.msg_map.means_the_same(previous.msg_map)
         self.options = options = options._replace(msg_map=previous.msg_map) if is_same_map else options
@@ -159,8 +165,7 @@ class InterfaceHost:
         )
         if is_other_type or dict(options.params) != dict(previous.params):
             changes.append("type" if is_other_type else "options")
-            self.devices.doubt_ruled()
-            self._supervisor.change(None if is_other_type else options.params, self._builder(options))
+            self._change = (None if is_other_type else options.params), self._builder(options)
         return changes
 
     def share_map(self, maps: Iterable[MsgMap]) -> None:

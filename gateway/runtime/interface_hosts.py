@@ -63,6 +63,7 @@ class InterfaceHosts:
             self._documents._replace(
                 claim=lambda device: self._ids.claim(device, options.name),
                 release=lambda device: self._ids.release(device, options.name),
+                is_free=lambda device: self._ids.is_free(device, options.name),
             ),
         )
         host.set_link(self._link)
@@ -83,7 +84,7 @@ class InterfaceHosts:
         return any(host.options.devices for host in self.by_name.values())
 
     def start(self) -> None:
-        """Start the thread of each interface."""
+        """Start the thread of each interface that does not run yet; others change over to their new options."""
         for host in self.by_name.values():
             host.start()
 
@@ -93,9 +94,10 @@ class InterfaceHosts:
         return self._known_routes
 
     def reconfigure(self, options: Iterable[InterfaceOptions]) -> tuple[list[str], list[str]]:
-        """Start, change and end interfaces until they are those of `options`; call `routes` afterwards.
+        """End the interfaces that are not in `options`, and prepare the others.
 
-        Return what has changed, in words, and the names of the interfaces that were removed.
+        Call `configure_devices` and `routes` afterwards, and then `start`. Return what has changed, in words, and the
+        names of the interfaces that were removed.
         """
         removed = dict(self.by_name)
         hosts: dict[str, InterfaceHost] = {}
@@ -104,7 +106,6 @@ class InterfaceHosts:
             host = removed.pop(each.name, None)
             if host is None:
                 host = self._host(each)
-                host.start()
                 changes.append(f"{each.name} added")
             elif changed := host.reconfigure(each):
                 changes.append(f"{each.name}: {', '.join(changed)}")

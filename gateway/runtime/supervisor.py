@@ -73,6 +73,11 @@ class Supervisor:
         self._starts = 0
         self.failures = 0
 
+    @property
+    def has_started(self) -> bool:
+        """Whether `start` was called."""
+        return self._thread.ident is not None
+
     def start(self) -> None:
         """Start the thread. From now on, inbox and outlet report to this supervisor what becomes of commands."""
         self._outlet.open_commands = self._open_commands

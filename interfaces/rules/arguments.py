@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from gateway.core.argument_values import is_same, read_boolean, read_integer, read_number
+from gateway.devices.argument_values import is_same, read_boolean, read_integer, read_number
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg, reserved_argument
 from interfaces.rules.content import CONTROL
@@ -114,12 +114,32 @@ def check_argument(name: str, options: Mapping[str, Any]) -> Iterator[Problem]:
         if limit in options and options.get("type", "text") not in ("integer", "number"):
             yield Problem(("arguments", name, limit), f"only a number has a {limit}", "add type: integer or number")
             return
+    for option in ("max_length", "pattern"):
+        if option in options and options.get("type", "text") != "text":
+            yield Problem(("arguments", name, option), f"only a text has a {option}", "remove it, or the type")
+            return
+    lowest, highest = options.get("minimum"), options.get("maximum")
+    if lowest is not None and highest is not None and lowest > highest:
+        what = f"no number is at least {lowest} and at most {highest}"
+        yield Problem(("arguments", name, "maximum"), what, "exchange them, or correct one of them")
+        return
     try:
         argument = Argument(name, options)
         if "default" in options:
             argument.written(argument.value_of(InternalMsg(iscmd=True)))
     except (ConversionError, RegexError, CodecError) as err:
         yield Problem(("arguments", name), str(err))
+        return
+    yield from _check_choices(argument, options.get("choices", ()))
+
+
+def _check_choices(argument: Argument, choices: Sequence[Any]) -> Iterator[Problem]:
+    """Yield the choices that no command can have."""
+    for index, choice in enumerate(choices):
+        try:
+            argument.value_of(InternalMsg(iscmd=True, arguments={argument.name: choice}))
+        except CodecError as err:
+            yield Problem(("arguments", argument.name, "choices", index), str(err), "correct it, or the other options")
 
 
 def _exact(number: float) -> Fraction:

@@ -39,12 +39,12 @@ _FORMS: Mapping[str, tuple[Callable[[str], bytes], Callable[[bytes], str]]] = {
 }
 
 
-def _bytes(form: str) -> Converter:
+def _bytes(form: Any) -> Converter:
     """Return the converter that reads the bytes for which a text stands, and writes this text for bytes.
 
     Where a text is to be written, each of its characters is a byte, unless the next step is `text` with an encoding.
     """
-    if form not in _FORMS:
+    if not isinstance(form, str) or form not in _FORMS:
         raise ValueError(f"use one of {', '.join(_FORMS)}")
     decode, encode = _FORMS[form]
 

@@ -72,7 +72,11 @@ class HexContent(Content):
         }
 
     def _make(self, values: Mapping[str, Any]) -> bytes:
-        return bytes.fromhex(self._template.fill(values, self._check))
+        text = self._template.fill(values, self._check)
+        try:
+            return bytes.fromhex(text)
+        except ValueError as err:
+            raise CodecError(f"{text!a} is not a list of bytes: write two hexadecimal digits for each") from err
 
     def _check(self, name: str, spec: str, text: str) -> None:
         """Raise `CodecError` unless a value has hexadecimal digits, as many as may stand here."""

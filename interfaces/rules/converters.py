@@ -28,6 +28,19 @@ CONVERTERS: Mapping[str, Callable[[Any], Converter]] = {
 """The converters by name."""
 
 
+_EXAMPLES: Mapping[str, str] = {
+    "text": "{text: utf-8}",
+    "strip": '{strip: "0"}',
+    "remove": '{remove: " "}',
+    "replace": '{replace: {"/": "_"}}',
+    "bool": '{bool: {"true": [OPEN], "false": [SHUT]}}',
+    "enum": '{enum: {"0": "off", "1": "heat"}}',
+    "timestamp": '{timestamp: "%d%m%y %H%M%S"} or {timestamp: {format: "%d%m%y %H%M%S", zone: Europe/Berlin}}',
+    "bytes": "{bytes: hex}",
+}
+"""The converters whose setting is no number, each with one."""
+
+
 def pipeline(steps: Step | Sequence[Step]) -> Converter:
     """Return the converter that applies `steps`; raise `ConversionError` if a step or its setting is wrong."""
     listed = [steps] if isinstance(steps, str | Mapping) else list(steps)
@@ -64,5 +77,8 @@ def _converter(step: Step) -> Converter:
         raise ConversionError(f"{step!a} is not a converter: use one of {', '.join(CONVERTERS)}")
     try:
         return make(setting)
-    except (TypeError, ValueError, AttributeError, LookupError, OverflowError, re.error, ConversionError) as err:
+    except (TypeError, AttributeError, KeyError) as err:  # it is of another kind, a number instead of a text, say
+        example = _EXAMPLES.get(name, name)
+        raise ConversionError(f"{name}: {setting!a} is not a valid setting: write it as in {example}") from err
+    except (ValueError, OverflowError, re.error, ConversionError) as err:
         raise ConversionError(f"{name}: {setting!a} is not a valid setting: {err}") from err

@@ -24,6 +24,7 @@ from interfaces.rules.safe_regex import RegexError, SafeRegex, safe_regex
 
 Values = dict[str, Any]
 
+_LOST_PAIR = "this key occurs more than once in the frame, and only the last one is used: set each: true"
 _LOST_LINE = (
     "the frame has several such lines, and only the last one is used: "
     "move the pattern of a line that may occur again to 'repeat'"
@@ -229,14 +230,21 @@ class PairsExtractor(Extractor):
         if not text.startswith(self._start):
             return None
         values: Values = {}
+        each: list[Values] = []
+        lost: dict[str, str] = {}
         for pair in text[len(self._start) :].split(self._separator):
             key, equals, value = pair.partition(self._equals)
             key = key.strip()
             if equals and key and (not self._keys or key in self._keys):
-                values[key] = value.strip()
+                value = value.strip()
+                if self._each:
+                    each.append({"key": key, "value": value})
+                elif values.setdefault(key, value) != value:
+                    lost[key] = _LOST_PAIR
+                    values[key] = value
         if not values:
-            return None
-        return [{"key": key, "value": value} for key, value in values.items()] if self._each else [values]
+            return each or None
+        return [FrameValues(values, lost=lost) if lost else values]
 
 
 class LinesExtractor(Extractor):

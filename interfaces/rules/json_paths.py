@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from gateway.core.argument_values import is_same
+from gateway.devices.argument_values import is_same
 from gateway.errors import GatewayError, PayloadError
 from gateway.translation.strict_json import JSON_SPACE, NotJsonError, check_value, load
 from interfaces.rules.repetition import MAX_REPETITIONS, FrameValues, Repetition, as_lists

@@ -24,11 +24,13 @@ class Layout:
 
     def __init__(self, fields: Sequence[Mapping[str, Any]], byte_order: str = "big", length: int | None = None) -> None:
         builder = LayoutBuilder(byte_order)
-        self.fields = builder.parts(fields)
+        self.fields = builder.parts(fields, "fields")
         self.groups: Sequence[frozenset[str]] = builder.groups
         self.names = frozenset(name for field in self.fields for name in field.names)
         self.lists = frozenset[str]().union(*(field.lists for field in self.fields))
-        self._can_repeat = any(isinstance(field, RepeatPart | SwitchPart) for field in self.fields)
+        self._can_repeat = any(
+            isinstance(field, RepeatPart | SwitchPart) or field.has_namesake for field in self.fields
+        )
         self._writable_fields = [field for field in self.fields if isinstance(field, Field)]
         self._length = length
 
@@ -62,11 +64,13 @@ class Layout:
 
     def check_writable(self) -> None:
         """Raise `LayoutError` if a field can only be read, or counts from the end of a frame of unknown length."""
-        for field in self.fields:
+        for index, field in enumerate(self.fields):
             if not isinstance(field, Field) or field.length_name:
-                raise LayoutError(f"{field.kind}: what depends on the bytes of a frame can be read, but not written")
+                text = f"{field.kind}: what depends on the bytes of a frame can be read, but not written"
+                raise LayoutError(text).inside("fields", index)
             if self._length is None and field.at is not None and field.at < 0:
-                raise LayoutError(f"{field.name or field.kind}: an offset from the end needs the length of the frame")
+                text = f"{field.name or field.kind}: an offset from the end needs the length of the frame"
+                raise LayoutError(text).inside("fields", index)
 
     def write(self, values: Mapping[str, Any]) -> bytes:
         """Return the frame for `values`, padding as zeros; raise `LayoutError` if one is missing or does not fit."""

@@ -20,11 +20,22 @@ _NUMBERS = {"u8": "B", "i8": "b", "u16": "H", "i16": "h", "u32": "I", "i32": "i"
 _SIZES = {**{name: struct.calcsize(code) for name, code in _NUMBERS.items()}, "u24": 3, "i24": 3}
 _ORDERS = {"big": ">", "little": "<"}
 _ANY_WIDTH = ("uint", "int")
+_LOST = "several fields of the layout have this name, and only the last one is used: give each of them another name"
 _MAX_WIDTH = 16  # bytes of a number: JSON, and many programs that read it, have no use for more digits
 
 
 class LayoutError(GatewayError):
-    """The fields of a layout are contradictory, or a value is missing or does not fit into its field."""
+    """The fields of a layout are contradictory, or a value is missing or does not fit into its field.
+
+    `path` leads from the layout to the field that is meant; it is empty for a value.
+    """
+
+    path: tuple[str | int, ...] = ()
+
+    def inside(self, *steps: str | int) -> LayoutError:
+        """Return this error with the steps that lead to the part of the layout where it was found."""
+        self.path = (*steps, *self.path)
+        return self
 
 
 class Scan:
@@ -81,6 +92,9 @@ class LayoutPart(ABC):
     names: Sequence[str] = ()
     lists: frozenset[str] = frozenset()
     in_cases: frozenset[str] = frozenset()
+
+    has_namesake = False
+    """Whether an earlier field of the same list has one of its names: only the last value is used."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self.kind: str = options["type"]
@@ -188,10 +202,16 @@ class Field(LayoutPart):
             return False
         if self.names:
             value = self.read(data)
+            before = (
+                {name: scan.values[name] for name in self.names if name in scan.values} if self.has_namesake else {}
+            )
             if self.name:
                 scan.values[self.name] = value
             for name, bits in self.bits.items():
                 scan.values[name] = _extract_bits(value, bits)
+            for name, earlier in before.items():
+                if scan.values[name] != earlier:
+                    scan.root.lost = {**scan.root.lost, name: _LOST}
         return True
 
     def _end_in(self, scan: Scan, start: int) -> int:

@@ -30,7 +30,9 @@ class FindPart(LayoutPart):
         try:
             self._bytes = bytes.fromhex(options["bytes"])
         except ValueError as err:
-            raise LayoutError(f"find: {options['bytes']!a} is not a list of bytes in hexadecimal: {err}") from err
+            raise LayoutError(
+                f"find: {options['bytes']!a} is not a list of bytes: write two hexadecimal digits for each"
+            ) from err
         if not self._bytes:
             raise LayoutError("find: there are no bytes to find")
 
@@ -197,13 +199,24 @@ class LayoutBuilder:
         self.known: set[str] = set()
         self.groups: list[frozenset[str]] = []
 
-    def parts(self, listed: Sequence[Mapping[str, Any]]) -> list[LayoutPart]:
-        """Return the parts that the options describe. Raises `LayoutError`."""
-        parts = [self._part(options) for options in listed]
-        for part, following in pairwise(parts):
+    def parts(self, listed: Sequence[Mapping[str, Any]], *place: str | int) -> list[LayoutPart]:
+        """Return the parts that the options describe, which stand at `place`. Raises `LayoutError`."""
+        parts: list[LayoutPart] = []
+        names: set[str] = set()
+        for index, options in enumerate(listed):
+            try:
+                part = self._part(options)
+                if isinstance(part, Field):
+                    part.has_namesake = not names.isdisjoint(part.names)
+                    names.update(part.names)
+            except LayoutError as err:
+                raise err.inside(*place, index) from err.__cause__
+            parts.append(part)
+        for index, (part, following) in enumerate(pairwise(parts)):
             if isinstance(part, RepeatPart) and part.is_to_the_end and _needs_bytes(following):
                 what = f"nothing is left for the {following.kind} behind it"
-                raise LayoutError(f"repeat: it goes on to the end of the frame, and {what}: add a count or a length")
+                text = f"repeat: it goes on to the end of the frame, and {what}: add a count or a length"
+                raise LayoutError(text).inside(*place, index)
         return parts
 
     def _part(self, options: Mapping[str, Any]) -> LayoutPart:
@@ -244,7 +257,7 @@ class LayoutBuilder:
         known = set(self.known)
         self.known |= {index} if index else set()
         self._depth += 1
-        fields = self.parts(listed)
+        fields = self.parts(listed, "fields")
         self._depth -= 1
         self.known = known  # behind it, its values are lists, which are no number
         return fields
@@ -255,10 +268,19 @@ class LayoutBuilder:
         parts = {}
         for key, case in cases.items():
             self.known = set(known)  # the fields of the other cases are not read before those of this one
-            parts[key] = self.parts([case] if isinstance(case, Mapping) else case)
+            parts[key] = self._case(key, case)
             after |= self.known
         self.known = after
         return parts
+
+    def _case(self, key: str, case: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> list[LayoutPart]:
+        if not isinstance(case, Mapping):
+            return self.parts(case, "cases", key)
+        try:
+            return self.parts([case])
+        except LayoutError as err:
+            err.path = ("cases", key, *err.path[1:])  # it is no list
+            raise
 
     def add_group(self, names: Iterable[str]) -> int:
         """Return the number of a new group of repetitions that are read apart."""

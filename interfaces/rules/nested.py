@@ -174,7 +174,8 @@ def check_reader(options: Mapping[str, Any], encoding: str, depth: int = 1) -> I
     try:
         outer = make_extractor(options, encoding)
     except (RegexError, LayoutError, ExtractorError) as err:
-        yield Problem((kinds[0],), str(err), "correct it")
+        path = err.path if isinstance(err, LayoutError) else ()
+        yield Problem((kinds[0], *path), str(err), "correct it")
         return
     if "nested" not in options:
         return

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def _int(base: int | None) -> Converter:
-    base = 10 if base is None else int(base)
+    try:
+        base = 10 if base is None else int(base)
+    except (TypeError, ValueError):
+        base = 0
     if not 2 <= base <= 36:
         raise ValueError("a base is a number from 2 to 36")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gateway.errors import Problem
-from interfaces.rules.content import check_kinds, make_content
+from interfaces.rules.content import check_kinds, content_kinds, make_content
 from interfaces.rules.layout import LayoutError
 from interfaces.rules.message_template import CodecError
 from interfaces.rules.own_values import OWN_VALUES, OwnValues
@@ -38,7 +38,8 @@ def check_reply(options: Mapping[str, Any], encoding: str, names: frozenset[str]
     try:
         content = make_content(options, encoding)
     except (TemplateError, CodecError, LayoutError) as err:
-        yield Problem((), str(err))
+        path = err.path if isinstance(err, LayoutError) else ()
+        yield Problem((next(content_kinds(options)), *path), str(err))
         return
     for name in sorted(content.names - OWN_VALUES - names if names is not None else ()):
         remedy = f"its values: {', '.join(sorted(names or ())) or 'none'}"

@@ -154,7 +154,7 @@ def _check_content(options: Mapping[str, Any], encoding: str, names: frozenset[s
     try:
         content = make_content(options, encoding)
     except (TemplateError, CodecError, LayoutError) as err:
-        yield Problem((kind,), str(err))
+        yield Problem((kind, *(err.path if isinstance(err, LayoutError) else ())), str(err))
         return
     for name in sorted(content.names - names - OWN_VALUES) if names is not None else ():
         yield Problem((kind,), f"{{{name}}} is not an argument", f"add it: arguments: {{{name}: {{type: ...}}}}")

@@ -11,7 +11,10 @@ from interfaces.rules.conversion import ConversionError, Converter, decoded, wit
 
 def _text(encoding: str | None) -> Converter:
     name = encoding or "latin-1"
-    "".encode(name)
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):  # a codec that is none for texts; a name with a zero byte
+        raise ValueError(f"unknown encoding: {name}") from None
 
     def read(value: Any) -> str:
         try:
@@ -69,7 +72,8 @@ def _bool(words: Mapping[str, Any] | None) -> Converter:
     table: dict[str, bool] = {}
     first_words: dict[bool, str] = {}
     for name, meaning in (("true", True), ("false", False)):
-        texts = settings[name] if isinstance(settings[name], list) else [settings[name]]
+        words_of_meaning = settings.get(name, [])
+        texts = words_of_meaning if isinstance(words_of_meaning, list) else [words_of_meaning]
         if not texts:
             raise ValueError(f"no word for {name}")
         for word in texts:
@@ -93,6 +97,9 @@ def _bool(words: Mapping[str, Any] | None) -> Converter:
 
 def _enum(table: Mapping[str, Any]) -> Converter:
     by_key = {str(key): meaning for key, meaning in table.items()}
+    for meaning in by_key.values():
+        if isinstance(meaning, Mapping | list):
+            raise ValueError(f"{meaning!a} is not a text, a number, true or false")
     keys = {str(meaning): key for key, meaning in reversed(by_key.items()) if key != "*"}
 
     def read(value: Any) -> Any:

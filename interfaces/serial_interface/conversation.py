@@ -71,23 +71,28 @@ class Conversation:
         self.unattributed = 0
         """Frames that were dropped because nobody knows which request they answer."""
 
-    def reset(self) -> None:
-        """Forget the earlier connection; call `abort` when that ends, and this when a new one begins."""
+    def reset(self, *, may_answer: bool = False) -> None:
+        """Forget the earlier connection; call `abort` when that ends, and this when a new one begins.
+
+        `may_answer`: the device does not know of that, and may still answer what was written to it before.
+        """
         self._quiet_until = self.last_written = 0.0
         for step in (self._current, self._following):
             if step is not None and step.follow is not None:
                 self._broken_off.append(Result(step, Outcome.OFFLINE, "the port was opened again between its steps"))
                 self._current = None
-        self._forget_connection()
+        self._forget_connection(may_answer=may_answer)
 
-    def _forget_connection(self) -> None:
-        self._last = self._following = None
+    def _forget_connection(self, *, may_answer: bool = False) -> None:
+        self._following = None
         self._release(self._collector.take()[0])
         for heard in self._held:
             self._release(heard.before)
         self._held, self._held_for = [], []
         self.speed = self._lasting_speed = 0
-        self._late_answers.clear()
+        if not may_answer:
+            self._last = None
+            self._late_answers.clear()
 
     @property
     def is_idle(self) -> bool:
@@ -309,12 +314,13 @@ class Conversation:
                     return b"", results
                 return self._write(current, now), results
             results += self._end(_unanswered(current), now)
-            if current.response is None or current.error:
+            if current.error or (current.response is None and not self._late_answers.is_slower_than(current)):
                 self._late_answers.end(current)
             else:
                 self._last, self._last_until = current, current.written_at + self._late_answers.window(current)
         if self._last is not None and now >= self._last_until:
-            if self._last.is_answered:  # the device had time for its other attempts, too
+            # The device had time for its other attempts, too; or its silence was the answer.
+            if self._last.is_answered or self._last.response is None:
                 self._late_answers.end(self._last)
             self._last = None
         if self._collector and self._current is None and self._last is None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -255,12 +255,12 @@ class SerialInterface(DeviceInterface):
         """Make the polls due whose answers make a message with one of these actions."""
         self.session.ask(actions, self.clock())
 
-    def _on_request_ended(self, msg: InternalMsg, is_answered: bool) -> None:
-        """Pass on that a request for `msg` was answered without it, or not at all."""
+    def _on_request_ended(self, messages: Sequence[InternalMsg], is_answered: bool) -> None:
+        """Pass on that a request for `messages` was answered without them, or not at all."""
         if is_answered:
-            self.msglist_out.request_refused(msg)
+            self.msglist_out.request_refused(messages)
         else:
-            self.msglist_out.request_unanswered(msg)
+            self.msglist_out.request_unanswered(messages)
 
     def _write(self, data: bytes) -> None:
         self._open_port().write(data)

@@ -59,6 +59,10 @@ class LateAnswers:
         timeout = transaction.timeout
         return max(2 * timeout, min(self.silence, _LONGEST_WINDOW * timeout))
 
+    def is_slower_than(self, transaction: Transaction) -> bool:
+        """Return whether the device is known to answer after the timeout of `transaction`."""
+        return self.silence > transaction.timeout
+
     def learn(self, seconds: float, *, is_surprise: bool = False) -> None:
         """Record that the device takes so long. `is_surprise`: it was thought that it does not."""
         self.silence = max(2 * self.silence if is_surprise else self.silence, 2 * seconds)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from gateway.message import InternalMsg
 from interfaces.rules.message_template import NO_CLOCK, CodecError, MessageTemplate, WallClock
 from interfaces.rules.own_values import OWN_VALUES
 from interfaces.rules.steps import make_steps
@@ -46,11 +47,13 @@ class Request:
 class _Poll:
     """A poll at work. Times in seconds; `due` is None when it is not to be sent again.
 
-    `misses` counts how often in a row it was not answered, `factor` is how many of its periods one pause takes.
+    `misses` counts how often in a row it was not answered, `factor` is how many of its periods one pause takes. `read`
+    are the messages that the rules of the device made of its last answer, where the request describes none.
     """
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, read: Sequence[InternalMsg] = ()) -> None:
         self.request = request
+        self.read = read
         self.due: float | None = None
         self.sent_for = 0.0  # the time at which it was due last
         self.is_pending = False
@@ -58,6 +61,10 @@ class _Poll:
         self.misses = 0
         self.factor = 1
         self.answers_before = 0  # answers of the line when it was due last
+
+    def makes(self, actions: Collection[str]) -> bool:
+        """Return whether its answer makes a message with one of these actions, as far as that is known."""
+        return self.request.makes(actions) or any(msg.action in actions for msg in self.read)
 
     def next_after(self, when: float, now: float) -> float | None:
         """Return when it is due after `when`: later than `now`, in its phase; missed times are not caught up."""
@@ -90,7 +97,7 @@ class Schedule:
 
     def start(self, now: float) -> None:
         """Begin again: the port has been opened at `now` (s)."""
-        self._polls = [_Poll(poll.request) for poll in self._polls]
+        self._polls = [_Poll(poll.request, poll.read) for poll in self._polls]
         for poll in self._polls:
             if poll.request.on_open:
                 poll.due = now
@@ -134,12 +141,23 @@ class Schedule:
         often as configured from then on, also if they were not answered before.
         """
         for poll in self._polls:
-            if not poll.request.makes(actions):
+            if not poll.makes(actions):
                 continue
             poll.misses, poll.factor = 0, 1
             if not poll.is_pending:
                 poll.due = now if poll.due is None else min(poll.due, now)
                 poll.is_asked_for = True
+
+    def set_read(self, request: Request, messages: Iterable[InternalMsg]) -> None:
+        """Record which messages the rules of the device have made of the answer to a request, if any."""
+        read = [msg.with_arguments({}) for msg in messages if not msg.iscmd]
+        for poll in self._polls if read else ():
+            if poll.request is request:
+                poll.read = read
+
+    def read_of(self, request: Request) -> Sequence[InternalMsg]:
+        """Return the messages, without arguments, that the rules of the device made of the last answer to a request."""
+        return next((poll.read for poll in self._polls if poll.request is request), ())
 
     def mark_heard(self) -> None:
         """Record that something on the line has sent a frame."""

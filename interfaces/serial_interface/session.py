@@ -59,8 +59,8 @@ class Session:
     `expire_partial_frame` when `due` has come, and `end` when the port is closed. Messages are returned by generators:
     those before an error are still delivered.
 
-    `on_request_ended` is called with each message that the answer to a request would have made, as far as that is
-    known without the answer, and with whether the device has answered at all; only where the message did not come.
+    `on_request_ended` is called for each request with the messages that its answer would have made and that did not
+    come, as far as they are known without the answer, and with whether the device has answered at all.
     `on_bad_reading` is called with each message of which values could not be converted, and their errors by argument.
     `set_speed` changes the speed of the line (bit/s; 0: back to that of the options), and may raise `DeviceError`.
     """
@@ -70,7 +70,7 @@ class Session:
         rules: SerialRules,
         options: SerialOptions,
         reports: Reports,
-        on_request_ended: Callable[[InternalMsg, bool], None] = lambda _msg, _is_answered: None,
+        on_request_ended: Callable[[Sequence[InternalMsg], bool], None] = lambda _messages, _is_answered: None,
         on_bad_reading: Callable[[InternalMsg, Mapping[str, str]], None] = lambda _msg, _errors: None,
         set_speed: Callable[[int], None] = lambda _speed: None,
     ) -> None:
@@ -136,18 +136,20 @@ class Session:
 
     def start(self, now: float) -> None:
         """Begin, because the port has been opened at `now`: discard old bytes, and make the opening requests due."""
+        self._conversation.reset()
         self._begin(now)
         self._schedule.start(self._writable_at)
 
     def restart(self, now: float) -> None:
         """Go on with a port that was opened again at `now`: as `start`, but commands and polls go on waiting."""
         self._conversation.discard_opening()
+        # A slow device would answer an earlier request now: this must not be taken for the answer to the next one.
+        self._conversation.reset(may_answer=True)
         self._begin(now)
         self._counts["ports_reopened"] += 1
 
     def _begin(self, now: float) -> None:
         self.codec.framer.reset()
-        self._conversation.reset()
         self._forget_parts()
         self._echo.reset()
         self._watch.reset()
@@ -274,6 +276,7 @@ class Session:
         messages = self._decode(frame, is_answer=True)
         if messages is not None:
             if is_wanted:
+                self._record_read(transaction, messages)
                 conversation.collect(Collected(frame, is_wanted, is_decoded=True), now)
         elif not conversation.collect(Collected(frame, is_wanted), now):
             self._drop(DropReason.UNMATCHED, frame)
@@ -289,7 +292,16 @@ class Session:
         self._counts["answers_received"] += bool(result.frame)
         yield from self._result_messages(result, now)
         if result.frame and not _makes_messages(result):
-            yield from self._decode(result.frame, is_answer=True) or ()
+            messages = self._decode(result.frame, is_answer=True) or ()
+            self._record_read(result.transaction, messages)
+            yield from messages
+
+    def _record_read(self, transaction: Transaction, messages: Iterable[InternalMsg]) -> None:
+        """Record which messages the rules have made of an answer: a poll need not describe them again."""
+        run = transaction.subject.run
+        if isinstance(run.subject, Request):
+            run.read.update((msg[ADDRESS_AND_ACTION], msg) for msg in messages)
+            self._schedule.set_read(run.subject, run.read.values())
 
     def _decode(self, frame: bytes, *, is_answer: bool = False) -> Iterable[InternalMsg] | None:
         """Return the messages that the decode rules make of a frame; None if it is an answer that none matches."""
@@ -527,10 +539,12 @@ class Session:
         self._schedule.mark_ended(request, is_answered=is_answered if is_known else None)
         if not is_known:
             return
-        for template in request.messages:
-            msg = template.constant_message
-            if msg is not None and msg[ADDRESS_AND_ACTION] not in run.made:
-                self._on_request_ended(msg, is_answered)
+        expected = [template.constant_message for template in request.messages]
+        missing = [msg for msg in expected if msg is not None and msg[ADDRESS_AND_ACTION] not in run.made]
+        if result.outcome is not Outcome.DONE:  # otherwise the rules are about to read the answer
+            missing += [msg for msg in self._schedule.read_of(request) if msg[ADDRESS_AND_ACTION] not in run.read]
+        if missing:
+            self._on_request_ended(missing, is_answered)
 
     def _answer_messages(self, place: str, result: Result) -> Iterable[InternalMsg]:
         """Return the messages that the answer which has ended a transaction makes; report the values left out."""

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from gateway.message import InternalMsg
 from interfaces.rules.message_template import CodecError, single_values
 from interfaces.rules.own_values import OWN_VALUES, OwnValues
 from interfaces.rules.steps import Step
@@ -48,6 +49,8 @@ class Run:
         """The values of the answers so far."""
         self.made: set[object] = set()
         """Of the messages that the answers have made so far: address and action."""
+        self.read: dict[object, InternalMsg] = {}
+        """The last message of each address and action that the rules have made of the answers so far."""
         self._steps = steps
         self._wrap = wrap
         self._own = own

@@ -409,6 +409,23 @@ def test_an_invalid_frame_on_the_command_line_is_reported(
         assert "is not bytes" in result.err
 
 
+def test_check_leaves_out_what_is_no_value_of_a_point(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rule = "{regex: 'T (?P<t>.*) (?P<h>.*)', values: {'*': auto}, message: {action: T, arguments: '*'}}"
+    device = "{id: hall, points: {t: {from: T.t, unit: V, none: [-127]}, h: {from: T.h, unit: V}}}"
+    conf.write_text(
+        "root: home\ntopics: []\ninterface:\n  type: serial\n  port: /dev/a\n  reading_time: {argument: at}\n"
+        f"  decode: [{rule}]\n  devices: [{device}]\n"
+    )
+    result = run(capsys, "check", "--conf", "gw.conf", "--frame", "T -127 40\\n")
+    assert result.code == EXIT_OK
+    assert "\n  left out: the point hall.t: -127 is no value\n  status -/-/-/-/- T h=40 at='" in result.out
+    assert '    payload  {"action": "T", "h": 40, "at": "' in result.out
+    result = run(capsys, "check", "--conf", "gw.conf", "--frame", "T -127 wet\\n")
+    assert result.code == EXIT_FAILED
+    assert "\n  left out: the point hall.h: 'wet' is no number of the point\n" in result.out
+    assert result.out.endswith("  not sent: no value is left of status -/-/-/-/- T t=-127 h='wet'\n")
+
+
 # --- several interfaces
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
 from pathlib import Path
 
@@ -33,6 +34,13 @@ def test_a_pseudo_terminal_under_a_path(tmp_path: Path) -> None:
             assert b"PONG\r\n" in lines
         wait_until(lambda: re.search(r"^ +[0-9.]+ hears 'PING': answer 'PING'$", device.output, re.MULTILINE))
     assert not link.is_symlink()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])  # from kill, and from a terminal that is closed
+def test_no_link_stays_behind_however_it_is_ended(tmp_path: Path, number: signal.Signals) -> None:
+    with SimulateProcess(tmp_path, SCRIPT, "--pty", "tty") as device:
+        assert device.end(number) == 0
+    assert not (tmp_path / "tty").is_symlink()
 
 
 def test_a_tcp_port_whose_newest_connection_counts(tmp_path: Path) -> None:

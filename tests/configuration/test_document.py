@@ -212,6 +212,7 @@ def test_any_text_is_a_yaml_document_or_a_configuration_error(text: str) -> None
         ("on", "on"), ("off", "off"), ("yes", "yes"), ("No", "No"), ("y", "y"), ("tRUE", "tRUE"),
         ("12:30", "12:30"), ("2024-01-01", "2024-01-01"), ("1_000", "1_000"), ("0b1", "0b1"), ("1e", "1e"),
         (".inf", ".inf"), (".nan", ".nan"), ("1e999", "1e999"), ("9" * 10_000, "9" * 10_000),
+        ("0x" + "f" * 255, 16**255 - 1), ("0x" + "f" * 256, "0x" + "f" * 256),
         ("\u0661", "\u0661"), ("1\n", "1\n"),
     ],
     ids=lambda value: repr(value)[:20],

@@ -42,7 +42,11 @@ SCHEMA: Mapping[str, Any] = {
             "type": "object",
             "additionalProperties": False,
             "properties": {
-                "entries": {"type": "object", "applies_to": "entries"},
+                "entries": {
+                    "type": "object",
+                    "applies_to": "entries",
+                    "alternatives": [["word", "either"], ["word", "path"]],
+                },
                 "others": {"type": "object", "applies_to": "part.others"},
             },
         },
@@ -167,6 +171,21 @@ part: {others: [{}, {word: own}]}
         ],
         "part": {"others": [{"word": "other"}, {"word": "own"}]},
     }
+
+
+@pytest.mark.parametrize(
+    ("defaults", "entry", "expected"),
+    [
+        ("{word: w}", "{either: 1}", {"either": 1}),
+        ("{either: 1, path: p}", "{word: w}", {"word": "w"}),
+        ("{word: w, inner: []}", "{path: p}", {"path": "p", "inner": []}),
+        ("{either: 1}", "{path: p}", {"path": "p", "either": 1}),
+        ("{either: 1}", '{word: ""}', {"word": ""}),
+        ("{word: w}", "{either: 0}", {"either": 0, "word": "w"}),
+    ],
+)
+def test_an_entry_does_not_take_what_it_has_another_option_for(defaults: str, entry: str, expected: Any) -> None:
+    assert written_out(f"defaults: {{entries: {defaults}}}\nentries: [{entry}]") == [expected]
 
 
 # --- findings

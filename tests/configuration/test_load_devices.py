@@ -156,6 +156,7 @@ def test_a_device_of_a_class_whose_document_is_a_message_is_left_out(tmp_path: P
     assert configuration.interfaces[0].devices == ()
     (note,) = configuration.notes
     assert "the device 'lamp' is left out: its document 'home/gw/lamp/state' would be read as a message" in note
+    assert note.endswith("change its id in devices() of the class, or declare 'devices' here, with another id")
 
 
 @pytest.mark.parametrize(
@@ -190,6 +191,13 @@ class Lamps(DeviceInterface):
     def devices(cls, params):
         return [{"id": device, "address": {"device": device}, "points": {"on": POINT}} for device in ("desk", "hall")]
 """
+
+
+def test_a_class_may_yield_its_devices(tmp_path: Path) -> None:
+    devices = "({'id': id, 'points': {'on': {'from': f'{id}.on', 'type': 'boolean'}}} for id in ('desk', 'hall'))"
+    (tmp_path / "lamp.py").write_text(DECLARING.replace("DEVICES", devices))
+    (interface,) = load(tmp_path, HEAD + "interface: {type: lamp.py}\n").interfaces
+    assert [device.id for device in interface.devices] == ["desk", "hall"]
 
 
 def test_a_point_is_written_by_a_command_of_its_device(tmp_path: Path) -> None:
@@ -305,7 +313,8 @@ def one_finding(folder: Path, text: str) -> str:
 def test_a_strict_map_knows_the_words_of_each_message(tmp_path: Path) -> None:
     head = mapped(argkey={"maptype": "strict", "map": {"celsius": ["c"]}})
     assert load(tmp_path, point("t", "{from: TEMPERATURE.celsius}", head)).interfaces[0].devices
-    assert one_finding(tmp_path, point("t", "{from: TEMPERATURE.celsius}", head, "      where: {unit: 3}\n")) == (
+    of_unit = head.replace('arguments: {celsius: "{t}"}', 'arguments: {unit: 3, celsius: "{t}"}')
+    assert one_finding(tmp_path, point("t", "{from: TEMPERATURE.celsius}", of_unit, "      where: {unit: 3}\n")) == (
         "t.from: the map cannot write a message that feeds it: argkey: 'unit' is not in the map: add it there, or make "
         "the map loose: change the map, or the words of the device"
     )
@@ -396,7 +405,11 @@ def test_the_rule_of_the_interface_accepts_the_command(tmp_path: Path) -> None:
 
 
 def test_a_device_of_a_template_is_proven_with_a_sample(tmp_path: Path) -> None:
-    text = point("fan", "{from: MODE.mode, write: FAN.level}", more="      where: {zone: '{zone}'}\n")
+    head = PLAIN.replace(
+        "'M(?P<mode>.*)', message: {action: MODE, arguments: {",
+        "'M(?P<zone>.)(?P<mode>.*)', values: {'*': int}, message: {action: MODE, arguments: {zone: '{zone}', ",
+    )
+    text = point("fan", "{from: MODE.mode, write: FAN.level}", head, "      where: {zone: '{zone}'}\n")
     assert load(tmp_path, text.replace("id: boiler", "id: '{zone}-boiler'"))
 
 
@@ -461,7 +474,7 @@ def test_a_template_of_devices_is_proven_with_a_word_that_its_rule_accepts(tmp_p
 
 
 def test_a_template_whose_command_no_rule_accepts_is_reported(tmp_path: Path) -> None:
-    wrong = NODES.replace("minimum: 3", "minimum: 3, maximum: 2").replace("ID", "{device}")
+    wrong = NODES.replace("minimum: 3", "minimum: 3, maximum: 4, multiple_of: 5").replace("ID", "{device}")
     assert "the interface refuses" in findings(tmp_path, HEAD + wrong)[0]
 
 
@@ -514,3 +527,50 @@ def test_there_is_no_such_note_where_the_poll_tells_the_device(
     tmp_path: Path, told: str, device: str, where: str
 ) -> None:
     assert load(tmp_path, METERS % (told, device, where)).notes == ()
+
+
+@pytest.mark.parametrize(
+    ("topic", "template", "document"),
+    [
+        ("{root}/gw/{device}/state", "{device}", "home/gw/kitchen/state"),
+        ("{root}/gw/{device}/outcome", "kit{device}", "home/gw/kitchen/outcome"),
+        ("{root}/gw/x-{device}/state", "{device}", "home/gw/x-kitchen/state"),
+        ("{root}/gw/{device}/state", "bath{device}", None),
+        ("{root}/gw/{device}/{action}", "bath_{device}", None),
+        ("{root}/gw/{action}x{device}/state", "m{device}", "home/gw/m"),
+        ("{root}/gw/{action}.{device}/state", "m{device}", None),
+    ],
+)
+def test_no_device_that_a_template_can_make_has_a_document_that_is_a_message(
+    topic: str, template: str, document: str | None, tmp_path: Path
+) -> None:
+    form = {"topic": topic, "payload": "json"}
+    if "{action}" not in topic:
+        form["constants"] = {"action": "STATE"}  # type: ignore[assignment]
+    own = {"topic": "{root}/status/{device}/{action}", "payload": "json"}
+    msg_map = {
+        "root": "home", "topics": ["home/gw/#"],
+        "device": {"maptype": "strict", "map": {"kitchen": ["kitchen", "küche"]}},
+        "syntax": {"constants": {"function": "", "gateway": "", "location": ""},
+                   "commands": [form], "statuses": [own]},
+    }  # fmt: skip
+    devices = [{"id": template, "address": {"device": "{device}"}, "points": {"on": {"from": "STATE.on"}}}]
+    point = {
+        "regex": "(?P<on>[01])",
+        "values": {"on": "int"},
+        "message": {"action": "STATE", "arguments": {"on": "{on}"}},
+    }
+    options = {
+        "type": "serial",
+        "port": "loop://",
+        "address": {"device": "kitchen"},
+        "decode": [point],
+        "devices": devices,
+    }
+    text = json.dumps({"map": msg_map, "interface": options})
+    if document is None:
+        load(tmp_path, text)
+    else:
+        with pytest.raises(ConfigurationError) as info:
+            load(tmp_path, text)
+        assert f"its document '{document}" in str(info.value.findings[0])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import jsonschema
@@ -299,3 +300,14 @@ def test_each_text_with_the_format_file_is_located() -> None:
     located = with_files(data, schema, lambda name, option: f"/x/{name}{'!' if option.get('writeOnly') else ''}")
     assert located == {"name": "a", "key": "/x/b!", "more": ["/x/c", "/x/d"], "unknown": "e"}
     assert data["key"] == "b"
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 10**400, -(10**400)], ids=str)
+@pytest.mark.parametrize("types", ["number", ["string", "number"], ["boolean", "integer", "number"]])
+def test_a_number_that_calculations_cannot_use_is_none(value: float, types: Any) -> None:
+    """Only a class in Python can pass it, or JSON."""
+    schema = {"type": "object", "properties": {"n": {"type": types}}}
+    (finding,) = check_schema(Document("f", {"n": value}), {"n": value}, schema)
+    assert "n: expected a finite number of at most 308 digits, found " in str(finding)
+    assert "quotes" not in str(finding)
+    assert check_schema(Document("f", 0), {"n": 10**308}, schema) == []

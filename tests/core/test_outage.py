@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.core.outage import Outages
+from gateway.core.outage import Absences, Outages
 from gateway.core.throttled_exception import report_suppressed
 from gateway.errors import DeviceAwaitedError, DeviceError
 from tests.conftest import ExpectedLogs
@@ -81,3 +81,46 @@ def test_a_device_that_is_awaited_is_no_failure(expected_logs: ExpectedLogs, cap
         caplog.messages
         == [waiting, "dev: the line has failed: the device has hung up; will keep retrying", waiting] * 2
     )
+
+
+def test_a_device_that_comes_and_goes_is_logged_once_in_a_while(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    outages = Outages("dev")
+    left, absent = DeviceAwaitedError("the device has closed the connection"), DeviceAwaitedError("none is connected")
+    quiet = []
+    for _ in range(3):
+        assert outages.report("the line", left, was_open=True) == "the line: the device has closed the connection"
+        assert outages.report("the line", absent, was_open=False) == "the line: none is connected"
+        quiet.append(outages.is_quiet)
+        outages.end()
+    assert quiet == [False, True, True]
+    assert caplog.messages == ["dev: the line: the device has closed the connection; waiting for it"]
+    report_suppressed(is_last=True)
+    assert "2 more times" in caplog.messages[-1]
+    assert {record.levelname for record in caplog.records} == {"INFO"}
+
+
+def test_a_device_that_has_come_back_three_times_is_expected_back() -> None:
+    absences = Absences()
+    now = 0.0
+    assert absences.is_missed(now)  # it has never been there
+    for length in (10.0, 4000.0, 12.0):
+        absences.begin(now)
+        assert absences.is_missed(now)
+        now += length
+        absences.end(now)
+    absences.begin(now)
+    assert absences.expected_at == now + 24
+    assert not absences.is_missed(now + 23)
+    assert absences.is_missed(now + 24)
+    absences.forget()  # the line has failed
+    assert absences.is_missed(now)
+
+
+def test_a_connection_that_is_replaced_is_no_absence() -> None:
+    absences = Absences()
+    for _ in range(5):
+        absences.begin(1.0)
+        absences.end(1.0)
+    absences.begin(2.0)
+    assert absences.is_missed(2.0)

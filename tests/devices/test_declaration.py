@@ -163,6 +163,85 @@ def test_no_value_feeds_two_points() -> None:
                     "distinguish the messages by 'where', or the devices by 'address'")]  # fmt: skip
     apart = [{"id": "a", "points": {"x": point}, "where": {"unit": 1}},
              {"id": "b", "points": {"y": point}, "where": {"unit": 2}}]  # fmt: skip
-    assert problems(*apart) == []
+    reads = {**(KNOWN.reads or {}), ("TEMPERATURE", "unit"): Signature()}
+    assert problems(*apart, signatures=KNOWN._replace(reads=reads)) == []
     assert problems({"id": "a", "points": {"x": point}, "address": {"device": "a"}},
                     {"id": "b", "points": {"y": point}, "address": {"device": "b"}}) == []  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("device", "problem"),
+    [
+        (
+            {"where": {"unit": 3}, "points": {"t": {"from": "TEMPERATURE.celsius"}}},
+            "0.where.unit: the status 'TEMPERATURE' has no argument 'unit': it has: celsius",
+        ),
+        (
+            {"points": {"t": {"from": "TEMPERATURE.celsius", "where": {"unit": 3}}}},
+            "0.points.t.where.unit: the status 'TEMPERATURE' has no argument 'unit': it has: celsius",
+        ),
+        (
+            {"points": {"t": {"from": "TEMPERATURE.celsius", "type": "text"}}},
+            (
+                "0.points.t.from: it is read as number, but the type of the point is text: convert the value in the"
+                " rule that reads it, or correct 'type'"
+            ),
+        ),
+        (
+            {"points": {"t": {"from": "HEATING.on", "unit": "W", "type": "number"}}},
+            (
+                "0.points.t.from: it is read as boolean, but the type of the point is number: convert the value in the"
+                " rule that reads it, or correct 'type'"
+            ),
+        ),
+        (
+            {"points": {"gate": {"from": {"OPENED": True}, "type": "text"}}},
+            "0.points.gate.from.OPENED: true is no text, which the point is: correct the value, or remove 'type'",
+        ),
+    ],
+)
+def test_a_point_that_no_message_can_ever_feed_is_a_mistake(device: dict[str, Any], problem: str) -> None:
+    reads = {**(KNOWN.reads or {}), ("OPENED", ""): Signature()}
+    assert problems({"id": "boiler", **device}, signatures=KNOWN._replace(reads=reads)) == [problem]
+    unknown = KNOWN._replace(reads=reads, are_all=False)  # a hook may change the messages
+    assert problems({"id": "boiler", **device}, signatures=unknown) == ([problem] if "gate" in problem else [])
+
+
+def test_a_number_that_is_written_as_an_integer_may_be_read_with_a_fraction() -> None:
+    reads = {("TARGET", "celsius"): Signature(PointType.NUMBER)}
+    writes = {("SET", "celsius"): Signature(PointType.INTEGER, 5, 30)}
+    (point,) = points(Signatures(reads, writes), target={"from": "TARGET.celsius", "write": "SET.celsius"})
+    assert (point.type, point.minimum, point.maximum) == (PointType.NUMBER, 5, 30)
+
+
+TOLD_APART = KNOWN._replace(
+    reads={**(KNOWN.reads or {}), ("TEMPERATURE", "unit"): Signature(), ("TEMPERATURE", "type"): Signature()}
+)
+
+
+@pytest.mark.parametrize("first", [{}, {"unit": 1.0}, {"unit": 1}])
+@pytest.mark.parametrize("is_one_device", [False, True])
+def test_a_point_whose_messages_are_among_those_of_another_one_is_fed_twice(
+    first: dict[str, Any], is_one_device: bool
+) -> None:
+    """Only one of them would ever get the value, and the other one would stay unknown."""
+    point, second = {"from": "TEMPERATURE.celsius"}, {"unit": 1, "type": "flow"}
+    if is_one_device:
+        told = problems({"id": "a", "points": {"y": {**point, "where": second}, "x": {**point, "where": first}}},
+                        signatures=TOLD_APART)  # fmt: skip
+    else:
+        told = problems({"id": "b", "where": second, "points": {"y": point}},
+                        {"id": "a", "where": first, "points": {"x": point}}, signatures=TOLD_APART)  # fmt: skip
+    assert told == [("0.points.y.from: TEMPERATURE.celsius feeds a.x already: "
+                    "distinguish the messages by 'where', or the devices by 'address'")]  # fmt: skip
+
+
+@pytest.mark.parametrize("second", [{"unit": True}, {"unit": "1"}, {"unit": 2}, {"type": "flow"}])
+def test_points_of_messages_with_other_arguments_are_not_fed_twice(second: dict[str, Any]) -> None:
+    point = {"from": "TEMPERATURE.celsius"}
+    devices = [
+        {"id": "a", "where": {"unit": 1}, "points": {"x": point}},
+        {"id": "b", "where": second, "points": {"y": point}},
+    ]
+    template = {"id": "m{unit}", "where": {"unit": "{unit}"}, "points": {"x": point}}
+    assert problems(*devices, template, signatures=TOLD_APART) == []

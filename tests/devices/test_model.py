@@ -250,6 +250,16 @@ def test_three_requests_without_an_answer_make_a_device_offline() -> None:
     assert bench.last["_reason"] == "3 requests in a row were not answered"
 
 
+def test_a_request_for_several_messages_of_a_device_is_one_request() -> None:
+    pressure = Point("pressure", PointType.NUMBER, (Feed("PRESSURE", "bar"),))
+    bench = Bench(boiler(TEMPERATURE, pressure))
+    for _ in range(2):
+        bench.model.unanswered(status("TEMPERATURE"), status("PRESSURE"))
+        assert bench.model.states["boiler"].is_online is not False
+    bench.model.unanswered(status("TEMPERATURE"), status("PRESSURE"))
+    assert bench.model.states["boiler"].is_online is False
+
+
 def test_ten_thousand_quiet_points_cost_no_wake_ups_of_their_own() -> None:
     """Within a minute, those of all together are as many as the seconds: their owner rounds up to whole ones."""
     points = tuple(Point(f"p{n}", PointType.NUMBER, (Feed("READ", f"p{n}"),)) for n in range(100))
@@ -570,6 +580,37 @@ def test_a_device_that_did_not_answer_is_not_back_with_its_port() -> None:
     assert bench.last["_reason"] == "3 requests in a row were not answered"
 
 
+@pytest.mark.parametrize(("silent_after", "status_after"), [(None, "online"), (60.0, "unknown")])
+def test_what_still_comes_after_the_port_was_lost_makes_no_device_online(
+    silent_after: float | None, status_after: str
+) -> None:
+    """As from a timer of the interface, or what its port has held when it was closed."""
+    bench = Bench(boiler(TEMPERATURE, silent_after=silent_after))
+    bench.push(status("TEMPERATURE", celsius=1.0))
+    bench.model.lose_all("the port is gone")
+    bench.advance(5)
+    bench.push(status("TEMPERATURE", celsius=2.0))
+    bench.advance(5)
+    assert (bench.last["_status"], bench.last["_reason"]) == ("offline", "the port is gone")
+    assert (bench.last["temperature"], bench.last["_quality"]) == (2.0, {"temperature": "stale"})
+    bench.model.recover_all(bench.now)
+    bench.advance(5)
+    assert bench.last["_status"] == status_after
+    bench.push(status("TEMPERATURE", celsius=2.0))
+    bench.advance(5)
+    assert (bench.last["_status"], bench.last["_quality"]) == ("online", {})
+
+
+def test_a_message_of_an_interface_that_hung_makes_its_device_online() -> None:
+    """It has returned, also if that is noticed only later; and what it has read is good."""
+    bench = Bench(boiler(TEMPERATURE, silent_after=60.0))
+    bench.model.lose_all("it does not return", is_hanging=True)
+    bench.push(status("TEMPERATURE", celsius=2.0))
+    bench.model.recover_all(bench.now)
+    bench.advance(5)
+    assert (bench.last["_status"], bench.last["_quality"]) == ("online", {})
+
+
 def test_the_outcome_of_a_repeated_command_is_sent_though_the_state_has_not_changed() -> None:
     bench = Bench(boiler(LAMP._replace(report=ReportRule(on_change=True, refresh=60))))
     bench.push(status("LAMP", on=True))
@@ -592,6 +633,14 @@ def test_no_value_keeps_a_document_from_being_written(kind: PointType, value: An
     assert "temperature" not in bench.last
     if kind is not PointType.EVENT:
         assert bench.last["_quality"] == {"temperature": "bad"}
+
+
+@pytest.mark.parametrize(("value", "is_good"), [(50, True), (50.0, True), (50.5, False), (True, False), ("50", False)])
+def test_a_whole_number_is_an_integer_however_it_is_written(value: Any, is_good: bool) -> None:
+    bench = Bench(boiler(TEMPERATURE._replace(type=PointType.INTEGER)))
+    bench.push(status("TEMPERATURE", celsius=value))
+    quality = bench.model.states["boiler"].reading_of["temperature"].quality
+    assert quality is (Quality.GOOD if is_good else Quality.BAD)
 
 
 def test_none_tells_false_and_0_apart() -> None:
@@ -654,7 +703,74 @@ def test_a_reading_that_has_not_changed_does_not_end_the_interval_of_another() -
     assert len(bench.model.tick(5).messages) == 1
 
 
+# --- many devices with one address
+
+
+class Counted(int):
+    """A number that counts how often it is compared."""
+
+    compared = 0
+    __hash__ = int.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return int(self) == other
+
+
+@pytest.mark.parametrize("is_template", [False, True])
+def test_a_unit_that_no_device_has_is_not_compared_with_each_of_a_thousand(is_template: bool) -> None:
+    if is_template:
+        template = Device("m{unit}", (TEMPERATURE,), where={"unit": "{unit}"})
+        bench = Bench(template, max_devices=1000)
+        bench.push(*(status("TEMPERATURE", celsius=1.0, unit=unit) for unit in range(1000)))
+    else:
+        bench = Bench(*(Device(f"m{unit}", (TEMPERATURE,), where={"unit": unit}) for unit in range(1000)))
+    assert len(bench.model.states) == 1000
+    before = Counted.compared
+    bench.push(status("TEMPERATURE", celsius=1.0, unit=Counted(5000)))
+    bench.model.unanswered(status("TEMPERATURE", unit=Counted(7)))
+    assert Counted.compared - before <= 10
+    assert bench.model.states["m7"].unanswered == 1
+
+
+def test_devices_are_found_by_values_of_every_kind() -> None:
+    template = Device("m{unit}", (TEMPERATURE,), where={"unit": "{unit}"})
+    bench = Bench(template)
+    first: list[Any] = [1, "1", True, None, [1], {"a": [1]}, 2.5, "m\u00e4"]
+    again: list[Any] = [1.0, True, None, [1.0], {"a": [1]}, 2.5, "m\u00e4"]
+    for number, unit in enumerate(first):
+        bench.push(status("TEMPERATURE", celsius=float(number), unit=unit))
+    found = list(bench.model.states)
+    assert found == ["m1", "mTrue", "mNone", "m_1_", "m__a____1__", "m2_5", "mm_"], "of 1 and '1', the first has the id"
+    for number, unit in enumerate(again):
+        bench.push(status("TEMPERATURE", celsius=10.0 + number, unit=unit))
+    values = [state.reading_of["temperature"].value for state in bench.model.states.values()]
+    assert values == [10.0, 11.0, 12.0, 13.0, 14.0, 15.0, 16.0]
+
+
 # --- what is remembered is bounded
+
+
+def test_the_memory_does_not_grow_with_the_changes_of_a_device() -> None:
+    """Each change is due sooner than the refresh, which then is due later: what it has left behind has to go."""
+    rule = ReportRule(on_change=True, interval=1.0, refresh=3600.0)
+    bench = Bench(boiler(TEMPERATURE._replace(report=rule)))
+
+    def change(times: int) -> None:
+        for _ in range(times):
+            bench.push(status("TEMPERATURE", celsius=bench.now))
+            bench.push(status("TEMPERATURE", celsius=bench.now + 0.5))
+            bench.advance(1.5)
+            bench.documents.clear()
+
+    change(200)
+    tracemalloc.start()
+    try:
+        change(1000)
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert grown < 16 * 1024
 
 
 def test_messages_that_feed_nothing_are_not_remembered() -> None:
@@ -666,6 +782,25 @@ def test_messages_that_feed_nothing_are_not_remembered() -> None:
     before = tracemalloc.get_traced_memory()[0]
     for unit in range(4000, 8000):
         bench.model.observe(status("TEMPERATURE", celsius=1.0, unit=unit), 0, 0)
+    grown = tracemalloc.get_traced_memory()[0] - before
+    tracemalloc.stop()
+    assert grown < 50_000
+
+
+@pytest.mark.parametrize("rule", [None, ReportRule(interval=5.0, refresh=1e9)])
+def test_what_changes_again_and_again_before_its_refresh_is_due_takes_no_more_memory(rule: ReportRule | None) -> None:
+    bench = Bench(boiler(TEMPERATURE._replace(report=rule), refresh=1e9))
+
+    def change(times: int) -> None:
+        for number in range(times):
+            bench.advance(2)
+            bench.push(status("TEMPERATURE", celsius=float(number)))
+            bench.documents.clear()
+
+    change(500)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    change(2000)
     grown = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     assert grown < 50_000

@@ -109,6 +109,30 @@ def test_only_the_channel_that_a_command_has_written_is_asked_for() -> None:
     assert model.to_ask(command("SET", level=5).reply("OK"), since=10) == ("CHANNEL1", "CHANNEL2")
 
 
+@pytest.mark.parametrize(
+    ("where", "sent"), [({"unit": 3}, "3"), ({"unit": 3}, "3.0"), ({"rear": True}, "on"), ({"rear": False}, 0)]
+)
+@pytest.mark.parametrize("response", ["REFUSED", "OFFLINE", "OK"])
+def test_a_command_is_for_a_device_also_if_its_number_is_sent_as_text(
+    where: dict[str, Any], sent: Any, response: str
+) -> None:
+    (name,) = where
+    model = Model([Device("other", (HEATER,), where={name: "else"}), Device("d", (HEATER,), where=where)])
+    state = model.device_of(command("HEATING", on=True, **{name: sent}).reply(response))
+    assert state is not None and state.device.id == "d"
+
+
+def test_the_device_with_exactly_the_value_goes_before_one_that_it_may_stand_for() -> None:
+    model = Model([Device(name, (HEATER,), where={"unit": unit}) for name, unit in (("number", 3), ("text", "3"))])
+    assert [model.device_of(command("HEATING", unit=unit)) for unit in (3, "3", "03", 4, None)] == [
+        model.states["number"],
+        model.states["text"],
+        None,
+        None,
+        None,
+    ]
+
+
 # --- values that are none
 
 

@@ -326,6 +326,34 @@ def test_what_was_lost_is_not_refreshed_until_it_is_heard_again() -> None:
     assert model.tick(300).messages
 
 
+def test_each_value_that_is_an_action_is_refreshed_however_often_they_take_turns() -> None:
+    """The actions have one reading: that of an action which is not so any more must not delay that of the other."""
+    rule = ReportRule(on_change=True, refresh=300.0)
+    told = {0: "OPEN", 100: "SHUT", 500: "OPEN", 1500: "SHUT"}
+    model, sent = Model(), []
+    for now in range(1700):
+        messages = list(model.tick(now).messages)
+        if now in told:
+            messages.append(InternalMsg(action=told[now]).reported_by(rule))
+            assert model.observe(messages[-1], now, now)
+        sent += [(now, msg.action) for msg in messages]
+    refreshed = [(400, "SHUT"), (800, "OPEN"), (1100, "OPEN"), (1400, "OPEN")]
+    assert sent == sorted([*told.items(), *refreshed])
+
+
+def test_a_reading_that_could_not_be_refreshed_goes_out_when_it_comes() -> None:
+    """What was due, and was not sent because nobody knew whether it was still so, has not gone out."""
+    rule = {"on_change": True, "interval": 5.0, "refresh": 60.0}
+    model = Model()
+    assert model.observe(reading(rule, 1), 0, 0)
+    model.lose_all("the port is gone")
+    assert not model.tick(60).messages
+    assert model.observe(reading(rule, 1), 61, 61)
+    model.lose_all("the port is gone")
+    assert not model.tick(121).messages
+    assert model.observe(reading(rule, 2), 122, 122)
+
+
 # --- arguments that nothing covers
 
 

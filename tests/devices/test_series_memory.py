@@ -176,6 +176,30 @@ def test_a_flood_of_unknown_units_costs_a_declared_device_nothing(action: str) -
     assert sent_until(model, 20) == [(5, 2)]
 
 
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize(
+    ("devices", "rule"),
+    [
+        ((device(),), ReportRule(on_change=True, by=("card",))),
+        ((device(), Device("e", device().points, where={"card": 0})), None),
+        ((Device("d{unit}", device().points, where={"unit": "{unit}"}),), ReportRule(interval=1.0, by=("card",))),
+    ],
+    ids=["rule", "other device", "template"],
+)
+def test_what_is_kept_of_one_device_is_bounded_whatever_tells_its_messages_apart(
+    devices: tuple[Device, ...], rule: ReportRule | None
+) -> None:
+    model = Model(devices)
+    for card in range(90):
+        model.observe(reading(card, rule, unit=1, card=card), 0, 0)
+        if card % 30 == 29:
+            model = reloaded(model, *devices)
+    (group,) = model._groups.values()
+    assert len(group.children) <= 21
+    first = next(iter(model.states.values()))
+    assert first.reading_of["temperature"].value == 89
+
+
 def test_messages_that_another_argument_distinguishes_from_now_on_lose_no_last_value() -> None:
     model = Model([device(EVERY_5)])
     for value in (1, 2):

@@ -87,8 +87,8 @@ def test_silence_is_noticed_within_a_second(
         bench.advance(pause)
         if heard > -math.inf:
             check()
-        if state.is_online:
-            pauses.append(bench.now - heard)
+        if heard > -math.inf:
+            pauses.append(min(bench.now - heard, limit_of(silent_after, pauses)))
         if way == "observe":
             seen = bench.now
         hear(bench, way)
@@ -108,6 +108,25 @@ def test_a_device_that_was_heard_once_or_twice_is_offline_after_a_day() -> None:
         assert bench.model.states["heater"].is_online
         bench.advance(3)
         assert bench.last["_reason"] == "nothing heard for 86400 s"
+
+
+def test_a_device_that_sends_more_rarely_than_before_is_not_offline_time_and_again() -> None:
+    bench = plain_bench(heater(AUTO))
+    for pause in (*[10] * 30, *[120] * 30):
+        hear(bench, "observe")
+        bench.advance(pause)
+    assert [is_online for _, _, is_online in bench.statuses] == [True, False, True]
+
+
+def test_a_long_outage_delays_the_next_one_only_a_little() -> None:
+    bench = plain_bench(heater(AUTO))
+    for pause in (*[10] * 30, 5 * DAY, 10):
+        hear(bench, "observe")
+        bench.advance(pause)
+    hear(bench, "observe")
+    began = bench.now
+    bench.advance(DAY)
+    assert bench.statuses[-1] == (began + 300, "heater", False)
 
 
 def test_a_long_pause_that_has_left_the_window_delays_nothing() -> None:

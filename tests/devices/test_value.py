@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 import math
 import tracemalloc
@@ -252,3 +253,43 @@ def test_names_of_arguments_that_always_differ_do_not_fill_the_memory() -> None:
         assert tracemalloc.get_traced_memory()[0] < 100_000
     finally:
         tracemalloc.stop()
+
+
+class Mode(enum.StrEnum):
+    """Words of an interface."""
+
+    ECO = "eco"
+
+
+class Level(enum.IntEnum):
+    """Numbers of an interface."""
+
+    LOW = 1
+
+
+class Kelvin(float):
+    """A number of a library."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "plain"),
+    [
+        (PointType.TEXT, Mode.ECO, "eco"),
+        (PointType.CHOICE, Mode.ECO, "eco"),
+        (PointType.EVENT, Mode.ECO, None),
+        (PointType.INTEGER, Level.LOW, 1),
+        (PointType.NUMBER, Level.LOW, 1),
+        (PointType.NUMBER, Kelvin(1.5), 1.5),
+    ],
+)
+def test_a_value_of_a_class_that_is_derived_from_a_plain_one_is_a_value(
+    kind: PointType, value: object, plain: object
+) -> None:
+    options = {"choices": ("eco", "day")} if kind is PointType.CHOICE else {}
+    model = Model([Device("d", (point("x", kind, **options),), address={"device": "d"})])
+    msg = InternalMsg(device="d", action="T", arguments={"x": value})  # type: ignore[dict-item]
+    assert model.observe(msg, 0, 0) is msg and model.bad_values == 0
+    state = model.states["d"]
+    document = json.loads(state_document(state))
+    assert document.get("x") == plain and document["_quality"] == {}
+    assert model.observe(msg.with_arguments({"x": True}), 0, 0) is None, "true is neither a number nor a text"

@@ -11,6 +11,7 @@ def test_the_first_interface_has_an_id_until_it_releases_it() -> None:
     ids = DeviceIds()
     assert ids.claim("meter3", "a") == ids.claim("meter3", "a") == ""
     assert "'meter3' is that of a device of the interface a; change the id of the template" in ids.claim("meter3", "b")
+    assert ids.is_free("meter3", "a") and not ids.is_free("meter3", "b")
     ids.release("meter3", "b")
     assert ids.claim("meter3", "b")
     ids.release("meter3", "a")
@@ -23,6 +24,7 @@ def test_what_is_reserved_goes_before_what_was_claimed() -> None:
     ids.reserve({"meter3": "a declared device of the interface b", "a": "an interface"})
     assert "a declared device of the interface b" in ids.claim("meter3", "a")
     assert "is that of an interface" in ids.claim("a", "a")
+    assert not ids.is_free("meter3", "a") and not ids.is_free("a", "a") and ids.is_free("c", "a")
     ids.reserve({})
     assert ids.claim("meter3", "a") == ""
 

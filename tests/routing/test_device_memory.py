@@ -79,6 +79,24 @@ def test_a_reading_is_published_as_state_and_availability(expected_logs: Expecte
     assert bench.published[-1] == (30, "home/gw/boiler/availability", b"offline")
 
 
+def test_a_device_was_heard_when_it_has_sent_something_and_not_when_its_interface_works(
+    expected_logs: ExpectedLogs,
+) -> None:
+    expected_logs.expect("device 'boiler' is offline: nothing heard for 30 s")
+    bench = Bench(BOILER)
+    bench.memory.recover_all()
+    bench.advance(5)
+    assert [device.age for device in bench.memory.statuses()] == [None]
+    bench.push(status(21.5))
+    bench.advance(5)
+    bench.memory.lose_all("the port is gone")
+    bench.memory.recover_all()
+    bench.advance(29)
+    assert [(device.is_online, device.age) for device in bench.memory.statuses()] == [(None, 34.0)]
+    bench.advance(1)
+    assert [(device.is_online, device.age) for device in bench.memory.statuses()] == [(False, 35.0)]
+
+
 def test_later_changes_wait_for_the_interval_and_messages_do_not() -> None:
     bench = Bench(BOILER)
     for value in (1, 2, 3):
@@ -318,6 +336,18 @@ def test_devices_of_a_template_come_back_at_the_start_as_an_earlier_run_has_left
     assert Bench(METER, kept={topic: payload for _, topic, payload in bench.kept}).memory.topics
 
 
+def test_a_reload_publishes_nothing_again_of_what_is_on_the_disk() -> None:
+    bench = Bench(BOILER, METER, kept=left_by(3, 4))
+    bench.push(status(21.5))
+    bench.push(of_unit(4))
+    bench.advance(5)
+    kept = {topic: payload for _, topic, payload in bench.kept}
+    bench.published.clear()
+    assert bench.memory.configure([BOILER, METER], {}, kept) == []
+    bench.advance(5)
+    assert bench.published == []
+
+
 def test_a_device_of_an_earlier_run_that_is_not_heard_is_offline_as_a_declared_one_is(
     expected_logs: ExpectedLogs,
 ) -> None:
@@ -542,6 +572,44 @@ def test_what_the_broker_retains_of_a_device_that_a_template_may_make_waits_for_
     assert set(bench.memory.configure([BOILER], {}, {})) == {
         f"home/gw/meter{unit}/{kind}" for unit in (3, 4) for kind in ("state", "availability")
     }
+
+
+@pytest.mark.parametrize("moment", ["while devices are looked at", "before what is left of it is published"])
+def test_a_device_that_is_found_during_the_recall_begins_with_what_the_broker_retains(moment: str) -> None:
+    humidity = Point("humidity", PointType.NUMBER, (Feed("HUMIDITY", "percent"),))
+    template = METER._replace(points=(TEMPERATURE, humidity))
+    retained = {topic: payload for topic, payload in left_by(3, template=template).items() if topic.endswith("state")}
+    published: list[dict[str, Any]] = []
+    threads: list[threading.Thread] = []
+
+    def find() -> None:
+        memory.observe(InternalMsg(action="HUMIDITY", arguments={"percent": 40, "unit": 3}))
+        memory.publish_changed()
+
+    def start(at: str) -> None:
+        if at == moment and not threads:
+            threads.append(threading.Thread(target=find))
+            threads[0].start()
+            threads[0].join(0.3)  # it may have to wait
+
+    def topic_of(device: str, kind: str) -> str:
+        if is_recalling and device == "boiler":
+            start("while devices are looked at")
+        return f"home/gw/{device}/{kind}"
+
+    def publish(topic: str, payload: bytes) -> None:
+        if topic == "home/gw/meter3/state":
+            start("before what is left of it is published")
+            published.append(json.loads(payload))
+
+    is_recalling = False
+    memory = DeviceMemory(lambda: 0.0, lambda: 0.0, Documents(publish, topic=topic_of))
+    memory.configure([BOILER, template], {}, {})
+    is_recalling = True
+    assert memory.recall(retained) == retained.keys()
+    threads[0].join(10)
+    assert (published[-1]["_status"], published[-1]["humidity"]) == ("online", 40)
+    assert published[-1]["temperature"] == 21.5
 
 
 def test_a_device_that_was_never_heard_is_unknown_and_not_available() -> None:

@@ -36,8 +36,8 @@ class SimulateProcess:
         """What it has printed up to now."""
         return self._file.read_text()
 
-    def end(self) -> int:
-        """End it with Ctrl-C; return its exit code."""
+    def end(self, number: signal.Signals = signal.SIGINT) -> int:
+        """End it with a signal, that of Ctrl-C by default; return its exit code."""
         if self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(number)
         return self._process.wait(10)

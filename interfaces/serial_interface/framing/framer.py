@@ -59,7 +59,9 @@ class Framer(ABC):
         self.max_length = max_length
         self.discarded_bytes = 0
         self.discarded_frames = 0
-        self.rejected: list[bytes] = []  # frames whose checksum is wrong; the caller reports them and clears the list
+        self.rejected: list[bytes] = []  # frames whose checksum is wrong; `with_rejected` clears the list
+        self._places: list[int] = []  # of each of them: how many of the frames since then go before it
+        self._found = 0  # frames since `with_rejected`
         self._buffer = bytearray()
         self._removed = 0  # bytes that have left the buffer; with it, an offset in the buffer is one in the stream
         self._budgets = 1  # into how many budgets of checksums that of the line is divided
@@ -99,6 +101,24 @@ class Framer(ABC):
     def without_stray_bytes(self, frame: bytes) -> bytes | None:  # noqa: ARG002
         """Return the valid frame with which an invalid one ends, or None if there is none."""
         return None
+
+    def with_rejected(self, frames: list[bytes]) -> list[bytes]:
+        """Return the `frames` since the last call, and those with a wrong checksum, in the order of the line."""
+        self._found = 0
+        if not self.rejected:
+            return frames
+        result: list[bytes] = []
+        begin = 0
+        for frame, place in zip(self.rejected, self._places, strict=True):
+            result += [*frames[begin:place], frame]
+            begin = place
+        self.rejected, self._places = [], []
+        return result + frames[begin:]
+
+    def _reject(self, frame: bytes) -> None:
+        """Keep a frame whose checksum is wrong, so that it can be reported."""
+        self.rejected.append(frame)
+        self._places.append(self._found)
 
     def due(self) -> float | None:
         """Return the time (s) at which `feed(b"", now)` would end a frame by silence, or None."""

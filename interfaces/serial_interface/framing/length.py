@@ -91,17 +91,21 @@ class LengthFramer(Framer):
                 self._skip(1)
                 position += 1
                 continue
-            if end - position < length:
+            stop = position + length
+            if end < stop:
                 break
-            frame = bytes(self._buffer[position : position + length])
-            has_stop = not self._stop or frame.endswith(self._stop)
-            if has_stop and self._may_check(length, position + length) and self._is_valid(frame):
+            has_stop = self._buffer.endswith(self._stop, position, stop)
+            may_check = has_stop and self._may_check(length, stop)
+            # Copied only if somebody reads it: a long frame is tried at each byte.
+            frame = bytes(self._buffer[position:stop]) if may_check or (has_stop and self._in_sync) else b""
+            if may_check and self._is_valid(frame):
                 frames.append(frame)
+                self._found += 1
                 position += length
                 self._in_sync = True
             else:
                 if self._in_sync and has_stop:
-                    self.rejected.append(frame)
+                    self._reject(frame)
                 self._skip(1)
                 position += 1
         self._remove(position)
@@ -146,8 +150,10 @@ class LengthFramer(Framer):
             return Verdict.NO
         if available < length:
             return Verdict.NEED_MORE
+        if not buffer.endswith(self._stop, position, position + length):
+            return Verdict.NO
         frame = bytes(buffer[position : position + length])
-        if not frame.endswith(self._stop) or not accepts(frame, position + length):
+        if not accepts(frame, position + length):
             return Verdict.NO
         return Match(length, frame)
 

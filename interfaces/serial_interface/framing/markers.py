@@ -46,6 +46,7 @@ class MarkerFramer(Framer):
         self._is_valid = is_valid
         self._tried = 0  # the same as `_searched` for `match_at`, from the beginning of the frame
         self._searched = 0  # stop markers before this offset have been tried
+        self._rejected_up_to = 0  # the place in the stream of the stop marker of the last rejected frame
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any], is_valid: IsValid | None) -> MarkerFramer:
@@ -85,6 +86,7 @@ class MarkerFramer(Framer):
             frame = self._pop_frame(stop, end)
             if frame is not None:
                 frames.append(frame)
+                self._found += 1
         self._trim(stop)
         return frames
 
@@ -160,20 +162,27 @@ class MarkerFramer(Framer):
         if stop < 0:
             self._searched = max(self._searched, len(self._buffer) - len(self._stop) + 1, 0)
 
-    def _reject(self, begin: int) -> None:
-        """Keep the bytes between an abandoned start marker and the next stop marker, so that they can be reported."""
+    def _reject_at(self, begin: int) -> None:
+        """Keep the bytes between an abandoned start marker and the next stop marker, so that they can be reported.
+
+        Of several start markers before one stop marker, only the first one counts: there is one frame at most.
+        """
+        if self._removed + begin < self._rejected_up_to:
+            return
         stop = self._buffer.find(self._stop, begin + len(self._start))
         end = stop + len(self._stop) + self._after
         is_short = stop - begin - len(self._start) <= self.max_length
         if self._is_valid is not None and stop >= 0 and is_short and end <= len(self._buffer):
             frame = self._content(begin, stop, end)
-            self.rejected += [] if frame is None else [frame]
+            if frame is not None:
+                self._reject(frame)
+                self._rejected_up_to = self._removed + stop
 
     def _drop(self, count: int) -> None:
         begin = self._buffer.find(self._start)
         while 0 <= begin < count:
             self.discarded_frames += 1
-            self._reject(begin)
+            self._reject_at(begin)
             begin = self._buffer.find(self._start, begin + 1)
         self._discard(count)
         self._searched = max(0, self._searched - count)

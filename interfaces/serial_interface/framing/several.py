@@ -85,8 +85,8 @@ class SeveralFramer(Framer):
     """Frames of several kinds. Each of them begins with its `start`; at a place where several fit, the first counts.
 
     All other bytes are read by `rest`, or discarded. `rest_kind` is the kind of its frames, if they are not verified
-    yet. A frame ends what `rest` has begun, unless it is `embedded` in it. The frames are `NamedFrame`s, and so are
-    those that are `rejected`.
+    yet. A frame ends what `rest` has begun, unless it is `embedded` in it. The frames are `NamedFrame`s; those with a
+    wrong checksum are among them, each with its `error`.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class SeveralFramer(Framer):
                 frames += self._accepted(found)
                 position += found.length
             else:
-                self._reject()
+                self._report_candidate(frames)
                 self._pass_on(position, position + 1, frames)
                 position += 1
         self._remove(position)
@@ -200,22 +200,22 @@ class SeveralFramer(Framer):
 
     def _accepted(self, match: Match) -> Iterable[bytes]:
         """Return the frame that was found, behind those that it ends."""
-        kind = self._matched
+        kind, before = self._matched, []
         if self._rest is not None and not self._embedded:
             self._rest.reset()
-            self._collect_counts(self._rest)
+            before = self._of_rest(self._rest, [])
         tail, preamble, self._tail = self._tail, kind.preamble, b""
         known = next((n for n in range(min(len(tail), len(preamble)), 0, -1) if tail.endswith(preamble[-n:])), 0)
         self._count(len(tail) - known)
         self._in_sync, self._has_rejected, self._candidate = True, False, None
         self._line = kind.framer if isinstance(kind.framer, DelimitedFramer) else None
-        return (kind.named(match.frame),)
+        return (*before, kind.named(match.frame))
 
-    def _reject(self) -> None:
-        """Keep the frame with a wrong checksum that was found at the present place, once for each loss of frames."""
+    def _report_candidate(self, frames: list[bytes]) -> None:
+        """Append the frame with a wrong checksum that was found at the present place, once for each loss of frames."""
         if self._candidate is not None and not self._has_rejected:
             self._has_rejected = True
-            self.rejected.append(self._candidate)
+            frames.append(self._candidate)
         self._candidate = None
 
     def _pass_on(self, begin: int, end: int, frames: list[bytes]) -> None:
@@ -232,17 +232,15 @@ class SeveralFramer(Framer):
         self._count(counted)
 
     def _of_rest(self, rest: Framer, frames: list[bytes]) -> list[bytes]:
-        """Return frames that `rest` has found, with the name of its framing."""
+        """Return frames that `rest` has found, and those that it has rejected, with the name of its framing."""
         self._collect_counts(rest)
+        frames = rest.with_rejected(frames)
         return frames if self._rest_kind is None else [self._rest_kind.verified(frame) for frame in frames]
 
     def _collect_counts(self, rest: Framer) -> None:
         self.discarded_bytes += rest.discarded_bytes
         self.discarded_frames += rest.discarded_frames
         rest.discarded_bytes = rest.discarded_frames = 0
-        kind = self._rest_kind
-        self.rejected += rest.rejected if kind is None else [kind.verified(frame) for frame in rest.rejected]
-        rest.rejected = []
 
     def _count(self, count: int) -> None:
         """Count bytes that are no part of a frame; the first of them also count as one lost frame."""
@@ -271,7 +269,7 @@ class SeveralFramer(Framer):
         frames: list[bytes] = []
         while self._buffer:
             self._undecided = self._line = None
-            self._reject()
+            self._report_candidate(frames)
             self._pass_on(0, 1, frames)
             self._remove(1)
             frames += self.feed(b"")

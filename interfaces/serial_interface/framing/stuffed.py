@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,10 @@ class StuffedMarkers:
         self.max_length = max_length
         self._start, self._stop, self._stuffing = start, stop, stuffing
         self._after, self._keep = after, keep
+        one = re.escape(stuffing)
+        # Data up to the last doubled bytes. A loop over them would take very long where each byte may begin a frame.
+        other = b"[^%b]" % one if len(stuffing) == 1 else b"(?:(?!%b).)" % one
+        self._doubled = re.compile(b"(?:%b*+%b)*+" % (other, 2 * one), re.DOTALL)
         self._tried = 0  # the bytes before this offset from the beginning of the frame have been read
 
     @classmethod
@@ -36,6 +41,8 @@ class StuffedMarkers:
         if is_new:
             self._tried = len(self._start)
         limit = first + self.max_length + len(pair)
+        if doubled := self._doubled.match(buffer, position + self._tried, limit):
+            self._tried = doubled.end() - position
         while (stop := buffer.find(self._stuffing, position + self._tried, limit)) >= 0:
             if buffer.startswith(pair, stop):
                 self._tried = stop + len(pair) - position

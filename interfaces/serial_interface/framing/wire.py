@@ -14,9 +14,10 @@ from interfaces.serial_interface.framing.checksum import (
     custom_algorithm,
     find_algorithm,
 )
-from interfaces.serial_interface.framing.framers import FRAMINGS
+from interfaces.serial_interface.framing.framers import COMMON_OPTIONS, FRAMINGS
 from interfaces.serial_interface.framing.several import Kind, NamedFrame, make_line_framer
 from interfaces.serial_interface.framing.sums import check_parameters
+from interfaces.serial_interface.schema import read_schema
 
 
 class FramingError(GatewayError):
@@ -69,17 +70,15 @@ class FrameCodec:
 
     def _verify(self, frames: list[bytes]) -> Iterator[tuple[bytes, str]]:
         if not self._is_single:
-            rejected, self.framer.rejected = self.framer.rejected, []
-            return ((frame, frame.error) for frame in [*rejected, *frames] if isinstance(frame, NamedFrame))
+            return ((frame, frame.error) for frame in frames if isinstance(frame, NamedFrame))
         if self._kinds[0].checksum is None and not self._name:
             return zip(frames, repeat(""))
         return self._verify_checksums(self._kinds[0], frames)
 
     def _verify_checksums(self, kind: Kind, frames: list[bytes]) -> Iterator[tuple[bytes, str]]:
-        rejected, self.framer.rejected = self.framer.rejected, []
         verify = (lambda _frame: None) if kind.checksum is None else kind.checksum.verify
         is_changed = kind.strips or bool(kind.name)
-        for frame in [*rejected, *frames]:
+        for frame in self.framer.with_rejected(frames):
             try:
                 verify(frame)
             except ChecksumError as err:
@@ -179,8 +178,13 @@ def check_framings(params: Mapping[str, Any], near: Near) -> Iterator[Problem]:
 
 
 def _check_one(path: tuple[str | int, ...], options: Mapping[str, Any], near: Near) -> Iterator[Problem]:
-    for problem in FRAMINGS[options["type"]].check(options):
+    kind = options["type"]
+    for problem in FRAMINGS[kind].check(options):
         yield problem._replace(path=(*path, *problem.path))
+    for name in _useless_options(options):
+        kinds = [other for other, framer in FRAMINGS.items() if name in framer.OPTIONS]
+        text = f"framing of type {kind!a} has no option {name!a}: it would do nothing"
+        yield Problem((*path, name), text, f"remove it, or set type to {' or '.join(kinds)}")
     for name in ("start", "stop", "terminator", "write_terminator", "preamble", "stuffing", "prompts"):
         option = options.get(name, "")
         for text in [option] if isinstance(option, str) else option:
@@ -193,6 +197,13 @@ def _check_one(path: tuple[str | int, ...], options: Mapping[str, Any], near: Ne
         yield Problem((*path, "embedded"), "a single framing is not embedded in another one", "remove it")
 
 
+def _useless_options(options: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the options of a framing that its type does not have. Their defaults are there whatever the type is."""
+    known = (*COMMON_OPTIONS, *FRAMINGS[options["type"]].OPTIONS)
+    schema = read_schema()["$defs"]["framing"]["properties"]
+    yield from (name for name in options if name not in known and options[name] != schema[name].get("default"))
+
+
 def _check_checksum(path: tuple[str | int, ...], checksum: Mapping[str, Any] | None, near: Near) -> Iterator[Problem]:
     kind = checksum["type"] if checksum else None
     if isinstance(kind, Mapping):
@@ -200,6 +211,10 @@ def _check_checksum(path: tuple[str | int, ...], checksum: Mapping[str, Any] | N
             yield problem._replace(path=(*path, "type", *problem.path))
     elif kind is not None and find_algorithm(kind) is None:
         yield Problem((*path, "type"), f"unknown checksum {kind!a}", near(kind, algorithm_names()))
+    start, end = (checksum.get("from", 0), checksum.get("to")) if checksum else (0, None)
+    if end is not None and end <= start and (end < 0) is (start < 0):
+        text = f"no byte is covered: offset {end} is not behind offset {start}, where the covered bytes begin"
+        yield Problem((*path, "to"), text, "set 'to' to the offset behind the last covered byte")
 
 
 def _check_list(framings: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
@@ -217,9 +232,11 @@ def _check_list(framings: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
             text = f"framing of type {kind!a} cannot share a line with others"
             yield Problem(("framing", index, "type"), text, "choose another type")
         is_last = all(other.get("embedded") for other in framings[index + 1 :]) and not options.get("embedded")
-        if not is_last and not options.get("start"):
+        has_start = "start" in FRAMINGS[kind].OPTIONS
+        if not is_last and not (has_start and options.get("start")):
             text = "only the last framing may be without 'start': it reads what the others leave over"
-            yield Problem(("framing", index), text, "add start: ..., or move it to the end of the list")
+            remedy = "move it to the end of the list"
+            yield Problem(("framing", index), text, f"add start: ..., or {remedy}" if has_start else remedy)
         if options.get("prompts") and not is_last:
             yield Problem(("framing", index, "prompts"), "only the last framing can have prompts", "move it to the end")
     if all(options.get("embedded") for options in framings):

@@ -60,6 +60,8 @@ class DescriptorPort:
 
     may_wait: ClassVar[bool] = False
     is_read_only: ClassVar[bool] = False
+    hung_up: ClassVar[type[DeviceError]] = DeviceError
+    """What is raised where the other end has ended the connection."""
 
     def __init__(self, descriptor: int, write_timeout: float, read_size: int = READ_CHUNK) -> None:
         self._fd = descriptor
@@ -79,10 +81,12 @@ class DescriptorPort:
             data = os.read(self._fd, self.read_size)
         except BlockingIOError:
             return b""
+        except ConnectionError as err:
+            raise self.hung_up(reason_of(err)) from err
         except OSError as err:
             raise DeviceError(reason_of(err)) from err
         if not data:  # a descriptor that is readable, but has no bytes: the other end is closed
-            raise DeviceError("the device has closed the connection")
+            raise self.hung_up("the device has closed the connection")
         return data
 
     def write(self, data: bytes) -> None:
@@ -90,8 +94,12 @@ class DescriptorPort:
         remaining = memoryview(data)
         with as_device_error():
             while True:
-                with suppress(BlockingIOError):
+                try:
                     remaining = remaining[os.write(self._fd, remaining) :]
+                except BlockingIOError:
+                    pass
+                except ConnectionError as err:
+                    raise self.hung_up(reason_of(err)) from err
                 if not remaining:
                     return
                 wait_ready(self._fd, select.POLLOUT, self._write_timeout)

@@ -16,7 +16,12 @@ _BACKLOG = 16  # connections that wait to be accepted
 
 
 class AcceptedPort(DescriptorPort):
-    """A connection of a device. It ends when the device connects again: the old connection may be a dead one."""
+    """A connection of a device. It ends when the device connects again: the old connection may be a dead one.
+
+    That a device hangs up is no failure, since it may connect for each reading.
+    """
+
+    hung_up = DeviceAwaitedError
 
     def __init__(self, connection: socket.socket, listener: int, write_timeout: float, read_size: int) -> None:
         self._epoll = select.epoll(2)
@@ -35,7 +40,7 @@ class AcceptedPort(DescriptorPort):
         if not is_readable:
             return b""
         if self._is_replaced:
-            raise DeviceError("a newer connection has taken its place")
+            raise DeviceAwaitedError("a newer connection has taken its place")
         if any(descriptor == self._listener for descriptor, _ in self._epoll.poll(0)):
             self._is_replaced = True
             self.read_size = READ_ALL
@@ -90,9 +95,12 @@ def _accept(listener: socket.socket) -> socket.socket | None:
     """Return the connection that has waited the longest, None if there is none.
 
     If others wait behind it, it is read once and then ends, so that nothing is lost of devices that connect for each
-    reading.
+    reading. Raises `DeviceError` if it cannot be accepted.
     """
     try:
-        return listener.accept()[0]
-    except OSError:  # none waits, or it was closed before it was accepted
-        return None
+        with as_device_error():
+            return listener.accept()[0]
+    except DeviceError as err:
+        if isinstance(err.__cause__, BlockingIOError | ConnectionError):  # none waits, or it was closed again
+            return None
+        raise

@@ -94,7 +94,7 @@ class AnswerRule:
     def __init__(self, options: Mapping[str, Any], encoding: str) -> None:
         self.name: str = options.get("name") or str(options.get("regex", next(extractor_kinds(options))))
         self.delay: float = options["delay"]
-        reading = {name: value for name, value in options.items() if name != "framing"}  # that is how it answers
+        reading = {**options, "framing": options.get("read_framing", "")}  # `framing` itself is how it answers
         self.reader = ValueReader(reading, {}, encoding)
         self.action = Action(options, encoding)
 
@@ -156,12 +156,13 @@ def check_script(params: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _check_framing_names(params: Mapping[str, Any]) -> Iterator[Problem]:
-    _, written = framing_names(params)
+    read, written = framing_names(params)
     for section in ("says", "answers"):
         for index, options in enumerate(params[section]):
-            name = options.get("framing", written[0])
-            if name not in written:
-                yield Problem((section, index, "framing"), f"there is no framing {name!a}", did_you_mean(name, written))
+            for option, names in (("read_framing", read), ("framing", written)):
+                if option in options and (name := options[option]) not in names:
+                    problem = f"there is no framing {name!a}"
+                    yield Problem((section, index, option), problem, did_you_mean(name, names))
 
 
 def _check_action(
@@ -215,7 +216,7 @@ def _check_content(
     except KeyError:
         return  # an unknown framing, which is reported elsewhere
     except (TemplateError, CodecError, LayoutError) as err:
-        yield Problem(path, str(err))
+        yield Problem((*path, *(err.path if isinstance(err, LayoutError) else ())), str(err))
         return
     except FramingError as err:
         yield Problem(path, f"it cannot be framed: {err}", "correct it, or add framing: raw")

@@ -72,6 +72,7 @@ def binary(*listed: dict[str, Any], **options: Any) -> dict[str, Any]:
         (pairs(keys=["b", "c"]), b"a=1 b=2", [{"b": "2"}]),
         (pairs(keys=["b"]), b"a=1", None),
         (pairs(each=True), b"a=1 b=2", [{"key": "a", "value": "1"}, {"key": "b", "value": "2"}]),
+        (pairs(each=True), b"a=1 a=2", [{"key": "a", "value": "1"}, {"key": "a", "value": "2"}]),
         ({"lines": METER}, b"/X\r\n0.0(77)\r\n1.8.1(5.0*kWh)\r\n1.8.2(x)\r\n",
          [{"id": "77", "tariff": "1", "used": "5.0"}]),
         ({"lines": METER}, b"/X\r\n", None),
@@ -214,3 +215,11 @@ def test_most_rules_are_skipped() -> None:
     dispatch = Dispatch([rule.prefix for rule in rules])
     assert list(dispatch.candidates(b"K042=7")) == [42]
     assert list(dispatch.candidates(b"K1")) == []
+
+
+def test_a_key_that_occurs_again_is_reported_unless_each_pair_is_read() -> None:
+    extractor = make_extractor(pairs(), "utf-8")
+    (values,) = extractor.extract(b"a=1 b=2 a=3 b=2") or []
+    assert (values, list(getattr(values, "lost", ()))) == ({"a": "3", "b": "2"}, ["a"])
+    (values,) = extractor.extract(b"a=1 b=2 a=1") or []
+    assert (values, hasattr(values, "lost")) == ({"a": "1", "b": "2"}, False)

@@ -286,3 +286,39 @@ def test_what_was_written_piece_by_piece_is_read_as_repetitions(rows: list[tuple
         assert [tuple(item.values()) for _, item in values.repetitions] == rows
     else:
         assert list(zip(values["id"], values["x"], strict=True)) == rows
+
+
+def test_fields_of_the_same_name_are_reported_where_they_differ() -> None:
+    fields: list[dict[str, Any]] = [
+        {"type": "u8", "name": "a"},
+        {"type": "u8", "name": "b"},
+        {"type": "u8", "bits": {"a": [0, 7], "c": 0}},
+    ]
+    layout = Layout(fields)
+    assert lost(layout.read(b"\1\2\3")) == ({"a": 3, "b": 2, "c": True}, ["a"])
+    assert lost(layout.read(b"\3\2\3")) == ({"a": 3, "b": 2, "c": True}, [])
+    records = Layout([{"type": "repeat", "fields": [U8, U8], "each": True}])
+    assert lost(records.read(b"\1\1\2\3")) == ({}, ["n"])
+
+
+def lost(values: Any) -> tuple[dict[str, Any], list[str]]:
+    return values, list(values.lost)
+
+
+@pytest.mark.parametrize(
+    ("fields", "path"),
+    [
+        ([U8, {"type": "u16", "length": "n"}], ("fields", 1)),
+        ([U8, repeat(U8, {"type": "f32", "bits": {"x": 1}})], ("fields", 1, "fields", 1)),
+        (
+            [U8, {"type": "switch", "on": "n", "cases": {"1": {"type": "find", "bytes": "7"}}}],
+            ("fields", 1, "cases", "1"),
+        ),
+        ([U8, {"type": "switch", "on": "n", "cases": {"1": [U8, {"type": "int"}]}}], ("fields", 1, "cases", "1", 1)),
+        ([U8, repeat(U8), U8], ("fields", 1)),
+    ],
+)
+def test_a_contradiction_has_its_place(fields: list[dict[str, Any]], path: tuple[Any, ...]) -> None:
+    with pytest.raises(LayoutError) as raised:
+        Layout(fields)
+    assert raised.value.path == path

@@ -87,7 +87,7 @@ def nest(depth: int) -> dict[str, Any]:
         (regex("(?P<a>.*)", of="{a}", regex="(?P<a>.)"), ("nested",), "already a value"),
         (regex("(?P<a>.*)", of="{a}", convert="hex", regex="."), ("nested", "convert"), "not a converter"),
         (regex("(?P<a>.*)", of="{a}", binary={"byte_order": "big", "fields": [{"type": "u8", "is": 300}]}),
-         ("nested", "binary"), "does not fit"),
+         ("nested", "binary", "fields", 0), "does not fit"),
         (nest(5), ("nested", "nested", "nested", "nested"), "more than 4"),
         ({}, (), "exactly one of"),
     ],

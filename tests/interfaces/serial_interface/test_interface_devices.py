@@ -75,6 +75,7 @@ def loop_answered(interface: SerialInterface, device: PtyDevice, answer: bytes, 
 
 def test_the_port_is_opened_again_where_nothing_answers(device: PtyDevice, expected_logs: ExpectedLogs) -> None:
     expected_logs.allow("nothing has answered 3 requests in a row: closing the port", "did not answer within 0.05 s")
+    expected_logs.allow("request 'T?': answered after")
     interface, desk = opened(port=str(device.path), **POLLED)
     loop_until(interface, lambda: interface.stats()["ports_reopened"] == 2)
     assert desk.availability == ["online"]
@@ -99,12 +100,32 @@ def test_a_device_that_does_not_answer_is_offline_and_a_bad_value_is_bad(
 ) -> None:
     expected_logs.expect("device 'boiler' is offline: 3 requests in a row were not answered")
     expected_logs.allow("did not answer within 0.05 s", "value left out: request 'T?': t: nan", "nothing has")
+    expected_logs.allow("request 'T?': answered after")
     interface, desk = opened(port=str(device.path), **POLLED)
     desk.outlet.devices.configure([BOILER], POLLED["address"], {})
     assert desk.outlet.devices.stats()["devices_offline"] == 0
     loop_until(interface, lambda: desk.outlet.devices.stats()["devices_offline"] == 1)
     loop_answered(interface, device, b"T nan\n", lambda: desk.outlet.devices.stats()["bad_values"] > 0)
     assert desk.outlet.devices.stats()["devices_offline"] == 0
+    interface.loop_stop()
+    desk.inbox.close()
+
+
+def test_a_poll_that_is_not_answered_counts_once_however_many_messages_its_answer_makes(
+    device: PtyDevice, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("device 'boiler' is offline: 3 requests in a row were not answered")
+    expected_logs.allow("did not answer within 0.05 s")
+    (poll,) = POLLED["conversation"]["polls"]
+    message = poll["response"]["message"]
+    messages = [message, {**message, "action": "RETURN"}, {**message, "action": "OUTDOOR"}]
+    response = {**{name: each for name, each in poll["response"].items() if name != "message"}, "messages": messages}
+    conversation = {"timeout": 0.05, "reopen_after": 0, "polls": [{**poll, "response": response}]}
+    interface, desk = opened(port=str(device.path), **{**POLLED, "conversation": conversation})
+    points = [Point(each["action"].lower(), PointType.NUMBER, (Feed(each["action"], "celsius"),)) for each in messages]
+    desk.outlet.devices.configure([BOILER._replace(points=tuple(points))], POLLED["address"], {})
+    loop_until(interface, lambda: desk.outlet.devices.stats()["devices_offline"] == 1)
+    assert interface.stats()["requests_timed_out"] == 3
     interface.loop_stop()
     desk.inbox.close()
 

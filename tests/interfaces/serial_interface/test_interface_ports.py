@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
+import struct
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from gateway.message import InternalMsg
 from interfaces.serial_interface.interface import SerialInterface
 from tests.conftest import ExpectedLogs
 from tests.support.broker import free_port
 from tests.support.configuration import serial_params
 from tests.support.desk import Desk
+from tests.support.fake_clock import FakeClock
 from tests.support.waiting import wait_until
 
 DECODE = [{"regex": "T (?P<t>[0-9]+)", "message": {"action": "T", "arguments": {"t": "{t}"}}}]
@@ -24,14 +30,18 @@ ENCODE = [{"match": {"action": "ON"}, "write": "1"}]
 class Bench:
     """An interface that is looped by hand, and its surroundings."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, **options: Any) -> None:
         self.desk = Desk()
-        self.interface = SerialInterface(serial_params(**options), self.desk.inbox, self.desk.outlet)
+        kind = type("Clocked", (SerialInterface,), {"clock": staticmethod(clock)})
+        self.interface = kind(serial_params(**options), self.desk.inbox, self.desk.outlet)
+
+    def loop(self) -> None:
+        self.desk.inbox.wake()  # so that it does not wait
+        self.interface.loop()
 
     def loop_until(self, condition: Callable[[], bool]) -> None:
         def loop_once() -> bool:
-            self.desk.inbox.wake()
-            self.interface.loop()
+            self.loop()
             return condition()
 
         wait_until(loop_once, what=lambda: f"{self.desk.availability}, {self.desk.messages}")
@@ -61,9 +71,8 @@ def start(benches: list[Bench], port: str, **options: Any) -> Bench:
 
 
 def test_a_device_that_connects_is_online_while_it_is_connected(
-    benches: list[Bench], expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+    benches: list[Bench], caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect("has failed: the device has closed the connection")
     number = free_port()
     bench = start(benches, f"tcp-listen://127.0.0.1:{number}")
     bench.wait_availability("offline")
@@ -79,12 +88,48 @@ def test_a_device_that_connects_is_online_while_it_is_connected(
         bench.wait_texts("1", "2", "3")
     port = f"dev: tcp-listen://127.0.0.1:{number}"
     texts = [record.getMessage() for record in caplog.records if record.getMessage().startswith(port)]
-    assert [text.removeprefix(port) for text in texts if "waiting" not in text] == [
+    assert [text.removeprefix(port) for text in texts] == [
+        ": no device is connected; waiting for it",
         " is open",
-        " has failed: the device has closed the connection; will keep retrying",
+        ": the device has closed the connection; waiting for it",
         " is open",
     ]
-    assert texts[0] == f"{port}: no device is connected; waiting for it"
+
+
+def test_a_device_that_connects_for_each_reading_is_online_and_fills_no_log(
+    benches: list[Bench], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has come back three times, after 100 s: then it is expected back, and only a command for it is OFFLINE."""
+    clock, number = FakeClock(), free_port()
+    bench = start(benches, f"tcp-listen://127.0.0.1:{number}", clock=clock, encode=ENCODE)
+    bench.wait_availability("offline")
+    for count in range(1, 7):
+        with socket.create_connection(("127.0.0.1", number)) as device:
+            if count % 2:  # it may also end the connection by a reset
+                device.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            device.sendall(b"T %d\n" % count)
+            bench.wait_texts(*map(str, range(1, count + 1)))
+        bench.loop_until(lambda: not bench.interface.is_open)
+        for _ in range(10):
+            clock.now += 10
+            bench.loop()
+    assert bench.desk.availability == ["offline", *(["online", "offline"] * 3), "online"]
+    bench.desk.inbox.push(InternalMsg(iscmd=True, device="dev", action="ON"))
+    bench.loop_until(lambda: any(msg.arguments.get("response") == "OFFLINE" for msg in bench.desk.collect()))
+    clock.now += 99
+    bench.loop()
+    assert bench.desk.availability[-1] == "online"
+    clock.now += 1
+    bench.wait_availability("offline", *(["online", "offline"] * 4))
+    records = [record for record in caplog.records if record.name == "mqttgateway.interfaces"]
+    assert [record.getMessage().partition(f":{number}")[2] for record in records if record.levelno > logging.DEBUG] == [
+        ": no device is connected; waiting for it",
+        " is open",
+        ": the device has reset the connection: it has restarted, or serves another client; waiting for it",
+        " is open",
+        ": the device has closed the connection; waiting for it",
+        " is open",
+    ]
 
 
 def test_a_device_that_is_awaited_is_opened_at_once(benches: list[Bench]) -> None:
@@ -100,9 +145,8 @@ def test_a_device_that_is_awaited_is_opened_at_once(benches: list[Bench]) -> Non
 
 
 def test_a_device_that_connects_again_takes_the_place_of_its_dead_connection(
-    benches: list[Bench], expected_logs: ExpectedLogs
+    benches: list[Bench],
 ) -> None:
-    expected_logs.expect("has failed: a newer connection has taken its place")
     number = free_port()
     bench = start(benches, f"tcp-listen://127.0.0.1:{number}", encode=ENCODE)
     bench.wait_availability("offline")
@@ -112,7 +156,26 @@ def test_a_device_that_connects_again_takes_the_place_of_its_dead_connection(
         with socket.create_connection(("127.0.0.1", number)) as alive:
             alive.sendall(b"T 2\n")
             bench.wait_texts("1", "2")
+            assert bench.desk.availability == ["offline", "online"]
     assert bench.interface.stats()["partial_frames_discarded"] == 1
+
+
+def test_devices_that_connect_one_after_the_other_are_served_without_delay(benches: list[Bench]) -> None:
+    """More connections than may wait: each reading comes, because the next one is accepted at once."""
+    number = free_port()
+    bench = start(benches, f"tcp-listen://127.0.0.1:{number}")
+    bench.wait_availability("offline")
+    readings = [str(count) for count in range(40)]
+
+    def send() -> None:
+        for text in readings:
+            with socket.create_connection(("127.0.0.1", number)) as device:
+                device.sendall(b"T %s\n" % text.encode())
+
+    sender = threading.Thread(target=send)
+    sender.start()
+    bench.wait_texts(*readings)
+    sender.join()
 
 
 def test_a_port_that_another_program_uses_is_tried_again(benches: list[Bench], expected_logs: ExpectedLogs) -> None:

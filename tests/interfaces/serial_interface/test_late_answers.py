@@ -206,6 +206,30 @@ def test_a_new_connection_knows_nothing_of_the_old_one() -> None:
     assert device.readings() == [("amperes", b"=amperes")]
 
 
+def test_a_late_refusal_is_not_that_of_the_next_command_where_silence_means_success() -> None:
+    device = Device(lambda request: (b"ERR" if request == b"LOCK" else b"OK", 1.2))
+    lock = Transaction(b"LOCK", Priority.COMMAND, "LOCK", None, is_error, TIMEOUT)
+    device.submit(command("OPEN"), lock, command("SHUT"))
+    device.run(20)
+    late = [(each.transaction.subject, each.outcome) for each in device.results if each.is_late]
+    assert late == [("OPEN", Outcome.DONE), ("LOCK", Outcome.REFUSED), ("SHUT", Outcome.DONE)]
+    assert device.outcomes() == [
+        ("OPEN", Outcome.TIMED_OUT),
+        ("LOCK", Outcome.DONE),
+        ("SHUT", Outcome.TIMED_OUT),
+    ]
+
+
+def test_a_silence_that_means_success_is_waited_for_once() -> None:
+    device = Device(lambda request: None if request == b"LOCK" else (b"ERR" if request == b"SHUT" else b"OK", 1.2))
+    lock = Transaction(b"LOCK", Priority.COMMAND, "LOCK", None, is_error, TIMEOUT)
+    device.submit(command("OPEN"), lock, command("SHUT"))
+    device.run(20)
+    late = [(each.transaction.subject, each.outcome) for each in device.results if each.is_late]
+    assert late == [("OPEN", Outcome.DONE), ("SHUT", Outcome.REFUSED)]
+    assert device.conversation.unattributed == 0
+
+
 REQUESTS = st.lists(st.sampled_from(["volts", "amperes", "watts", "volt-amperes"]), min_size=1, max_size=6)
 
 

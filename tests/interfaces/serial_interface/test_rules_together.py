@@ -305,6 +305,44 @@ interface:
     assert [options["framing"] for options in params["decode"]] == ["line", "line"]
 
 
+def test_defaults_leave_an_entry_what_it_does_in_another_way(tmp_path: Path) -> None:
+    (tmp_path / "gw.conf").write_text("""
+mqtt: {}
+root: home
+topics: []
+interface:
+  type: serial
+  port: /dev/ttyUSB0
+  defaults:
+    decode: {regex: "(?P<t>.*)", message: {device: a, action: A, arguments: "*"}, publish: {on_change: true}}
+    encode: {write: "X", response: {regex: OK}, timeout: 3}
+    polls: {every: 10, steps: [{for: {n: [1, 2]}, write: "SEL {n}", response: {regex: OK}}]}
+  decode:
+    - {regex: "BOOT", ignore: true}
+    - {fields: {at: {t: 0}}, messages: [{device: b, action: B}]}
+    - {}
+  encode:
+    - {match: {action: HEX}, hex: "01"}
+    - {match: {action: STEPS}, steps: [{write: A}, {write: B}]}
+    - {match: {action: PLAIN}}
+  conversation:
+    polls: [{}, {write: "T?", timeout: 2}]
+""")
+    params = load_configuration(tmp_path / "gw.conf", {}).interfaces[0].params
+    ignored, listed, plain = params["decode"]
+    assert ignored == {"regex": "BOOT", "ignore": True}
+    assert (list(listed), list(plain)) == (
+        ["fields", "messages", "publish", "ignore"], ["regex", "message", "publish", "ignore"],
+    )  # fmt: skip
+    rules = SerialRules(params)
+    written = [[(step.make({}), step.answer.timeout) for step in rule.steps] for rule in rules.encoder.rules]
+    assert written == [[(b"\1", 3)], [(b"A", None), (b"B", None)], [(b"X", 3)]]
+    assert [[(step.make({}), step.answer.timeout) for step in poll.steps] for poll in rules.polls] == [
+        [(b"SEL 1", None), (b"SEL 2", None)], [(b"T?", 2)],
+    ]  # fmt: skip
+    assert [poll.every for poll in rules.polls] == [10, 10]
+
+
 # --- the simulated device
 
 
@@ -315,7 +353,8 @@ def test_a_simulated_device_has_several_framings() -> None:
         "says": [{"at": 1, "write": "1=20"}, {"at": 2, "write": "2=21", "framing": "marked"}],
         "answers": [
             {"regex": "LOGIN", "write": "> ", "framing": "raw"},
-            {"regex": "GET (?P<n>.*)", "write": "{n}=22", "framing": "reply"},
+            {"regex": "GET 3", "write": "3=0", "read_framing": "line"},
+            {"regex": "GET (?P<n>.*)", "write": "{n}=22", "framing": "reply", "read_framing": "marked"},
         ],
     }
     played = Playback(

@@ -123,3 +123,16 @@ def test_every_other_type_of_field_is_written_as_well(kind: str) -> None:
     layout = Layout([{"type": kind, "name": "x", "length": 2}])
     frame = layout.write({"x": b"ab" if kind in ("bytes", "text", "skip") else 7})
     assert layout.read(frame) is not None
+
+
+@pytest.mark.parametrize("section", ["decode", "encode", "polls"])
+def test_the_alternatives_of_defaults(section: str) -> None:
+    part = PROPERTIES["defaults"]["properties"][section]
+    entries = PROPERTIES["conversation"] if section == "polls" else SerialInterface.SCHEMA
+    options = entries["properties"][section]["items"]["properties"]
+    assert {name for group in part["alternatives"] for name in group} <= options.keys()
+    registered = EXTRACTORS if section == "decode" else [*CONTENTS, "steps"]
+    assert list(registered) in part["alternatives"]
+    excluded = {name for group in part["alternatives"] if "steps" in group for name in group}
+    of_a_step = DEFINITIONS["step"]["properties"].keys() & options.keys() - {"for", "name"}
+    assert excluded == ({*of_a_step, "steps"} if section != "decode" else set())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -44,13 +45,13 @@ class Device:
 
     def __init__(self, name: str, now: float = 0.0, **options: Any) -> None:
         params = serial_params(**{"decode": [READING], "encode": [SET, OFF], **options})
-        self.ended: list[tuple[InternalMsg, bool]] = []
+        self.ended: list[tuple[Sequence[InternalMsg], bool]] = []
         self.bad: list[tuple[InternalMsg, dict[str, str]]] = []
         self.session = Session(
             SerialRules(params),
             SerialOptions.from_params(params),
             Reports(name, lambda: 0.0),
-            lambda msg, is_answered: self.ended.append((msg, is_answered)),
+            lambda messages, is_answered: self.ended.append((messages, is_answered)),
             lambda msg, errors: self.bad.append((msg, dict(errors))),
             self.set_speed,
         )
@@ -309,7 +310,7 @@ def test_a_poll_whose_answer_cannot_be_read_was_heard(name: str, expected_logs: 
     assert device.receive(b"U x\n", 0.5) == []
     device.step(1.0)
     assert device.bad == [(InternalMsg(action="U"), {"u": "'x' is not a number"})]
-    assert device.ended == [(InternalMsg(action="U"), True)]
+    assert device.ended == [([InternalMsg(action="U")], True)]
     assert device.counts()["requests_done"] == 1
 
 
@@ -445,10 +446,10 @@ def test_which_requests_were_answered_is_passed_on(name: str, expected_logs: Exp
     assert device.ended == []
     device.step(10.0)
     device.step(11.0)
-    assert device.ended == [(InternalMsg(action="U", arguments={"unit": 3}), False)]
+    assert device.ended == [([InternalMsg(action="U", arguments={"unit": 3})], False)]
     device.step(20.0)
     device.receive(b"ERR\n", 20.1)
-    assert device.ended[1:] == [(InternalMsg(action="U", arguments={"unit": 3}), True)]
+    assert device.ended[1:] == [([InternalMsg(action="U", arguments={"unit": 3})], True)]
 
 
 def test_a_poll_is_asked_for(name: str) -> None:
@@ -459,6 +460,51 @@ def test_a_poll_is_asked_for(name: str) -> None:
     assert device.session.due() == 3.0
     device.step(3.0)
     assert device.written == [b"U?\r\n"] * 2
+
+
+BY_RULES: dict[str, Any] = {
+    "decode": [{"regex": "U (?P<u>.*)", "message": {"device": "psu", "action": "U", "arguments": "*"}}],
+    "conversation": {
+        "polls": [{"every": 10, "write": "U?", "response": {"regex": "U .*"}, "refusal": {"regex": "ERR"}}]
+    },
+}
+
+
+def test_a_poll_whose_answer_the_rules_read_is_asked_for(name: str) -> None:
+    device = Device(name, **BY_RULES)
+    device.step(0.0)
+    (msg,) = device.receive(b"U 1\n", 0.1)
+    assert msg.action == "U"
+    device.session.ask({"U"}, 3.0)
+    device.step(3.0)
+    assert device.written == [b"U?\r\n"] * 2
+
+
+def test_of_a_poll_whose_answer_the_rules_read_the_last_answer_tells_whom_it_is_for(
+    name: str, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("did not answer", "the device refused it")
+    device = Device(name, **BY_RULES)
+    device.step(0.0)
+    device.step(1.0)
+    assert device.ended == []  # nothing is known of it yet
+    device.step(10.0)
+    device.receive(b"U 1\n", 10.1)
+    device.step(20.0)
+    device.step(21.0)
+    device.step(30.0)
+    device.receive(b"ERR\n", 30.1)
+    told = [InternalMsg(device="psu", action="U")]
+    assert device.ended == [(told, False), (told, True)]
+
+
+def test_a_request_ends_once_for_all_its_messages(name: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("did not answer")
+    response = {"regex": "U (?P<u>.*)", "messages": [{"action": action, "arguments": "*"} for action in "UV"]}
+    device = Device(name, conversation={"polls": [{**POLL, "response": response}]})
+    device.step(0.0)
+    device.step(1.0)
+    assert device.ended == [([InternalMsg(action="U"), InternalMsg(action="V")], False)]
 
 
 def test_a_line_is_dead_where_nothing_answers(name: str, expected_logs: ExpectedLogs) -> None:

@@ -163,7 +163,7 @@ def test_the_speed_returns_if_a_step_fails_and_its_retry_is_written_at_the_earli
         device.step(when)
     assert device.written == [b"/?!\r\n", b"ACK 4800\r\n", b"ACK 4800\r\n"]
     assert device.speeds == [(2, 4800), (2, 0), (3, 4800), (3, 0)]
-    assert [msg.action for msg, _ in device.ended] == ["ENERGY"]
+    assert [[msg.action for msg in wanted] for wanted, _ in device.ended] == [["ENERGY"]]
 
 
 def test_a_speed_that_does_not_exist_ends_the_steps(name: str, expected_logs: ExpectedLogs) -> None:

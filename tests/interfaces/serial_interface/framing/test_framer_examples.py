@@ -232,6 +232,15 @@ def test_apparently_nested_frames_cost_little_and_hide_later_frames_only_briefly
     assert framer.feed(b"." * 10_000 + b"<intact>") == [b"intact"]
 
 
+def test_one_rejected_frame_is_kept_for_each_stop_marker() -> None:
+    """Each is verified once more, so that it can be reported: bytes may not be verified again and again."""
+    framer = MarkerFramer(b"<", b">", is_valid=xor().is_valid)
+    assert framer.feed(b"<" * 500 + b"bad>" * 100 + b"<wrong>") == []
+    assert framer.flush_partial() == []
+    assert framer.rejected == [b"<" * 499 + b"bad", b"wrong"]
+    assert framer.discarded_frames == 501
+
+
 def test_one_rejected_frame_is_kept_for_each_loss_of_synchronisation() -> None:
     framer = LengthFramer(3, start=b"#", is_valid=xor().is_valid)
     assert framer.feed(b"#ab#cd" + xor().append(b"#e") + b"#fg") == [xor().append(b"#e")]

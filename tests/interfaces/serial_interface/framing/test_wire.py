@@ -44,7 +44,7 @@ _SIGNS = b"a;\r\n>$\x02\x03<>\x7e/!\x00\xc0\xdb\xdd\x7d\x5e"
 contents = st.lists(st.sampled_from(_SIGNS), max_size=8).map(bytes) | st.binary(max_size=8)
 
 
-def codec(framing: dict[str, Any], checksum: dict[str, Any] | None = None) -> FrameCodec:
+def codec(framing: Any, checksum: dict[str, Any] | None = None) -> FrameCodec:
     params = serial_params(framing=framing, **({"checksum": checksum} if checksum else {}))
     assert not list(check_framings(params, did_you_mean))
     return FrameCodec(params["framing"], params.get("checksum"))
@@ -251,6 +251,12 @@ def test_a_content_that_is_too_short_for_its_checksum_is_refused() -> None:
         ({"type": "fixed", "length": 1, "start": "ab"}, None, ("framing", "length"), "no frame has 1 bytes"),
         ({"type": "fixed", "length": 9, "max_length": 8}, None, ("framing", "length"), "no frame has 9 bytes"),
         ({}, {"type": "modbuss"}, ("checksum", "type"), "unknown checksum 'modbuss'"),
+        ({"gap": 0.1}, None, ("framing", "gap"), "framing of type 'line' has no option 'gap'"),
+        ({"type": "slip", "start": "a"}, None, ("framing", "start"), "framing of type 'slip' has no option 'start'"),
+        ({"type": "gap", "gap": 1, "keep": True}, None, ("framing", "keep"), "it would do nothing"),
+        ({}, {"type": "xor", "from": 5, "to": 3}, ("checksum", "to"), "no byte is covered"),
+        ({}, {"type": "xor", "from": -3, "to": -3}, ("checksum", "to"), "no byte is covered"),
+        ({}, {"type": "xor", "to": 0}, ("checksum", "to"), "no byte is covered"),
     ],
 )
 def test_a_problem_has_its_path_and_a_remedy(
@@ -272,3 +278,54 @@ def test_a_misspelt_checksum_is_corrected() -> None:
 def test_several_problems_are_reported_together() -> None:
     params = serial_params(framing={"type": "markers"}, checksum={"type": "x"})
     assert len(list(check_framings(params, did_you_mean))) == 3
+
+
+@pytest.mark.parametrize(
+    "checksum", [{"from": 5, "to": -3}, {"from": -5, "to": 9}, {"from": 1, "to": 2}, {"from": -2, "to": -1}]
+)
+def test_bytes_that_a_checksum_covers_in_some_frames(checksum: dict[str, Any]) -> None:
+    params = serial_params(checksum={"type": "xor", **checksum})
+    assert list(check_framings(params, did_you_mean)) == []
+
+
+def test_a_framing_of_several_that_cannot_have_a_start_is_the_last_one() -> None:
+    params = serial_params(framing=[{"type": "slip", "start": "\xc0"}, {}])
+    useless, last = check_framings(params, did_you_mean)
+    assert (last.path, last.remedy) == (("framing", 0), "move it to the end of the list")
+    assert useless.path == ("framing", 0, "start")
+
+
+BYTES_XOR = {"type": "xor", "strip": True}
+IN_ORDER: dict[str, tuple[Any, dict[str, Any] | None, bytes]] = {
+    "markers": ({"type": "markers", "start": "<", "stop": ">"}, BYTES_XOR, b"<AA><Bx><CC>"),
+    "length": ({"type": "length", "start": "<", "offset": 1, "size": 1}, BYTES_XOR, b"<\x04A\x79<\x04B?<\x04C{"),
+    "several": (
+        [
+            {"type": "fixed", "start": "<", "length": 3, "checksum": BYTES_XOR},
+            {"type": "markers", "start": "#", "stop": ">", "checksum": BYTES_XOR},
+        ],
+        None,
+        b"#AA><B?#Bx>#CC>",
+    ),
+    "several and a rest": (
+        [
+            {"type": "fixed", "start": "<", "length": 3},
+            {"type": "length", "size": 1, "checksum": BYTES_XOR},
+        ],
+        None,
+        b"\x03A\x42\x03B?<<<\x03C\x40",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", IN_ORDER)
+def test_a_frame_with_a_wrong_checksum_keeps_its_place_among_the_others(name: str) -> None:
+    """Or else the panel that has sent a good event and a damaged one gets NAK and ACK for ACK and NAK."""
+    framing, checksum, data = IN_ORDER[name]
+    whole, bytewise = codec(framing, checksum), codec(framing, checksum)
+    pairs = [pair for at in range(len(data)) for pair in bytewise.feed(data[at : at + 1])]
+    assert list(whole.feed(data)) == pairs
+    errors = [bool(error) for _, error in pairs]
+    assert not errors[0]
+    assert True in errors
+    assert not errors[-1]

@@ -254,3 +254,16 @@ def test_whatever_goes_wrong_each_command_has_one_outcome_and_no_value_is_wrong(
     played.run(60)
     assert {msg.arguments["v"] for _, msg in played.messages if msg.action == "VOLTS"} <= {230.0}
     assert len([msg for _, msg in played.messages if "response" in msg.arguments]) == 10
+
+
+def test_a_late_answer_is_no_other_value_after_the_port_was_opened_again(expected_logs: ExpectedLogs) -> None:
+    """It is the gateway that has opened the port again; the device does not know of that, and goes on answering."""
+    expected_logs.expect("nothing has answered 1 requests in a row")
+    expected_logs.allow("did not answer within 1 s", "answered after")
+    slow = [{**answer, "delay": 2.5} for answer in METER]
+    conversation = {"timeout": 1, "reopen_after": 1, "polls": [poll("VOLTS"), poll("AMPS")]}
+    played = play({"answers": slow}, conversation=conversation)
+    played.run(120)
+    assert played.session.stats()["ports_reopened"] > 0
+    values = {(action, arguments["v"]) for _, action, arguments in readings(played)}
+    assert values == {("VOLTS", 230.0), ("AMPS", 1.5)}

@@ -86,3 +86,17 @@ def test_what_a_receiver_would_read_as_two_frames_is_a_mistake_unless_it_is_raw(
         "1:16: says[0].write: it cannot be framed: it contains bytes that end a frame: correct it, or add framing: raw"
     )
     assert findings(tmp_path, 'says: [{write: "A\\r\\nB", framing: raw}]') == []
+
+
+def test_an_answer_is_only_for_framings_that_are_received(tmp_path: Path) -> None:
+    text = """framing: [{name: answer, start: ":"}, {name: block}]
+write_framing: {name: sent, terminator: "\\n"}
+answers:
+  - {regex: A, read_framing: block, framing: sent, write: A}
+  - {regex: A, read_framing: blocks, write: A}
+  - {regex: A, read_framing: sent, write: A}
+"""
+    assert findings(tmp_path, text) == [
+        "5:30: answers[1].read_framing: there is no framing 'blocks': did you mean 'block'?",
+        "6:30: answers[2].read_framing: there is no framing 'sent': known here: answer, block",
+    ]

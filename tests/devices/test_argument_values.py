@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.argument_values import read_boolean, read_integer, read_number
+from gateway.devices.argument_values import read_boolean, read_integer, read_number, stands_for
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
@@ -50,3 +50,26 @@ def test_booleans() -> None:
         assert read_boolean(value) is False
     for value in (2, -1, 1.5, "yes", "no", "", "2", None, [1]):
         assert read_boolean(value) is None
+
+
+@given(value=JSON, wanted=JSON)
+def test_what_is_compared_with_a_wanted_value_raises_nothing(value: object, wanted: object) -> None:
+    assert stands_for(value, wanted) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("value", "wanted", "expected"),
+    [
+        ("3", 3, True),
+        ("3.0", 3, True),
+        (3, 3.0, True),
+        (3, "3", False),
+        (True, 1, False),
+        ("on", True, True),
+        (0, False, True),
+        (None, False, False),
+        ("hall", "hall", True),
+    ],
+)
+def test_a_value_may_stand_for_another(value: object, wanted: object, expected: bool) -> None:
+    assert stands_for(value, wanted) is expected

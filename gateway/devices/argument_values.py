@@ -46,3 +46,13 @@ def read_boolean(value: object) -> bool | None:
     if isinstance(value, int) and value in (0, 1):
         return bool(value)
     return _WORDS.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def stands_for(value: object, wanted: object) -> bool:
+    """Return whether `value`, as a client sends it, stands for the argument `wanted`: "3" for 3, and "on" for True."""
+    if isinstance(wanted, bool):
+        return read_boolean(value) is wanted
+    if isinstance(wanted, int | float):
+        number = read_number(value)
+        return number is not None and number == wanted
+    return is_same(value, wanted)
