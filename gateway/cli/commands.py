@@ -212,6 +212,18 @@ COMMANDS: dict[str, Command] = {
         "gateway.cli.map:run_map_command",
         "Test a map, explain how it translates a message, compare two maps, or draw one.",
     ),
+    "ha": Command(
+        "[CONF]",
+        "print what is announced to Home Assistant",
+        add_common,
+        Needs.CONFIGURATION,
+        "gateway.cli.ha:print_announcements",
+        "Prints the topic and the document of each device, and of the gateway, as they are announced with\n"
+        "home_assistant: true. The configuration need not have that option. Devices of templates are announced\n"
+        "at their first reading; of these the documents of the template are printed, with its words in braces.\n"
+        "\n"
+        "  mqttgateway ha boiler.conf",
+    ),
     "options": Command(
         "",
         "print every option with its default, as a configuration file",

@@ -7,7 +7,7 @@ classes, the files that hold secrets. Nothing here opens a device or a connectio
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,14 @@ from gateway.configuration.load_map import read_text
 from gateway.configuration.load_sections import load_commands, load_mqtt, load_outbox, missing_folders
 from gateway.configuration.schema_check import check_schema, convert_substituted
 from gateway.configuration.schemas import config_schema, interface_schema
-from gateway.configuration.settings import Configuration
+from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.configuration.yaml_reader import is_ini, load_yaml, variables
 from gateway.core.option_schema import record_of
 from gateway.core.own_files import NotOwnError, refuse_foreign_file
 from gateway.core.paths import expanded, find_legacy
 from gateway.core.topic import word_problem
 from gateway.errors import MAX_FINDINGS, ConfigurationError, Finding
+from gateway.integrations.homeassistant.options import HomeAssistantOptions
 from gateway.logs.init_logger import LogOptions
 from gateway.mqtt.options import MqttOptions
 from gateway.outbox.options import OutboxOptions
@@ -103,6 +104,7 @@ def _load(context: LoadContext) -> Configuration:
             for each in interfaces
             if each.reading_time is not None and not each.reading_time.argument
         ]
+    home_assistant = _home_assistant(context, data, name, loader, interfaces) if fits else HomeAssistantOptions()
     context.collect_secrets()
     if context.findings:
         raise ConfigurationError(context.masked_findings())
@@ -120,11 +122,26 @@ def _load(context: LoadContext) -> Configuration:
         commands=commands,
         log=log,
         interfaces=interfaces,
+        home_assistant=home_assistant,
         secrets=tuple(context.secrets),
         notes=_bounded_notes(context.notes),
         warnings=tuple(dict.fromkeys(warnings)),
         no_folders=tuple(missing_folders(context, log, outbox)),
     )
+
+
+def _home_assistant(
+    context: LoadContext,
+    data: Mapping[str, Any],
+    name: str,
+    loader: InterfacesLoader,
+    interfaces: Sequence[InterfaceOptions],
+) -> HomeAssistantOptions:
+    if not data.get("home_assistant"):
+        return HomeAssistantOptions()
+    from gateway.configuration.load_entities import load_home_assistant  # most gateways announce nothing
+
+    return load_home_assistant(context, data["home_assistant"], name, loader.root, loader.paths_of(interfaces))
 
 
 def _refuse_other_files(context: LoadContext, data: Any) -> None:

@@ -102,7 +102,9 @@ class DevicesLoader:
         return None if declared.problems else declared.devices
 
     def _proof_problems(self, devices: Sequence[Device], refusal: Refusal | None = None) -> Iterator[Problem]:
-        return prove(devices, self._own, self._interface.msg_map, self._signatures, refusal or self._refusal())
+        return prove(
+            devices, self._own, self._interface.msg_map, self._signatures, refusal or refusal_of(self._interface)
+        )
 
     def _add(self, problems: Iterable[Problem]) -> None:
         self._context.add(map(self._finding, problems))
@@ -113,18 +115,19 @@ class DevicesLoader:
     def _placed(self, finding: Finding) -> Finding:
         return finding._replace(where=f"{self._place}: {finding.where}") if self._place else finding
 
-    def _refusal(self) -> Refusal:
-        """Return the function that asks the class why it refuses a command; most classes do not explain that."""
-        explain = getattr(self._interface.cls, "explain_command", Interface.explain_command)
-        is_default = getattr(explain, "__func__", explain) is Interface.__dict__["explain_command"].__func__
-        if is_default and not commands_of(self._interface.cls):
-            return lambda _: ""
 
-        def refusal(command: InternalMsg) -> str:
-            problems = (part for part in explain(self._interface.params, command) if isinstance(part, Problem))
-            return next((problem.what.strip() for problem in problems), "")
+def refusal_of(interface: InterfaceOptions) -> Refusal:
+    """Return the function that asks the class of an interface why it refuses a command; most do not explain that."""
+    explain = getattr(interface.cls, "explain_command", Interface.explain_command)
+    is_default = getattr(explain, "__func__", explain) is Interface.__dict__["explain_command"].__func__
+    if is_default and not commands_of(interface.cls):
+        return lambda _: ""
 
-        return refusal
+    def refusal(command: InternalMsg) -> str:
+        problems = (part for part in explain(interface.params, command) if isinstance(part, Problem))
+        return next((problem.what.strip() for problem in problems), "")
+
+    return refusal
 
 
 def check_documents(

@@ -74,6 +74,11 @@ class InterfacesLoader:
         checked = check_documents(self._context, self._name, self.root, self._built, self._with_own_devices)
         return tuple(checked[interface.name] for interface in interfaces)
 
+    def paths_of(self, interfaces: Iterable[InterfaceOptions]) -> dict[DataPath, InterfaceOptions]:
+        """Return `interfaces` by their paths in the configuration."""
+        paths = {interface.name: path for path, interface in self._built.items()}
+        return {paths[interface.name]: interface for interface in interfaces}
+
     @property
     def root(self) -> str:
         """Return the root of the gateway's own topics: that of the common map, or else of the first interface."""

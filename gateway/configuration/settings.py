@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from gateway.devices.document import RETAINED_KINDS
 from gateway.devices.point import Device
 from gateway.errors import Finding
+from gateway.integrations.homeassistant.options import HomeAssistantOptions
 from gateway.logs.init_logger import LogOptions
 from gateway.message import RUN
 from gateway.mqtt.options import MqttOptions
@@ -69,6 +70,7 @@ class Configuration(NamedTuple):
     commands: CommandOptions
     log: LogOptions
     interfaces: tuple[InterfaceOptions, ...]
+    home_assistant: HomeAssistantOptions = HomeAssistantOptions()
     secrets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -92,6 +94,11 @@ class Configuration(NamedTuple):
     def availability_topic(self, interface: str = "") -> str:
         """Return the topic on which the gateway publishes whether it, or one of its interfaces, is available."""
         return "/".join(filter(None, (self.root, self.name, interface, "availability")))
+
+    @property
+    def health_topic(self) -> str:
+        """Return the topic of the gateway's own document: how it is."""
+        return "/".join(filter(None, (self.root, self.name, "health")))
 
     @property
     def replays(self) -> bool:

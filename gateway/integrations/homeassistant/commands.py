@@ -7,7 +7,7 @@ else: what differs is the place of the value.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Point, PointType, Write
@@ -63,7 +63,7 @@ class CommandWriter:
     def of_values(self, point: Point, values: Mapping[str, Argument]) -> Command:
         """Return the command that writes several values of a point, each by a word of the entity; raise as above."""
         commands = {word: self.of_value(point, value, word) for word, value in values.items()}
-        topic = _one_topic(point, (command.topic for command in commands.values()))
+        topic = _one_topic(command.topic for command in commands.values())
         payloads = {word: command.template.twin(word) for word, command in commands.items()}
         probes = tuple(probe for command in commands.values() for probe in command.probes)
         return Command(topic, templates.chosen(payloads), probes)
@@ -93,7 +93,7 @@ class CommandWriter:
         if write is None:
             raise EntityError("its commands have no argument for a value", "declare choices, or another type")
         written = [(self._written(self._message(point, write, value)), text) for value, text in samples]
-        topic = _one_topic(point, (topic for (topic, _), _ in written))
+        topic = _one_topic((topic for (topic, _), _ in written))
         parts = {tuple(payload.split(text)) for (_, payload), text in written}
         part = next(iter(parts))
         if len(parts) != 1 or len(part) != 2:
@@ -114,9 +114,10 @@ class CommandWriter:
         try:
             publication = self._map.internal2mqtt(msg)
         except MessageError as err:
-            raise EntityError(
-                f"the map cannot write its command: {err}", "change the map, or the words of the device"
-            ) from err
+            remedy = "change the map, or the words of the device"
+            if self._map.problem_of("sender", SENDER):
+                remedy = f'add "{SENDER}": ["{SENDER}"] to "sender" in the map'
+            raise EntityError(f"the map cannot write its command: {err}", remedy) from err
         return publication.topic, publication.payload.decode()
 
 
@@ -128,10 +129,12 @@ def _write_of(point: Point, value: Argument) -> Write:
     for write in point.writes:
         if write.argument is not None:
             return write
-    raise EntityError(f"no command of the point {point.key} sets it to {value!r}", "name another point, or a value that it has")
+    raise EntityError(
+        f"no command of the point {point.key} sets it to {value!r}", "name another point, or a value that it has"
+    )
 
 
-def _one_topic(point: Point, topics: Any) -> str:
+def _one_topic(topics: Iterable[str]) -> str:
     distinct = list(dict.fromkeys(topics))
     if len(distinct) != 1:
         raise EntityError(

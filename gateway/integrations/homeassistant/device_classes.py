@@ -1,4 +1,4 @@
-"""What Home Assistant knows of device classes: units and state classes that it refuses, an entity with them does not exist."""
+"""What Home Assistant knows of device classes: it refuses an entity with another unit or state class. Pure."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def check_class(platform: str, device_class: str) -> None:
     if device_class and device_class not in classes:
         near = difflib.get_close_matches(device_class, classes, 1)
         what = f"{device_class!r} is no class of a {platform.replace('_', ' ')} of Home Assistant"
-        raise EntityError(what, f"did you mean {near[0]}?" if near else f"known are: {', '.join(sorted(classes)) or 'none'}")
+        raise EntityError(
+            what, f"did you mean {near[0]}?" if near else f"known are: {', '.join(sorted(classes)) or 'none'}"
+        )
 
 
 def check_unit(platform: str, device_class: str, unit: str) -> None:
@@ -37,7 +39,11 @@ def check_unit(platform: str, device_class: str, unit: str) -> None:
     units = _known()[platform].get(device_class, {}).get("units")
     if units is not None and (unit or None) not in units:
         known = ", ".join(each or "no unit" for each in units)
-        what = f"the class {device_class} does not have the unit {unit!r}" if unit else f"the class {device_class} needs a unit"
+        what = (
+            f"the class {device_class} does not have the unit {unit!r}"
+            if unit
+            else f"the class {device_class} needs a unit"
+        )
         raise EntityError(what, f"use one of: {known}; or leave the class out")
 
 

@@ -203,7 +203,9 @@ def _gateway_entities(availability: str, health: str, devices: Iterable[Device])
     yield sensor("outbox_age", "Age of the oldest message", "outbox", "oldest", **age)
     yield sensor("dead_letters", "Dead letters", "outbox", "dead_letters", **counted)
     for kind in REFUSALS:
-        yield sensor(f"refused_{kind}", f"Refused commands: {kind.replace('_', ' ')}", "commands", "refused", kind, **grows)
+        yield sensor(
+            f"refused_{kind}", f"Refused commands: {kind.replace('_', ' ')}", "commands", "refused", kind, **grows
+        )
     heard = {"device_class": "timestamp"}
     for device in list(devices)[:_MAX_LAST_HEARD]:
         name = f"{device.name or device.id}: last heard"
@@ -224,14 +226,23 @@ def with_tombstones(document: Mapping[str, Any], previous: bytes) -> Mapping[str
 
     Home Assistant removes such a component; one that is merely left out stays until its next start.
     """
+    now = document.get("components", {})
     try:
-        before = json.loads(previous).get("components", {})
-        gone = {key: {"platform": each["platform"]} for key, each in before.items() if key not in document["components"]}
-        changed = {
-            key: each for key, each in before.items()
-            if key in document["components"] and each["platform"] != document["components"][key]["platform"]
-        }  # fmt: skip
+        before = json.loads(previous)["components"] if previous else {}
+        gone = {
+            key: {"platform": component["platform"]}
+            for key, component in before.items()
+            if key not in now and len(component) > 1
+        }
     except (ValueError, AttributeError, KeyError, TypeError):
-        return document
-    del changed
-    return {**document, "components": {**document["components"], **gone}} if gone else document
+        return document  # what is retained there is of somebody else
+    return {**document, "components": {**now, **gone}} if gone else document
+
+
+MIGRATE = b'{"migrate_discovery": true}'
+"""Has Home Assistant let the entities of a topic be taken over by documents of the other form."""
+
+
+def is_device_form(topic: str) -> bool:
+    """Return whether a discovery topic is that of a device's document, not of a component's."""
+    return topic.split("/")[-4] == "device"

@@ -77,7 +77,9 @@ class _Parts:
         self.points: list[str] = []
         self.topics, self.writer = topics, writer
 
-    def read(self, point: Point, template: ValueTemplate, topic: str = "state_topic", key: str = "value_template") -> None:
+    def read(
+        self, point: Point, template: ValueTemplate, topic: str = "state_topic", key: str = "value_template"
+    ) -> None:
         """Have a template read the value of a point from the state document; nothing if the point is never read."""
         if is_state(point):
             self.config[topic], self.config[key] = self.topics.state, template.text
@@ -196,7 +198,9 @@ def _sensor(parts: _Parts, point: Point, device_class: str, options: Mapping[str
     device_classes.check_class("sensor", device_class)
     if point.type not in _NUMERIC:
         if device_class and not device_classes.is_time(device_class):
-            raise EntityError(f"the class {device_class} is for numbers, but the point is a text", "leave the class out")
+            raise EntityError(
+                f"the class {device_class} is for numbers, but the point is a text", "leave the class out"
+            )
         parts.read(point, templates.text(point.key))
         _add_class(parts, device_class)
         return
@@ -313,7 +317,11 @@ class _Role(NamedTuple):
             words = {choice: choice for choice in self.point.choices if choice in known}  # type: ignore[misc]
         strange = [word for word in words if word not in known] if known else []
         if not words or strange:
-            what = f"{strange[0]!r} is no {self.name} of it" if strange else f"no value of {self.point.key} is one of its words"
+            what = (
+                f"{strange[0]!r} is no {self.name} of it"
+                if strange
+                else f"no value of {self.point.key} is one of its words"
+            )
             raise EntityError(what, f"write values: {{WORD: VALUE}} with words of: {', '.join(known)}")
         return words
 
@@ -332,13 +340,17 @@ class _Roles:
         option = self._options.get(name)
         if option is None:
             return None
-        given = {"point": option} if isinstance(option, str) else option
+        given: Mapping[str, Any] = {"point": option} if isinstance(option, str) else option
         point = self._points.get(given["point"])
         if point is None:
-            raise EntityError(f"the device has no point {given['point']!r} for {name}", f"it has: {', '.join(self._points)}")
+            raise EntityError(
+                f"the device has no point {given['point']!r} for {name}", f"it has: {', '.join(self._points)}"
+            )
         if kinds and point.type not in kinds:
             words = " or ".join(kind.value for kind in kinds)
-            raise EntityError(f"the point {point.key} for {name} is a {point.type.value}, not a {words}", "name another point")
+            raise EntityError(
+                f"the point {point.key} for {name} is a {point.type.value}, not a {words}", "name another point"
+            )
         if is_read and not is_state(point):
             raise EntityError(f"the point {point.key} for {name} is never read", "name a point with 'from'")
         return _Role(name, point, given.get("value"), given.get("values", {}))
@@ -374,7 +386,7 @@ def _composed(parts: _Parts, key: str, options: Mapping[str, Any], points: Mappi
     return platform
 
 
-def _light(parts: _Parts, roles: _Roles, _: Mapping[str, Any]) -> None:
+def _light(parts: _Parts, roles: _Roles, _options: Mapping[str, Any]) -> None:
     on = roles.get("state", kinds=(PointType.BOOLEAN,))
     level = roles.get("brightness", kinds=_NUMERIC)
     config, writer = parts.config, parts.writer
@@ -384,7 +396,9 @@ def _light(parts: _Parts, roles: _Roles, _: Mapping[str, Any]) -> None:
         parts.write_payloads(payloads)
     elif level is not None:
         if level.point.minimum not in (None, 0):
-            raise EntityError(f"0 of {level.point.key} means off, but its smallest value is another", "name a point for state")
+            raise EntityError(
+                f"0 of {level.point.key} means off, but its smallest value is another", "name a point for state"
+            )
         parts.read(level.point, templates.rising(level.point.key, _ON, _OFF), key="state_value_template")
         parts.write_payloads({"payload_off": writer.of_value(level.point, 0)})
         config |= {"payload_on": _ON, "on_command_type": "brightness"}
@@ -392,20 +406,30 @@ def _light(parts: _Parts, roles: _Roles, _: Mapping[str, Any]) -> None:
         raise EntityError("it needs the option state, or brightness", "write state: KEY, with the key of a point")
     if level is not None:
         _, high = _range(level.point)
-        parts.read(level.point, templates.plain(level.point.key, NOTHING), "brightness_state_topic", "brightness_value_template")
+        parts.read(
+            level.point,
+            templates.plain(level.point.key, NOTHING),
+            "brightness_state_topic",
+            "brightness_value_template",
+        )
         parts.write(writer.of_number(level.point), "brightness_command_topic", "brightness_command_template")
         config["brightness_scale"] = round(high)
     warmth = roles.get("color_temperature", kinds=(PointType.INTEGER,))
     if warmth is not None:
         low, high = _range(warmth.point)
-        parts.read(warmth.point, templates.plain(warmth.point.key, NOTHING), "color_temp_state_topic", "color_temp_value_template")
+        parts.read(
+            warmth.point,
+            templates.plain(warmth.point.key, NOTHING),
+            "color_temp_state_topic",
+            "color_temp_value_template",
+        )
         parts.write(writer.of_number(warmth.point), "color_temp_command_topic", "color_temp_command_template")
         config |= {"color_temp_kelvin": True, "min_kelvin": round(low), "max_kelvin": round(high)}
     effect = roles.get("effect", kinds=(PointType.CHOICE,))
     if effect is not None:
         labels = _labels(effect.point)
-        parts.read(effect.point, templates.mapped(effect.point.key, dict(zip(effect.point.choices, labels, strict=True)), NOTHING),
-                   "effect_state_topic", "effect_value_template")  # fmt: skip
+        shown = templates.mapped(effect.point.key, dict(zip(effect.point.choices, labels, strict=True)), NOTHING)
+        parts.read(effect.point, shown, "effect_state_topic", "effect_value_template")
         effects = writer.of_values(effect.point, dict(zip(labels, effect.point.choices, strict=True)))
         parts.write(effects, "effect_command_topic", "effect_command_template")
         config["effect_list"] = labels
@@ -471,7 +495,12 @@ def _open_close_stop(
 def _press(parts: _Parts, role: _Role) -> Command:
     point = role.point
     value = role.value
-    if value is None and point.writes and all(write.argument is None for write in point.writes) and len(point.writes) == 1:
+    if (
+        value is None
+        and point.writes
+        and all(write.argument is None for write in point.writes)
+        and len(point.writes) == 1
+    ):
         value = point.writes[0].value
     return parts.writer.of_value(point, value)
 
@@ -506,7 +535,9 @@ def _climate(parts: _Parts, roles: _Roles, options: Mapping[str, Any]) -> None:
     target = roles.get("temperature", kinds=_NUMERIC)
     if target is not None:
         low, high = _range(target.point)
-        parts.read(target.point, templates.plain(target.point.key), "temperature_state_topic", "temperature_state_template")
+        parts.read(
+            target.point, templates.plain(target.point.key), "temperature_state_topic", "temperature_state_template"
+        )
         parts.write(writer.of_number(target.point), "temperature_command_topic", "temperature_command_template")
         is_whole = target.point.type is PointType.INTEGER
         config |= {"min_temp": low, "max_temp": high, "temp_step": options.get("step", 1 if is_whole else 0.5)}

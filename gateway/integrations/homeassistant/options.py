@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from gateway.core.option_schema import section_defaults
+
 DEVICE, COMPONENTS = "device", "components"
+
+_DEFAULT = section_defaults(__file__)
 
 
 class HomeAssistantOptions(NamedTuple):
@@ -16,7 +20,7 @@ class HomeAssistantOptions(NamedTuple):
     """
 
     enabled: bool = False
-    prefix: str = "homeassistant"
-    node: str = ""
-    form: str = DEVICE
+    prefix: str = _DEFAULT["prefix"]
+    node: str = _DEFAULT["node"]
+    form: str = _DEFAULT["form"]
     entities: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType({})

@@ -56,7 +56,8 @@ def shown(value: object) -> str:
 def plain(key: str, unknown: str = UNKNOWN) -> ValueTemplate:
     """Return the template for the value of a point as it is: a number, or a text."""
     return ValueTemplate(
-        f"{{{{ value_json.get({literal(key)}, {literal(unknown)}) }}}}", lambda document: str(document.get(key, unknown))
+        f"{{{{ value_json.get({literal(key)}, {literal(unknown)}) }}}}",
+        lambda document: str(document.get(key, unknown)),
     )
 
 
@@ -98,7 +99,7 @@ def reliable(keys: Iterable[str]) -> ValueTemplate:
 
 
 def outcome(types: Sequence[str], other: str) -> ValueTemplate:
-    """Return the template for the event of an outcome document; a response that is none of `types` counts as `other`."""
+    """Return the template for the event of an outcome document; one that is none of `types` counts as `other`."""
 
     def twin(document: Mapping[str, Any]) -> str:
         response = document["response"]

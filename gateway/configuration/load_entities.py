@@ -1,0 +1,107 @@
+"""The option `home_assistant`: its options, and the proof that what Home Assistant sends will be accepted.
+
+For each entity, the twin of its template is run with sample values, and the command goes the way of a real one: topic,
+subscription, map, interface. What would be refused then is a finding now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gateway import __version__
+from gateway.configuration.document import Path as DataPath
+from gateway.configuration.load_context import LoadContext
+from gateway.configuration.load_devices import refusal_of
+from gateway.configuration.settings import InterfaceOptions, document_topic
+from gateway.core.option_schema import record_of
+from gateway.core.topic import filter_matches
+from gateway.errors import MessageError, Problem
+from gateway.integrations.homeassistant.commands import SENDER, Command
+from gateway.integrations.homeassistant.discovery import Discovery, Source
+from gateway.integrations.homeassistant.options import HomeAssistantOptions
+from gateway.translation.mqtt_map import MsgMap
+
+
+def load_home_assistant(
+    context: LoadContext,
+    section: Any,
+    name: str,
+    root: str,
+    interfaces: Mapping[DataPath, InterfaceOptions],
+) -> HomeAssistantOptions:
+    """Return the options of the section `home_assistant` of a gateway called `name`; add findings to `context`."""
+    given = section if isinstance(section, Mapping) else {}
+    plain = {key: value for key, value in given.items() if key != "entities"}
+    options = record_of(HomeAssistantOptions, plain)._replace(enabled=True, entities=given.get("entities", {}))
+
+    discovery = discovery_of(options, name, root)
+    known: dict[str, list[str]] = {}
+    for path, interface in interfaces.items():
+        own = own_words(interface)
+        refusal = refusal_of(interface)
+        for index, device in enumerate(interface.devices):
+            known[device.id] = [point.key for point in device.points]
+            announcement = discovery.of_device(Source(device, interface.msg_map, own))
+            problems = list(announcement.problems)
+            for entity in announcement.entities:
+                for command in entity.commands:
+                    found = next(_command_problems(command, interface.msg_map, refusal), None)
+                    if found:
+                        problems.append(Problem((device.id, entity.key), *found))
+                        break
+            for problem in problems:
+                _complain(context, given.get("entities", {}), (*path, "devices", index), problem)
+    for device_id in options.entities:
+        if device_id not in known:
+            what = f"there is no device {device_id!a}"
+            context.complain(
+                ("home_assistant", "entities", device_id), what, f"known: {', '.join(known) or 'none'}", at_key=True
+            )
+    return options
+
+
+def discovery_of(options: HomeAssistantOptions, name: str, root: str) -> Discovery:
+    """Return what writes the discovery documents of a gateway called `name`, whose own topics are below `root`."""
+
+    def topic(device: str, kind: str) -> str:
+        return document_topic(root, name, device, kind)
+
+    return Discovery(options, name, __version__, topic, topic("", "availability"), topic("", "health"))
+
+
+def own_words(interface: InterfaceOptions) -> dict[str, str]:
+    """Return the words that the messages of an interface have by default, by field."""
+    address = interface.params.get("address")
+    return {key: word for key, word in address.items() if isinstance(word, str)} if isinstance(address, Mapping) else {}
+
+
+def _complain(context: LoadContext, entities: Mapping[str, Any], device: DataPath, problem: Problem) -> None:
+    """Complain of an entity where its options are, or else where its point is."""
+    device_id, key = (str(part) for part in problem.path[:2])
+    at: DataPath = (*device, "points", key)
+    if key in entities.get(device_id, {}):
+        at = ("home_assistant", "entities", device_id, key)
+    context.complain(at, f"as an entity of Home Assistant: {problem.what}", problem.remedy, at_key=True)
+
+
+def _command_problems(command: Command, msg_map: MsgMap, refusal: Any) -> Iterator[tuple[str, str]]:
+    """Yield why the gateway would not execute a command of Home Assistant, and the remedy."""
+    topic = command.topic
+    if not any(filter_matches(topic_filter, topic) for topic_filter in msg_map.topics):
+        levels = topic.split("/")
+        wanted = "/".join("+" if level == SENDER else level for level in levels)
+        yield f"the gateway does not subscribe to {topic!a}, the topic of its command", f"add {wanted!a} to 'topics'"
+    for value, wanted_msg in command.probes:
+        payload = command.template.twin(value)
+        try:
+            received = msg_map.mqtt2internal(topic, payload.encode())
+        except MessageError as err:
+            yield f"the map cannot read its command {payload!a} from {topic!a}: {err}", "change the map"
+            continue
+        if received.replace(sender="") != wanted_msg.replace(sender=""):
+            yield f"the map reads its command {payload!a} as another one: {received}", "change the map"
+            continue
+        reason = refusal(received)
+        if reason:
+            yield f"the interface refuses {received}: {reason}", "change the point, or the rule that writes it"

@@ -1,0 +1,150 @@
+"""Announces the devices of the gateway, a few documents at a time, and takes back what is gone.
+
+Only the main thread calls it. What it sends goes through the outbox in the lane of what is not urgent, at most
+`_SLICE` documents at once, so that a thousand devices neither fill the outbox nor delay an answer.
+
+    wanted (now) - sent (at the broker) -> queue -> under way -> sent
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
+
+from gateway.core.package_logger import package_logger
+from gateway.core.receipt import Receipt
+from gateway.integrations.homeassistant.discovery import MIGRATE, is_device_form, payload_of, with_tombstones
+from gateway.message import Lane, Publication
+
+LOG = package_logger(__name__)
+
+_SLICE = 10  # documents that are under way
+_LONGEST_DELAY = 10.0  # s after the start of Home Assistant: many gateways would answer it at once
+_RETRY = 60.0  # s after which a document is sent again that could not be delivered
+
+
+class _UnderWay(NamedTuple):
+    payload: bytes
+    receipt: Receipt
+
+
+class Announcer:
+    """Has the broker retain the documents that are `update`d last.
+
+    `put` accepts a publication and its receipt, and returns False if there is no room; `record` gets topic and payload
+    of what the broker retains. `uniform` draws a number between two bounds.
+    """
+
+    def __init__(
+        self,
+        put: Callable[[Publication, Receipt], bool],
+        record: Callable[[str, bytes], None],
+        clock: Callable[[], float],
+        uniform: Callable[[float, float], float],
+    ) -> None:
+        self._put, self._record, self._clock, self._uniform = put, record, clock, uniform
+        self._wanted: dict[str, Mapping[str, Any]] = {}
+        self._sent: dict[str, bytes] = {}
+        self._queue: dict[str, None] = {}
+        self._marks: dict[str, None] = {}
+        self._under_way: dict[str, _UnderWay] = {}
+        self._all_at = self._retry_at = math.inf
+        self.announced = self.refused = 0
+
+    def stats(self) -> dict[str, int]:
+        """Return the counters. Any thread may call this."""
+        return {"documents": len(self._wanted), "documents_sent": self.announced, "documents_refused": self.refused}
+
+    @property
+    def topics(self) -> Collection[str]:
+        """The topics of everything that is announced, or still to be taken back."""
+        return {*self._wanted, *self._sent, *self._under_way}
+
+    def restore(self, retained: Mapping[str, bytes]) -> None:
+        """Record what an earlier run has announced: what is not wanted any more is taken back."""
+        for topic, payload in retained.items():
+            self._sent.setdefault(topic, payload)
+            self._record(topic, payload)
+            if topic not in self._wanted:
+                self._queue[topic] = None
+
+    def update(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
+        """Announce `documents`, by topic, and nothing else; those that are first are sent first."""
+        self._wanted = dict(documents)
+        others = [topic for topic in (*self._sent, *self._under_way) if topic not in documents]
+        changed = [topic for topic, document in documents.items() if self._sent.get(topic) != payload_of(document)]
+        # Those of another form are marked first, so that Home Assistant lets the new form take over their entities with
+        # the names that people have given them, and they are removed at the end.
+        forms = {is_device_form(topic) for topic in changed}
+        marked = [topic for topic in others if self._sent.get(topic) and forms and is_device_form(topic) not in forms]
+        self._marks = dict.fromkeys(marked)
+        self._queue = dict.fromkeys([*marked, *changed, *others])
+
+    def announce_all(self) -> None:
+        """Announce everything again: the broker has lost its memory, or Home Assistant has started."""
+        self._queue = dict.fromkeys([*self._wanted, *self._queue])
+        self._all_at = math.inf
+
+    def home_assistant_started(self) -> None:
+        """Announce everything again soon."""
+        self._all_at = min(self._all_at, self._clock() + self._uniform(0.0, _LONGEST_DELAY))
+
+    @property
+    def due_in(self) -> float:
+        """The seconds until `step` has something to do of itself; infinite: only once something has been delivered."""
+        has_room = self._queue and len(self._under_way) < _SLICE and self._retry_at == math.inf
+        due = -math.inf if has_room else min(self._all_at, self._retry_at)
+        return math.inf if due == math.inf else max(0.0, due - self._clock())
+
+    def step(self) -> None:
+        """Send what is next, as far as there is room for it."""
+        now = self._clock()
+        if now >= self._all_at:
+            self.announce_all()
+        if now >= self._retry_at:
+            self._retry_at = math.inf
+        if self._under_way:
+            self._settle(now)
+        while self._queue and len(self._under_way) < _SLICE and self._retry_at == math.inf:
+            topic = next((topic for topic in self._queue if topic not in self._under_way), None)
+            if topic is None:
+                return
+            del self._queue[topic]
+            self._send(topic, now)
+
+    def _send(self, topic: str, now: float) -> None:
+        document = self._wanted.get(topic)
+        if topic in self._marks:
+            del self._marks[topic]
+            payload = MIGRATE
+            self._queue[topic] = None  # behind the documents of the other form
+        elif document is None:
+            payload = b""
+        else:
+            payload = payload_of(with_tombstones(document, self._sent.get(topic, b"")))
+        receipt = Receipt()
+        if self._put(Publication(topic, payload, qos=1, retain=True, lane=Lane.BULK), receipt):
+            self._under_way[topic] = _UnderWay(payload, receipt)
+        else:
+            self._queue[topic] = None
+            self._retry_at = now + _RETRY
+
+    def _settle(self, now: float) -> None:
+        for topic, (payload, receipt) in list(self._under_way.items()):
+            if receipt.is_delivered:
+                del self._under_way[topic]
+                self.announced += 1
+                self._record(topic, payload)
+                if payload:
+                    self._sent[topic] = payload
+                else:
+                    self._sent.pop(topic, None)
+                document = self._wanted.get(topic)
+                if payload != (b"" if document is None else payload_of(document)):
+                    self._queue[topic] = None  # what is gone was sent with its platform only; now it is left out
+            elif receipt.dropped:
+                del self._under_way[topic]
+                self.refused += 1
+                self._queue[topic] = None
+                self._retry_at = now + _RETRY
