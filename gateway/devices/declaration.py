@@ -251,7 +251,9 @@ class _Builder:
         read = _combined(self._signatures.reads, feeds)
         fixed = [(item.argument, item.value) for item in feeds] + [(item.argument, item.value) for item in writes]
         values = [value for argument, value in fixed if argument is None and value is not None]
-        kind = written.type or _type_of_values(values) or read.type or _type_by_unit(options)
+        # A device may report 40.5 % where only whole numbers can be written: the rule of the command refuses others.
+        is_wider = read.type is PointType.NUMBER and written.type is PointType.INTEGER
+        kind = (read if is_wider else written).type or _type_of_values(values) or read.type or _type_by_unit(options)
         if "type" in options:
             declared = PointType(options["type"])
             self._check_type(path, declared, written.type)
@@ -262,7 +264,8 @@ class _Builder:
             self._add(
                 path, "its type cannot be derived from the interface", "add type: number, boolean, text or choice"
             )
-        choices = tuple(options.get("choices", written.choices or read.choices or ()))
+        self._check_readings(path, feeds, kind)
+        choices = tuple(options.get("choices", dict.fromkeys((*written.choices, *read.choices))))
         if not choices and kind is PointType.CHOICE:
             choices = tuple(dict.fromkeys(values))
         minimum, maximum = self._range(path, options, written)
@@ -274,6 +277,23 @@ class _Builder:
         if written is not None and not is_fit:
             what = f"is declared as {declared.value}, but its command has a {written.value}"
             self._add((*path, "type"), what, "remove 'type': the default is the type of the command")
+
+    def _check_readings(self, path: _Path, feeds: Sequence[Feed], kind: PointType | None) -> None:
+        """Check that the point can have the values of the statuses that feed it, as far as their types are known."""
+        numbers = {PointType.NUMBER, PointType.INTEGER}
+        for feed in feeds:
+            read = (self._signatures.reads or {}).get((feed.action, feed.argument or ""), Signature()).type
+            is_any = not {read, kind}.isdisjoint({None, PointType.CHOICE, PointType.EVENT})
+            if (
+                read is not None
+                and kind is not None
+                and not is_any
+                and read is not kind
+                and not {read, kind} <= numbers
+            ):
+                what = f"{feed.action}.{feed.argument} is of type {read.value}, but the point of type {kind.value}"
+                remedy = "convert the value in the rule of the status: values: {NAME: int}, for example"
+                self._add((*path, "from"), f"{what}: no reading would be good", remedy)
 
     def _check_deadband(self, path: _Path, options: Mapping[str, Any], kind: PointType | None) -> None:
         if "deadband" in options.get("publish", {}) and kind not in (None, PointType.NUMBER, PointType.INTEGER):
