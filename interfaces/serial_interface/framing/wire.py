@@ -183,7 +183,7 @@ def _check_one(path: tuple[str | int, ...], options: Mapping[str, Any], near: Ne
         yield problem._replace(path=(*path, *problem.path))
     for name in ("start", "stop", "terminator", "write_terminator", "preamble", "stuffing", "prompts"):
         option = options.get(name, "")
-        for text in [option] if isinstance(option, str) else option:
+        for text in [option] if isinstance(option, str) else _texts(option):
             if any(ord(character) > 255 for character in text):
                 yield Problem((*path, name), f"{text!a} is not bytes", 'write bytes as "\\xNN"')
     yield from _check_checksum((*path, "checksum"), options.get("checksum"), near)
@@ -191,6 +191,10 @@ def _check_one(path: tuple[str | int, ...], options: Mapping[str, Any], near: Ne
         yield Problem((*path, "name"), "'raw' stands for bytes without framing", "choose another name")
     if options.get("embedded") and path == ("framing",):
         yield Problem((*path, "embedded"), "a single framing is not embedded in another one", "remove it")
+
+
+def _texts(option: Sequence[str] | Mapping[str, str]) -> Iterable[str]:
+    return (*option, *option.values()) if isinstance(option, Mapping) else option
 
 
 def _check_checksum(path: tuple[str | int, ...], checksum: Mapping[str, Any] | None, near: Near) -> Iterator[Problem]:
