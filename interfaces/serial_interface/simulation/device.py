@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gateway.errors import Problem
+from interfaces.serial_interface.frame_watch import FrameWatch
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.simulation.faults import Faults
 from interfaces.serial_interface.simulation.script import (
@@ -78,6 +79,8 @@ class SimulatedDevice:
         self._order = itertools.count()
         self._waiting = 0  # bytes in `_frames`
         self._answered_at = 0.0
+        self._watch = FrameWatch()
+        self._discarded = 0
 
     # --- the line
 
@@ -89,6 +92,7 @@ class SimulatedDevice:
         """Begin to talk: the line is there."""
         self.disconnect()
         self._now, self._is_connected = now, True
+        self._watch.reset()
         self._plan = [(now + say.at, index) for index, say in enumerate(self._says)]
         heapq.heapify(self._plan)
 
@@ -107,6 +111,7 @@ class SimulatedDevice:
         times = [self._faults.next_change(self._now)]
         if self._is_connected:
             times.append(self._codec.framer.due())
+            times.append(self._watch.due())
             times.append(self._plan[0][0] if self._plan else None)
             times.append(self._piece[0] if self._piece else self._frames[0][0] if self._frames else None)
         return min((when for when in times if when is not None), default=None)
@@ -117,6 +122,10 @@ class SimulatedDevice:
         if not self._is_connected:
             return b""
         self._hear(self._codec.feed(b"", now), now)
+        if (without := self._watch.overdue(now)) is not None:
+            count = f"{without.received} bytes in {without.seconds:.0f} s"
+            told = f"hears {_shown(without.beginning)} ({count}), but no frame has ended"
+            self._on_event(Event(f"{told}: check the framing of the script"))
         while self._plan and self._plan[0][0] <= now:
             self._send_planned(now)
         if self._piece is None and self._frames and self._frames[0][0] <= now:
@@ -134,6 +143,7 @@ class SimulatedDevice:
             return
         if self._faults.has(lambda fault: fault.echo, now):
             self._send(data, now, is_own=False)
+        self._watch.received(data, now)
         self._hear(self._codec.feed(data, now), now)
 
     # --- what it does
@@ -151,10 +161,15 @@ class SimulatedDevice:
 
     def _hear(self, frames: Iterable[tuple[bytes, str]], now: float) -> None:
         for frame, error in frames:
+            self._watch.end()
             if error:
                 self._on_event(Event(f"hears {_shown(frame)}: {error}", frame, is_known=False))
             else:
                 self._answer(frame, now)
+        framer = self._codec.framer
+        if framer.discarded_bytes > self._discarded:
+            self._on_event(Event(f"discards {framer.discarded_bytes - self._discarded} bytes that are no frame"))
+        self._discarded = framer.discarded_bytes
 
     def _answer(self, frame: bytes, now: float) -> None:
         if self._is_silent(now):

@@ -201,6 +201,20 @@ def test_what_cannot_be_written_is_reported_and_the_device_goes_on() -> None:
     ]
 
 
+def test_bytes_of_which_no_frame_comes_are_reported() -> None:
+    """The checksum of the first request is the start of a frame that never ends."""
+    framing = {"type": "length", "start": "\x82", "offset": 1, "size": 1, "correction": 2}
+    line = Line(framing=framing, answers=[{"regex": "never"}])
+    assert line.ask(b"\x02\x80\x82", 9) == b""
+    assert list(map(str, line.events)) == ["discards 2 bytes that are no frame"]
+    assert line.ask(b"\xff\x02\x80", 2) == b""
+    assert str(line.events[1]) == (
+        "hears 02 80 82 ff 02 80 (6 bytes in 10 s), but no frame has ended: check the framing of the script"
+    )
+    assert line.ask(bytes(300), 60) == b""
+    assert [str(event) for event in line.events[2:]][-1].startswith("discards ")
+
+
 def test_a_device_that_is_asked_faster_than_it_answers_keeps_no_more_than_a_mebibyte() -> None:
     line = Line(answers=[{"regex": "A", "delay": 1, "write": "a" * 4000}])
     line.device.receive(b"A\n" * 1000, 0.0)
