@@ -83,7 +83,7 @@ class HexContent(Content):
 
     def _make(self, values: Mapping[str, Any]) -> bytes:
         for name in sorted(self._bare):  # 10 would become the byte 0x10
-            if isinstance(values[name], int | float) and not isinstance(values[name], bool):
+            if type(values[name]) in (int, float):  # the digits of a key of a table are those of the configuration
                 raise CodecError(f"{{{name}}} is the number {values[name]!a}: {hex_remedy(name)}")
         return bytes.fromhex(self._template.fill(values, self._check))
 

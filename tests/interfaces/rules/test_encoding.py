@@ -410,6 +410,15 @@ def test_a_number_in_hex_needs_a_format_because_its_digits_are_decimal() -> None
     assert "{count} is the number 0: write {count:02x} " in problem.what
 
 
+@pytest.mark.parametrize(("value", "digits"), [("hdmi", "14"), ("dvi", "0A"), ("vga", "09")])
+def test_the_keys_of_a_table_are_the_digits_in_hex(value: str, digits: str) -> None:
+    convert = {"enum": {"14": "hdmi", "0A": "dvi", "09": "vga"}}
+    arguments = {"v": {"choices": ["hdmi", "dvi", "vga"], "convert": convert}}
+    for rule in ({"hex": "01 {v}"}, {"steps": [{"hex": "01 {v}"}]}):
+        options = {"match": {"action": "SET"}, "arguments": arguments, **rule}
+        assert content(rules(encode=[options]), command(v=value)) == bytes.fromhex(f"01 {digits}")
+
+
 def test_a_number_that_is_not_whole_is_told_in_words() -> None:
     scaled: dict[str, Any] = {"v": {"type": "number", "convert": {"scale": 0.3}}}
     options = {"match": {"action": "SET"}, "arguments": scaled, "hex": "01 {v:02x}"}
