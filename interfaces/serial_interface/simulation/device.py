@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from gateway.errors import Problem
 from interfaces.serial_interface.frame_watch import FrameWatch
 from interfaces.serial_interface.framing.wire import FramingError
+from interfaces.serial_interface.options import frame_timeout
 from interfaces.serial_interface.simulation.faults import Faults
 from interfaces.serial_interface.simulation.script import (
     Action,
@@ -66,6 +67,8 @@ class SimulatedDevice:
         self.state: dict[str, Any] = dict(params["state"])
         self._on_event = on_event
         self._codec = make_codec(params)
+        self._frame_timeout = frame_timeout(params["framing"])
+        self._last_byte = 0.0  # when it came
         self._says = [Say(options, encoding) for options in params["says"]]
         self._answers = [AnswerRule(options, encoding) for options in params["answers"]]
         # No secret depends on this chance.
@@ -112,9 +115,16 @@ class SimulatedDevice:
         if self._is_connected:
             times.append(self._codec.framer.due())
             times.append(self._watch.due())
+            times.append(self._partial_until())
             times.append(self._plan[0][0] if self._plan else None)
             times.append(self._piece[0] if self._piece else self._frames[0][0] if self._frames else None)
         return min((when for when in times if when is not None), default=None)
+
+    def _partial_until(self) -> float | None:
+        """Return the time at which a partial frame is given up; None if there is none, or it waits for ever."""
+        if self._frame_timeout is None or not self._codec.framer.has_partial_frame:
+            return None
+        return self._last_byte + self._frame_timeout
 
     def step(self, now: float) -> bytes:
         """Do what is due at `now`; return the next bytes that the device sends, or none."""
@@ -122,6 +132,9 @@ class SimulatedDevice:
         if not self._is_connected:
             return b""
         self._hear(self._codec.feed(b"", now), now)
+        until = self._partial_until()
+        if until is not None and now >= until:
+            self._hear(self._codec.flush_partial(), now)
         if (without := self._watch.overdue(now)) is not None:
             count = f"{without.received} bytes in {without.seconds:.0f} s"
             told = f"hears {_shown(without.beginning)} ({count}), but no frame has ended"
@@ -144,6 +157,7 @@ class SimulatedDevice:
         if self._faults.has(lambda fault: fault.echo, now):
             self._send(data, now, is_own=False)
         self._watch.received(data, now)
+        self._last_byte = now
         self._hear(self._codec.feed(data, now), now)
 
     # --- what it does

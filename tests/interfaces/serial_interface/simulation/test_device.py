@@ -215,6 +215,15 @@ def test_bytes_of_which_no_frame_comes_are_reported() -> None:
     assert [str(event) for event in line.events[2:]][-1].startswith("discards ")
 
 
+def test_a_partial_frame_is_given_up_after_the_timeout_of_the_framing() -> None:
+    """HART: the checksum of the first request (02 80 00 00 82) is the start of the second one."""
+    framing = {"type": "length", "start": "\x82", "offset": 1, "size": 1, "correction": 3, "timeout": 0.3}
+    line = Line(framing=framing, checksum={"type": "xor"}, encoding="latin-1",
+                answers=[{"regex": "(?s:.*)", "write": "A", "framing": "raw"}])  # fmt: skip
+    assert line.ask(bytes.fromhex("02 80 00 00 82"), 0.5) == b""
+    assert line.ask(bytes.fromhex("82 00 82"), 0.5) == b"A"
+
+
 def test_a_device_that_is_asked_faster_than_it_answers_keeps_no_more_than_a_mebibyte() -> None:
     line = Line(answers=[{"regex": "A", "delay": 1, "write": "a" * 4000}])
     line.device.receive(b"A\n" * 1000, 0.0)
