@@ -390,3 +390,171 @@ def test_an_unknown_value_of_an_answer_is_a_problem(tmp_path: Path) -> None:
         "'colour' is not an argument",
         "'id' is not a value of the answer",
     ]
+
+
+# --- a heat meter with an escape byte of its own (Kamstrup Meter Protocol, GetRegister)
+
+STUFFING = r'{"\x80": "\x1B\x7F", "\x40": "\x1B\xBF", "\x0D": "\x1B\xF2", "\x06": "\x1B\xF9", "\x1B": "\x1B\xE4"}'
+KMP = r"""
+stopbits: 2
+framing: {type: markers, start: "\x40", stop: "\x0D", stuffing: STUFFING}
+checksum: {type: xmodem, strip: true}
+write_framing:
+  {type: markers, start: "\x80", stop: "\x0D", stuffing: STUFFING, checksum: {type: xmodem}}
+address: {device: meter}
+conversation:
+  timeout: 0.3
+  polls:
+    - name: energy
+      every: 0.1
+      hex: "3F 10 01 00 3C"
+      response:
+        binary:
+          fields: [{type: u8, is: 0x3F}, {type: u8, is: 0x10}, {type: u16, is: 0x3C}, {type: u8, is: 3},
+                   {type: u8, is: 4}, {type: u8, bits: {decimals: [0, 5]}}, {type: u32, name: energy}]
+        message: {action: ENERGY, arguments: "*"}
+""".replace("STUFFING", STUFFING)
+
+
+def crc_xmodem(data: bytes) -> int:
+    crc = 0
+    for byte in data:
+        crc ^= byte << 8
+        for _ in range(8):
+            crc = (crc << 1 ^ (0x1021 if crc & 0x8000 else 0)) & 0xFFFF
+    return crc
+
+
+class HeatMeter(Simulator):
+    """Answers requests for the register 3C with its energy; a byte with a meaning of its own is escaped."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.energies = [0x0D1B, 0x40, 0x80060D1B]
+        self._buffer = b""
+
+    def on_data(self, data: bytes) -> None:
+        self._buffer += data
+        while b"\x0d" in self._buffer:
+            request, self._buffer = self._buffer.split(b"\x0d", 1)
+            if request == b"\x80\x3f\x10\x01\x00\x3c" + crc_xmodem(b"\x3f\x10\x01\x00\x3c").to_bytes(2, "big"):
+                energy = self.energies.pop(0) if len(self.energies) > 1 else self.energies[0]
+                content = b"\x3f\x10\x00\x3c\x03\x04\x02" + energy.to_bytes(4, "big")
+                content += crc_xmodem(content).to_bytes(2, "big")
+                escaped = b"".join(
+                    bytes([0x1B, byte ^ 0xFF]) if byte in b"\x80\x40\x0d\x06\x1b" else bytes([byte]) for byte in content
+                )
+                self.answer(b"\x40" + escaped + b"\x0d")
+            else:
+                self.rejected.append(request.hex(" "))
+
+
+def test_bytes_with_a_meaning_are_escaped_as_the_manual_lists_them(tmp_path: Path) -> None:
+    with HeatMeter(tmp_path) as device, running(tmp_path, KMP, device.line) as meter:
+        assert contents(meter.wait_messages(3))[:3] == [
+            ("meter", "ENERGY", {"decimals": 2, "energy": energy}) for energy in (0x0D1B, 0x40, 0x80060D1B)
+        ]
+        assert device.rejected == []
+
+
+# --- the telegrams of a French meter, with a checksum for each line (Enedis-NOI-CPT_02E, TIC, historical mode)
+
+TIC = r"""
+baudrate: 1200
+framing: {start: "\n", terminator: "\r"}
+checksum: {type: {sum: add, modulo: 0x40, offset: 0x20}, from: 1, to: -2}
+address: {device: linky}
+decode:
+  - regex: '\nBASE (?P<wh>[0-9]{9}) .'
+    values: {wh: int}
+    message: {action: ENERGY, arguments: "*"}
+  - regex: '\nPAPP (?P<va>[0-9]{5}) .'
+    values: {va: int}
+    message: {action: POWER, arguments: "*"}
+  - {regex: '\n(ADCO|OPTARIF|ISOUSC|PTEC|IINST|IMAX|HHPHC|MOTDETAT) .*', ignore: true}
+"""
+
+
+def tic_group(label: str, value: str, error: int = 0) -> bytes:
+    text = f"{label} {value}".encode("ascii")
+    return b"\n" + text + b" " + bytes([(sum(text) & 0x3F) + 0x20 ^ error]) + b"\r"
+
+
+def test_each_line_has_a_printable_checksum(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("frame dropped: wrong checksum: expected '0', found '1'")
+    head = b"\x02" + tic_group("ADCO", "031234567890") + tic_group("OPTARIF", "BASE")
+    with PtyDevice(tmp_path) as line, running(tmp_path, TIC, line) as meter:
+        meter.wait_availability("online")
+        line.write_chunks(
+            head + tic_group("BASE", "005120123") + tic_group("PAPP", "00780", error=1) + b"\x03"
+            + head + tic_group("BASE", "005120124") + tic_group("PAPP", "01200") + b"\x03", seed=5,
+        )  # fmt: skip
+        assert contents(meter.wait_messages(3)) == [
+            ("linky", "ENERGY", {"wh": 5120123}),
+            ("linky", "ENERGY", {"wh": 5120124}),
+            ("linky", "POWER", {"va": 1200}),
+        ]
+
+
+# --- a camera that first confirms a command and then reports that it is done (Sony VISCA)
+
+VISCA = r"""
+encoding: latin-1
+framing: {start: "\x90", terminator: "\xFF"}
+write_framing: {terminator: "\xFF"}
+address: {device: camera}
+defaults:
+  encode:
+    response: {until: '\x90[\x50-\x5F]'}
+    refusal:
+      regex: '\x90[\x60-\x6F](?P<error>.)'
+      values: {error: {enum: {"\x02": syntax error, "\x41": not executable}}}
+conversation:
+  timeout: 2
+  polls:
+    - name: zoom
+      every: 60
+      hex: "81 09 04 47"
+      response:
+        binary:
+          length: 6
+          fields: [{type: u16, is: 0x9050}, {type: u8, name: p}, {type: u8, name: q}, {type: u8, name: r},
+                   {type: u8, name: s}]
+        nested: {of: "{p:x}{q:x}{r:x}{s:x}", convert: {bytes: hex}, binary: {fields: [{type: u16, name: position}]}}
+        message: {action: ZOOM, arguments: {position: "{position}"}}
+encode:
+  - {match: {action: TELE}, hex: "81 01 04 07 02"}
+  - match: {action: PRESET}
+    arguments: {number: {type: integer, minimum: 0, maximum: 5}}
+    hex: "81 01 04 3F 02 {number:02x}"
+"""
+
+
+class Camera(Simulator):
+    """Executes TELE in two steps, and no preset."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._buffer = b""
+
+    def on_data(self, data: bytes) -> None:
+        self._buffer += data
+        while b"\xff" in self._buffer:
+            request, self._buffer = self._buffer.split(b"\xff", 1)
+            if request == b"\x81\x09\x04\x47":
+                self.answer(b"\x90\x50\x02\x03\x04\x05\xff")
+            elif request == b"\x81\x01\x04\x07\x02":
+                self.answer(b"\x90\x41\xff")
+                self.answer(b"\x90\x51\xff")
+            else:
+                self.answer(b"\x90\x60\x41\xff")
+
+
+def test_a_command_is_done_when_the_device_says_so_and_not_when_it_confirms_it(tmp_path: Path) -> None:
+    with Camera(tmp_path) as device, running(tmp_path, VISCA, device.line) as camera:
+        assert contents(camera.wait_messages(1)) == [("camera", "ZOOM", {"position": 0x2345})]
+        camera.command_for("camera", "TELE")
+        camera.command_for("camera", "PRESET", number=3)
+        assert camera.wait_replies(2) == ["OK", "REFUSED"]
+        assert camera.replies()[1].arguments["error"] == "not executable"
+        assert camera.interface.stats()["frames_unmatched"] == 0

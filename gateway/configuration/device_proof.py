@@ -180,6 +180,14 @@ class _Prover:
 
     # --- commands that write it
 
+    def _written(self, point: Point, write: Write) -> Sequence[Argument]:
+        """Return values that the command of a point can have: the device may report more choices than it accepts."""
+        reads, writes = self._signatures.reads or {}, self._signatures.writes or {}
+        settable = writes.get((write.action, write.argument or ""), Signature()).choices
+        reported = [reads.get((feed.action, feed.argument or ""), Signature()).choices for feed in point.feeds]
+        only_read = {value for choices in reported for value in choices if settable and value not in settable}
+        return [value for value in self._values(point) if value not in only_read]
+
     def write_problem(self, point: Point, write: Write) -> tuple[str, str] | None:
         """Return what is wrong with a command that writes a point, and the remedy; None if nothing is."""
         first = None
@@ -207,7 +215,7 @@ class _Prover:
             for name, value in self._where(point, write.action, known).items()
             if known is None or (write.action, name) in known
         }
-        for value in self._values(point) if write.argument is not None else [None]:
+        for value in self._written(point, write) if write.argument is not None else [None]:
             if write.argument is not None:
                 arguments[write.argument] = value
             command = InternalMsg(True, **address, action=write.action, arguments=arguments)

@@ -265,9 +265,9 @@ class _Builder:
         read = _combined(self._signatures.reads, feeds)
         fixed = [(item.argument, item.value) for item in feeds] + [(item.argument, item.value) for item in writes]
         values = [value for argument, value in fixed if argument is None and value is not None]
-        kind = written.type or _type_of_values(values) or read.type or _type_by_unit(options)
-        if (written.type, read.type) == (PointType.INTEGER, PointType.NUMBER):
-            kind = PointType.NUMBER  # it can have values that cannot be written
+        # A device may report 40.5 % where only whole numbers can be written: the rule of the command refuses others.
+        is_wider = read.type is PointType.NUMBER and written.type is PointType.INTEGER
+        kind = (read if is_wider else written).type or _type_of_values(values) or read.type or _type_by_unit(options)
         if "type" in options:
             declared = PointType(options["type"])
             self._check_type(path, declared, written.type)
@@ -280,7 +280,7 @@ class _Builder:
             )
         if not self._has_problem(path):
             self._check_values(path, kind, read.type, [feed for feed in feeds if feed.argument is None])
-        choices = tuple(options.get("choices", written.choices or read.choices or ()))
+        choices = tuple(options.get("choices", dict.fromkeys((*written.choices, *read.choices))))
         if not choices and kind is PointType.CHOICE:
             choices = tuple(dict.fromkeys(values))
         minimum, maximum = self._range(path, options, written)

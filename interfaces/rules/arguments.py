@@ -53,7 +53,8 @@ class Argument:
         received = msg.argument(self.name, self._options.get("default"))
         value = _READERS[self.type](received)
         if value is None:
-            raise CodecError(f"argument {self.name!a} is {as_text(received)}: expected {self.type}")
+            quoted = f': put it in quotes: "{received}"' if self.type == "text" and type(received) is int else ""
+            raise CodecError(f"argument {self.name!a} is {as_text(received)}: expected {self.type}{quoted}")
         self._check(value)
         return value
 
@@ -103,7 +104,13 @@ class Argument:
         except RegexError as err:
             raise CodecError(f"argument {self.name!a}: {err}") from err
         if not is_allowed:
-            raise CodecError(f"argument {self.name!a} is {as_text(text)}: it contains characters that are not allowed")
+            pattern = self._options.get("pattern")
+            what = (
+                "it contains characters that are not allowed"
+                if pattern is None
+                else f"expected a text that matches {pattern!a}"
+            )
+            raise CodecError(f"argument {self.name!a} is {as_text(text)}: {what}")
 
 
 def check_argument(name: str, options: Mapping[str, Any]) -> Iterator[Problem]:

@@ -23,9 +23,13 @@ _HEX_WIDTH = re.compile(r"0?([0-9]+)[xX]")
 
 
 class Content(ABC):
-    """What a rule writes, without checksum and framing; `names` are the arguments that it needs."""
+    """What a rule writes, without checksum and framing; `names` are the arguments that it needs.
+
+    `bare_numbers` are those of them that are numbers, and whose digits would be taken for hexadecimal ones.
+    """
 
     names: frozenset[str]
+    bare_numbers: frozenset[str] = frozenset()
 
     def make(self, values: Mapping[str, Any]) -> bytes:
         """Return the bytes for `values`; raise `CodecError` if they cannot be written."""
@@ -65,6 +69,12 @@ class HexContent(Content):
     def __init__(self, text: str, encoding: str, arguments: Mapping[str, Any]) -> None:  # noqa: ARG002
         self._template = Template(text)
         self.names = self._template.names
+        self._bare = {name for _, name, spec in self._template.parts if name is not None and not spec}
+        self.bare_numbers = frozenset(
+            name
+            for name in self._bare & arguments.keys()
+            if arguments[name].get("type") in ("integer", "number") and "convert" not in arguments[name]
+        )
         self._texts = {
             name
             for name, options in arguments.items()
@@ -72,6 +82,9 @@ class HexContent(Content):
         }
 
     def _make(self, values: Mapping[str, Any]) -> bytes:
+        for name in sorted(self._bare):  # 10 would become the byte 0x10
+            if type(values[name]) in (int, float):  # the digits of a key of a table are those of the configuration
+                raise CodecError(f"{{{name}}} is the number {values[name]!a}: {hex_remedy(name)}")
         text = self._template.fill(values, self._check)
         try:
             return bytes.fromhex(text)
@@ -107,6 +120,11 @@ CONTENTS: Mapping[str, Callable[[Any, str, Mapping[str, Any]], Content]] = {
 
 Each is made from its option, the encoding, and the options of the rule's arguments.
 """
+
+
+def hex_remedy(name: str) -> str:
+    """Return how to write a number in `hex`."""
+    return f"write {{{name}:02x}} for the byte with this value, or {{{name}:02d}} for its digits (BCD)"
 
 
 def content_kinds(options: Mapping[str, Any]) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from gateway.errors import Problem
 from interfaces.rules.answers import Answer, check_answers
-from interfaces.rules.content import CONTENTS, check_kinds, content_kinds, make_content
+from interfaces.rules.content import CONTENTS, check_kinds, content_kinds, hex_remedy, make_content
 from interfaces.rules.layout import LayoutError
 from interfaces.rules.message_template import NO_CLOCK, CodecError, WallClock
 from interfaces.rules.nested import make_reader
@@ -156,6 +156,8 @@ def _check_content(options: Mapping[str, Any], encoding: str, names: frozenset[s
     except (TemplateError, CodecError, LayoutError) as err:
         yield Problem((kind, *(err.path if isinstance(err, LayoutError) else ())), str(err))
         return
+    for name in sorted(content.bare_numbers):
+        yield Problem((kind,), f"{{{name}}} is a number, and hex needs its format", hex_remedy(name))
     for name in sorted(content.names - names - OWN_VALUES) if names is not None else ():
         yield Problem((kind,), f"{{{name}}} is not an argument", f"add it: arguments: {{{name}: {{type: ...}}}}")
 

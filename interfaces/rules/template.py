@@ -49,7 +49,8 @@ class Template:
                 try:
                     text = format(values[name], spec)
                 except (ValueError, TypeError, OverflowError) as err:
-                    raise TemplateError(f"{values[name]!a} cannot be written as {{{name}:{spec}}}: {err}") from err
+                    what = f"{values[name]!a} cannot be written as {{{name}:{spec}}}"
+                    raise TemplateError(f"{what}: {_reason(values[name], spec, err)}") from err
                 if check is not None:
                     check(name, spec, text)
                 result += text
@@ -58,3 +59,14 @@ class Template:
     def value(self, values: Mapping[str, Any]) -> Any:
         """Return the text, or, where the template is only `{name}`, the value itself with its type."""
         return self.fill(values) if self.single_name is None else values[self.single_name]
+
+
+def _reason(value: Any, spec: str, err: Exception) -> str:
+    """Return why `value` does not fit a format, in words for whoever has written the format."""
+    if spec[-1:] in _WHOLE and not isinstance(value, int):
+        what = "it is not a whole number" if isinstance(value, float) else "it is not a number"
+        return f"{what}, which this format needs" + ("; round it by a converter" if isinstance(value, float) else "")
+    return str(err)
+
+
+_WHOLE = frozenset("bcdoxX")  # the formats of whole numbers

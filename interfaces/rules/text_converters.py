@@ -95,6 +95,10 @@ def _bool(words: Mapping[str, Any] | None) -> Converter:
     return Converter(read, write)
 
 
+class TableKey(int):
+    """A key of a table that is a number, and whose digits are those that stand in the configuration."""
+
+
 def _enum(table: Mapping[str, Any]) -> Converter:
     by_key = {str(key): meaning for key, meaning in table.items()}
     for meaning in by_key.values():
@@ -114,9 +118,8 @@ def _enum(table: Mapping[str, Any]) -> Converter:
         if str(value) not in keys:
             raise ConversionError(f"{value!a} is not one of {', '.join(keys)}")
         key = keys[str(value)]
-        return (
-            int(key) if re.fullmatch(r"0|-?[1-9][0-9]{0,19}", key) else key
-        )  # "01" stays a text: as a number it would lose its zero
+        # "01" stays a text: as a number it would lose its zero.
+        return TableKey(key) if re.fullmatch(r"0|-?[1-9][0-9]{0,19}", key) else key
 
     return Converter(read, write)
 

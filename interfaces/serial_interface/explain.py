@@ -87,11 +87,15 @@ def _explain_rules(
         if is_matched or is_answer:
             return
         yield from (f"joined frames {format_bytes(text)}" for text in _joined_texts(rules, frame))
+        waiting = [name for name, reader, _ in _readers(rules)
+                   if reader.until is not None and reader.has_framing(frame) and not reader.ends(frame)]  # fmt: skip
         reason = nearest(_options_of_rules(rules, params, frame), frame, rules.encoding)
     except CodecError as err:
         yield Problem((), f"dropped: {err}")
         return
     yield Problem((), f"dropped: {UNMATCHED}")
+    if waiting:
+        yield f"only ignored while the end of an answer is awaited, such as that to {waiting[0]}"
     if reason is not None:
         yield reason
 

@@ -71,7 +71,7 @@ class SerialOptions(NamedTuple):
         return cls(
             PortOptions.from_params(params),
             params["settle"],
-            _frame_timeout(params["framing"]),
+            frame_timeout(params["framing"]),
             conversation["timeout"],
             RateLimit(**conversation["pacing"]),
             conversation["reopen_after"],
@@ -80,7 +80,7 @@ class SerialOptions(NamedTuple):
         )
 
 
-def _frame_timeout(framing: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> float | None:
+def frame_timeout(framing: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> float | None:
     """Return the silence (s) that ends a partial frame; where there are several framings, the longest of theirs."""
     framings = [framing] if isinstance(framing, Mapping) else framing
     return max((options["timeout"] for options in framings if "timeout" in options), default=None)

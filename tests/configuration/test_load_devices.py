@@ -404,6 +404,22 @@ def test_the_rule_of_the_interface_accepts_the_command(tmp_path: Path) -> None:
     assert load(tmp_path, point("heater", "{write: HEAT.on}", more=zone))  # a command without this argument
 
 
+def test_a_device_may_report_choices_that_its_command_does_not_set(tmp_path: Path) -> None:
+    text = point("source", "{from: INPUT.source, write: SELECT.source}").replace(
+        "  encode:\n",
+        "    - regex: 'I(?P<i>.)'\n"
+        "      values: {i: {enum: {'1': hdmi, '2': dvi, '*': other}}}\n"
+        "      message: {action: INPUT, arguments: {source: '{i}'}}\n"
+        "  encode:\n"
+        "    - {match: {action: SELECT}, arguments: {source: {choices: [hdmi, dvi]}}, write: 'I{source}'}\n",
+    )
+    ((device,),) = (interface.devices for interface in load(tmp_path, text).interfaces)
+    assert device.points[0].choices == ("hdmi", "dvi", "other")
+    wrong = text.replace("write: SELECT.source", "write: SELECT.source, choices: [hdmi, dvi, vga, other]")
+    (found,) = findings(tmp_path, wrong)
+    assert "argument 'source' is 'vga': expected one of hdmi, dvi" in found
+
+
 def test_a_device_of_a_template_is_proven_with_a_sample(tmp_path: Path) -> None:
     head = PLAIN.replace(
         "'M(?P<mode>.*)', message: {action: MODE, arguments: {",

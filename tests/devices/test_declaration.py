@@ -16,6 +16,9 @@ KNOWN = Signatures(
         ("HEATING", "on"): Signature(PointType.BOOLEAN),
         ("GATE_OPEN", ""): Signature(),
         ("GATE_CLOSED", ""): Signature(),
+        ("DIMMER", "percent"): Signature(PointType.NUMBER),
+        ("DIMMER", "word"): Signature(PointType.TEXT),
+        ("PROGRAM", "mode"): Signature(PointType.CHOICE, choices=("day", "other")),
     },
     writes={
         ("HEAT", "on"): Signature(PointType.BOOLEAN),
@@ -78,6 +81,7 @@ def test_a_device_is_read_whole() -> None:
         ({"from": {"GATE_OPEN": "open", "GATE_CLOSED": "closed"}}, PointType.CHOICE),
         ({"write": "RESTART"}, PointType.EVENT),
         ({"from": "TEMPERATURE.celsius", "type": "integer"}, PointType.INTEGER),
+        ({"from": "DIMMER.percent", "write": "LEVEL.level"}, PointType.NUMBER),
     ],
 )
 def test_the_type_is_derived_where_it_is_not_declared(options: dict[str, Any], kind: PointType) -> None:
@@ -91,6 +95,11 @@ def test_the_range_of_a_written_point_is_that_of_its_command_and_may_be_less() -
     assert (point.minimum, point.maximum) == (0, 50)
     (point,) = points(mode={"write": "MODE.mode"})
     assert point.choices == ("eco", "day")
+
+
+def test_a_device_may_report_choices_that_no_command_sets() -> None:
+    (point,) = points(mode={"from": "PROGRAM.mode", "write": "MODE.mode"})
+    assert point.choices == ("eco", "day", "other")
 
 
 def test_the_values_of_actions_are_the_choices() -> None:
@@ -118,7 +127,7 @@ def test_an_interface_that_does_not_know_its_messages_is_not_checked_against_the
          "write HEATING.ARGUMENT, or {HEATING: VALUE} if the action itself is the value")),
         ({"from": ".on"}, "0.points.p.from: '.on' is not ACTION.argument: name the action, a dot, and the argument"),
         ({"from": "WARMTH.celsius", "type": "number"}, ("0.points.p.from: no status of this interface has the action "
-         "'WARMTH': known here: GATE_CLOSED, GATE_OPEN, HEATING, TEMPERATURE")),
+         "'WARMTH': known here: DIMMER, GATE_CLOSED, GATE_OPEN, HEATING, PROGRAM, TEMPERATURE")),
         ({"from": ["HEATING.on", "HEATING.off"]},
          "0.points.p.from.1: the status 'HEATING' has no argument 'off': it has: on"),
         ({"write": "HEAT"}, "0.points.p.write: the command 'HEAT' has arguments: write HEAT.on"),
@@ -126,6 +135,12 @@ def test_an_interface_that_does_not_know_its_messages_is_not_checked_against_the
          "0.points.p.write: the command 'RESTART' has no argument 'now': it has no arguments"),
         ({"write": "LEVEL.level", "type": "text"}, ("0.points.p.type: is declared as text, but its command has a "
          "integer: remove 'type': the default is the type of the command")),
+        ({"from": "DIMMER.word", "write": "LEVEL.level"},
+         ("0.points.p.from: it is read as text, but the type of the point is integer: convert the value in the"
+          " rule that reads it, or correct 'type'")),
+        ({"from": "HEATING.on", "type": "number"},
+         ("0.points.p.from: it is read as boolean, but the type of the point is number: convert the value in the"
+          " rule that reads it, or correct 'type'")),
         ({"write": "LEVEL.level", "minimum": -1},
          "0.points.p.minimum: is less than the minimum of its command (0): use a larger one, or remove it"),
         ({"write": "LEVEL.level", "maximum": 101},

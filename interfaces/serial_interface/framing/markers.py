@@ -16,6 +16,7 @@ from interfaces.serial_interface.framing.framer import (
     Verdict,
     to_bytes,
 )
+from interfaces.serial_interface.framing.stuffing import check_stuffing
 
 
 class MarkerFramer(Framer):
@@ -69,10 +70,8 @@ class MarkerFramer(Framer):
             for name in ("after", "keep", "stuffing"):
                 if options.get(name):
                     yield Problem((name,), f"{name!a} and 'content' are mutually exclusive", "remove one of them")
-        stop, stuffing = options.get("stop", ""), options.get("stuffing", "")
-        if stuffing and (stop == stuffing or not stop.startswith(stuffing)):
-            text = f"stop {stop!a} does not begin with {stuffing!a} and go on, so that it could be data"
-            yield Problem(("stuffing",), text, "set stop to the bytes of stuffing and those that follow them")
+        if options.get("stuffing"):
+            yield from check_stuffing(options["stuffing"], options.get("stop", ""))
 
     def feed(self, data: bytes, now: float = 0.0) -> list[bytes]:  # noqa: ARG002
         """Accept the bytes that have arrived; return the frames that are complete."""

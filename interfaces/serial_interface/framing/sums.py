@@ -28,7 +28,7 @@ _KINDS: Mapping[str, tuple[Callable[[int, int], int], Callable[[Iterable[int]], 
 }
 """How two numbers, and how many numbers, are joined, by the value of the parameter `sum`."""
 
-_OF_SUMS = ("sum", "unit", "width", "init", "negate", "modulo")
+_OF_SUMS = ("sum", "unit", "width", "init", "negate", "modulo", "offset")
 _OF_CRCS = ("width", "poly", "init", "refin", "refout", "xorout")
 
 
@@ -36,11 +36,12 @@ def make_sum(parameters: Mapping[str, Any], order: ByteOrder) -> Algorithm:
     """Return the sum with these parameters, over numbers of `unit` bytes in this byte order.
 
     The value is `init` plus each number, or minus each with `negate`, or with each by exclusive or. A last number that
-    is not complete is filled up with zero bytes.
+    is not complete is filled up with zero bytes. `offset` is added to the remainder: it makes a printable character.
     """
     unit, width = parameters.get("unit", 1), parameters.get("width", 8)
     init = parameters.get("init", 0)
     modulo: int = parameters.get("modulo", 1 << width)
+    offset: int = parameters.get("offset", 0)
     join, total = _KINDS[parameters["sum"]]
     sign = -1 if parameters.get("negate") else 1
     places = range(unit)
@@ -49,7 +50,7 @@ def make_sum(parameters: Mapping[str, Any], order: ByteOrder) -> Algorithm:
     def calculate(data: bytes) -> int:
         # The bytes of all numbers that have the same place are summed together: no loop over single numbers.
         sums = (total(data[place::unit]) << shift for place, shift in zip(places, shifts, strict=True))
-        return int(join(init, sign * total(sums))) % modulo
+        return int(join(init, sign * total(sums))) % modulo + offset
 
     return Algorithm(calculate, width)
 
@@ -75,6 +76,9 @@ def check_parameters(parameters: Mapping[str, Any]) -> Iterator[Problem]:
     if is_sum and parameters.get("modulo", 0) > 1 << width:
         what = f"a sum of {width} bits is less than {1 << width}"
         yield Problem(("modulo",), what, "use a larger width, or remove modulo")
+    elif is_sum and (most := parameters.get("modulo", 1 << width)) + parameters.get("offset", 0) > 1 << width:
+        what = f"the largest sum, {most - 1} + {parameters['offset']}, needs more than {width} bits"
+        yield Problem(("offset",), what, "set modulo, as the manual does before it adds, or use a larger width")
 
 
 def fletcher(bits: int, modulo: int, order: ByteOrder = "big") -> Algorithm:

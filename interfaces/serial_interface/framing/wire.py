@@ -187,7 +187,7 @@ def _check_one(path: tuple[str | int, ...], options: Mapping[str, Any], near: Ne
         yield Problem((*path, name), text, f"remove it, or set type to {' or '.join(kinds)}")
     for name in ("start", "stop", "terminator", "write_terminator", "preamble", "stuffing", "prompts"):
         option = options.get(name, "")
-        for text in [option] if isinstance(option, str) else option:
+        for text in [option] if isinstance(option, str) else _texts(option):
             if any(ord(character) > 255 for character in text):
                 yield Problem((*path, name), f"{text!a} is not bytes", 'write bytes as "\\xNN"')
     yield from _check_checksum((*path, "checksum"), options.get("checksum"), near)
@@ -202,6 +202,10 @@ def _useless_options(options: Mapping[str, Any]) -> Iterator[str]:
     known = (*COMMON_OPTIONS, *FRAMINGS[options["type"]].OPTIONS)
     schema = read_schema()["$defs"]["framing"]["properties"]
     yield from (name for name in options if name not in known and options[name] != schema[name].get("default"))
+
+
+def _texts(option: Sequence[str] | Mapping[str, str]) -> Iterable[str]:
+    return (*option, *option.values()) if isinstance(option, Mapping) else option
 
 
 def _check_checksum(path: tuple[str | int, ...], checksum: Mapping[str, Any] | None, near: Near) -> Iterator[Problem]:

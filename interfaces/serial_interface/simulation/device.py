@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gateway.errors import Problem
+from interfaces.serial_interface.frame_watch import FrameWatch
 from interfaces.serial_interface.framing.wire import FramingError
+from interfaces.serial_interface.options import frame_timeout
 from interfaces.serial_interface.simulation.faults import Faults
 from interfaces.serial_interface.simulation.script import (
     Action,
@@ -65,6 +67,8 @@ class SimulatedDevice:
         self.state: dict[str, Any] = dict(params["state"])
         self._on_event = on_event
         self._codec = make_codec(params)
+        self._frame_timeout = frame_timeout(params["framing"])
+        self._last_byte = 0.0  # when it came
         self._says = [Say(options, encoding) for options in params["says"]]
         self._answers = [AnswerRule(options, encoding) for options in params["answers"]]
         # No secret depends on this chance.
@@ -78,6 +82,8 @@ class SimulatedDevice:
         self._order = itertools.count()
         self._waiting = 0  # bytes in `_frames`
         self._answered_at = 0.0
+        self._watch = FrameWatch()
+        self._discarded = 0
 
     # --- the line
 
@@ -89,6 +95,7 @@ class SimulatedDevice:
         """Begin to talk: the line is there."""
         self.disconnect()
         self._now, self._is_connected = now, True
+        self._watch.reset()
         self._plan = [(now + say.at, index) for index, say in enumerate(self._says)]
         heapq.heapify(self._plan)
 
@@ -107,9 +114,17 @@ class SimulatedDevice:
         times = [self._faults.next_change(self._now)]
         if self._is_connected:
             times.append(self._codec.framer.due())
+            times.append(self._watch.due())
+            times.append(self._partial_until())
             times.append(self._plan[0][0] if self._plan else None)
             times.append(self._piece[0] if self._piece else self._frames[0][0] if self._frames else None)
         return min((when for when in times if when is not None), default=None)
+
+    def _partial_until(self) -> float | None:
+        """Return the time at which a partial frame is given up; None if there is none, or it waits for ever."""
+        if self._frame_timeout is None or not self._codec.framer.has_partial_frame:
+            return None
+        return self._last_byte + self._frame_timeout
 
     def step(self, now: float) -> bytes:
         """Do what is due at `now`; return the next bytes that the device sends, or none."""
@@ -117,6 +132,13 @@ class SimulatedDevice:
         if not self._is_connected:
             return b""
         self._hear(self._codec.feed(b"", now), now)
+        until = self._partial_until()
+        if until is not None and now >= until:
+            self._hear(self._codec.flush_partial(), now)
+        if (without := self._watch.overdue(now)) is not None:
+            count = f"{without.received} bytes in {without.seconds:.0f} s"
+            told = f"hears {_shown(without.beginning)} ({count}), but no frame has ended"
+            self._on_event(Event(f"{told}: check the framing of the script"))
         while self._plan and self._plan[0][0] <= now:
             self._send_planned(now)
         if self._piece is None and self._frames and self._frames[0][0] <= now:
@@ -134,6 +156,8 @@ class SimulatedDevice:
             return
         if self._faults.has(lambda fault: fault.echo, now):
             self._send(data, now, is_own=False)
+        self._watch.received(data, now)
+        self._last_byte = now
         self._hear(self._codec.feed(data, now), now)
 
     # --- what it does
@@ -151,10 +175,15 @@ class SimulatedDevice:
 
     def _hear(self, frames: Iterable[tuple[bytes, str]], now: float) -> None:
         for frame, error in frames:
+            self._watch.end()
             if error:
                 self._on_event(Event(f"hears {_shown(frame)}: {error}", frame, is_known=False))
             else:
                 self._answer(frame, now)
+        framer = self._codec.framer
+        if framer.discarded_bytes > self._discarded:
+            self._on_event(Event(f"discards {framer.discarded_bytes - self._discarded} bytes that are no frame"))
+        self._discarded = framer.discarded_bytes
 
     def _answer(self, frame: bytes, now: float) -> None:
         if self._is_silent(now):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from interfaces.rules.conversion import ConversionError
 from interfaces.rules.converters import CONVERTERS, pipeline
+from interfaces.rules.text_converters import TableKey
 
 ON_OFF = {"bool": {"true": ["ON", "Y"], "false": "OFF"}}
 MODES = {"enum": {"0": "off", "1": "heat", "02": "cool", "A": True, "*": "other"}}
@@ -158,7 +159,7 @@ WRITTEN = [
     ({"offset": -273.15}, 27, 300.15), ({"offset": -40}, 22, 62), ({"round": 1}, 21.4821, 21.5),
     ({"twos_complement": 16}, -1, 65535), ({"signed_magnitude": 8}, -1, 129), ("bcd", 42, 0x42), ({"bcd": 2}, 42, 0x42),
     ("bool", True, "1"), ("bool", False, "0"), (ON_OFF, True, "ON"), (ON_OFF, False, "OFF"),
-    (MODES, "heat", 1), (MODES, "cool", "02"), (MODES, True, "A"),
+    (MODES, "heat", TableKey(1)), (MODES, "cool", "02"), (MODES, True, "A"),
     ({"timestamp": "unix"}, "2020-11-30T11:50:33Z", 1606737033), ({"timestamp": "unix"}, "2020-11-30", 1606694400),
     ({"timestamp": "%d.%m.%Y"}, "2020-11-30T11:50:33", "30.11.2020"), ({"timestamp": "%H%M"}, "11:50:33", "1150"),
     ({"timestamp": "%H%M"}, "2020-11-30T11:50", "1150"), ("text", "x", "x"), ("strip", "x", "x"), ("upper", "x", "x"),

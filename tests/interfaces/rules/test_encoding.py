@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gateway.message import InternalMsg
@@ -123,12 +123,13 @@ def test_a_rule_may_match_any_word_and_the_first_matching_rule_is_used() -> None
         ({"type": "boolean"}, 2, " is 2: expected boolean"),
         ({"type": "boolean"}, "yes", " is 'yes': expected boolean"),
         ({"type": "integer", "choices": [1, 2]}, True, " is True: expected integer"),
-        ({}, 5, " is 5: expected text"),
+        ({}, 5, ' is 5: expected text: put it in quotes: "5"'),
+        ({}, 5.5, " is 5.5: expected text"),
         ({"choices": ["AUTO", "OFF"]}, "off", " is 'off': expected one of AUTO, OFF"),
         ({"max_length": 5}, "123456", " has 6 characters: expected at most 5"),
         ({}, "x" * 101, " has 101 characters: expected at most 100"),
         ({}, "a;b", " is 'a;b': it contains characters that are not allowed"),
-        ({"pattern": "[A-Z]*"}, "a", " is 'a': it contains characters that are not allowed"),
+        ({"pattern": "[A-Z]{2}"}, "A", " is 'A': expected a text that matches '[A-Z]{2}'"),
         ({"pattern": "(a|aa)+b"}, "a" * 60, ": the expression was stopped after 0.05 s"),
         ({"pattern": "(?s:.*)"}, "a\nb", " contains a control character"),
         ({"pattern": ".*"}, "\u20ac", ": '\\u20ac' cannot be written as latin-1"),
@@ -268,6 +269,7 @@ _writes = st.sampled_from([{"write": "{x}"}, {"write": "{x:03d}"}, {"write": "{x
 def test_any_argument_is_written_or_refused_with_an_error(
     kind: str, convert: Any, write: dict[str, Any], value: Any
 ) -> None:
+    assume(write != {"hex": "{x}"} or kind not in ("integer", "number") or convert)  # what `check` refuses
     built = writing({"x": {"type": kind, **({"convert": convert} if convert else {})}}, **write)
     try:
         written(built, command(x=value))
@@ -391,6 +393,43 @@ def test_a_value_has_exactly_the_digits_that_a_hex_template_reserves(
     options = {"match": {"action": "SET"}, "arguments": {"v": arguments}, "hex": template}
     with pytest.raises(CodecError, match=r"argument 'v' becomes .* hexadecimal digits are reserved for it"):
         content(rules(encode=[options]), command(v=value))
+
+
+def test_a_number_in_hex_needs_a_format_because_its_digits_are_decimal() -> None:
+    options = {"match": {"action": "SET"}, "arguments": {"v": {"type": "integer"}}, "hex": "01 {v}"}
+    (problem,) = check_rules(serial_params(encode=[options]))
+    assert (problem.path, problem.what) == (("encode", 0, "hex"), "{v} is a number, and hex needs its format")
+    assert problem.remedy == "write {v:02x} for the byte with this value, or {v:02d} for its digits (BCD)"
+    assert not list(check_rules(serial_params(encode=[{**options, "hex": "01 {v:02x}"}])))
+    assert content(rules(encode=[{**options, "hex": "01 {v:02d}"}]), command(v=10)) == b"\x01\x10"
+    converted = {**options, "arguments": {"v": {"type": "integer", "convert": {"offset": 1}}}}
+    with pytest.raises(CodecError, match=r"\{v\} is the number 10: write \{v:02x\}"):
+        content(rules(encode=[converted]), command(v=11))
+    counted = {"match": {"action": "SET"}, "hex": "01 {count}"}
+    (problem,) = check_rules(serial_params(encode=[counted]))
+    assert "{count} is the number 0: write {count:02x} " in problem.what
+
+
+@pytest.mark.parametrize(("value", "digits"), [("hdmi", "14"), ("dvi", "0A"), ("vga", "09")])
+def test_the_keys_of_a_table_are_the_digits_in_hex(value: str, digits: str) -> None:
+    convert = {"enum": {"14": "hdmi", "0A": "dvi", "09": "vga"}}
+    arguments = {"v": {"choices": ["hdmi", "dvi", "vga"], "convert": convert}}
+    for rule in ({"hex": "01 {v}"}, {"steps": [{"hex": "01 {v}"}]}):
+        options = {"match": {"action": "SET"}, "arguments": arguments, **rule}
+        assert content(rules(encode=[options]), command(v=value)) == bytes.fromhex(f"01 {digits}")
+
+
+def test_a_number_that_is_not_whole_is_told_in_words() -> None:
+    scaled: dict[str, Any] = {"v": {"type": "number", "convert": {"scale": 0.3}}}
+    options = {"match": {"action": "SET"}, "arguments": scaled, "hex": "01 {v:02x}"}
+    with pytest.raises(CodecError) as raised:
+        content(rules(encode=[options]), command(v=5))
+    told = str(raised.value)
+    assert told.startswith("16.66") and told.endswith(
+        " cannot be written as {v:02x}: it is not a whole number, which this format needs; round it by a converter"
+    )
+    scaled["v"]["convert"] = [{"round": 0}, {"scale": 0.3}]
+    assert content(rules(encode=[options]), command(v=5)) == b"\x01\x11"
 
 
 @pytest.mark.parametrize(

@@ -177,3 +177,11 @@ def test_the_steps_of_a_command_are_shown() -> None:
         r"writes 'A7\r\n' (41 37 0d 0a)", "then waits 5 s for the answer", "then waits 2 s",
         "writes 'ack' with z of an earlier answer",
     ]  # fmt: skip
+
+
+def test_what_is_ignored_before_the_end_of_an_answer_is_not_only_called_dropped() -> None:
+    encode = [{"match": {"action": "TELE"}, "write": "T", "response": {"until": "DONE"}}]
+    dropped, meanwhile, _ = explained(b"ACK", encode=encode)
+    assert dropped == "dropped: no rule matches"
+    assert meanwhile == "only ignored while the end of an answer is awaited, such as that to the command 'TELE'"
+    assert "only ignored" not in str(explained(b"ACK", encode=[{**encode[0], "response": {"regex": "DONE"}}]))

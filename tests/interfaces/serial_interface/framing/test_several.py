@@ -24,6 +24,10 @@ BINARY: Options = {"name": "binary", "type": "length", "start": "\xb5b", "offset
                    "checksum": XOR}  # fmt: skip
 MARKED: Options = {"name": "marked", "type": "markers", "start": "<", "stop": ">"}
 STUFFED: Options = {"name": "stuffed", "type": "markers", "start": "\x10", "stop": "\x10\x03", "stuffing": "\x10"}
+KAMSTRUP: Options = {"name": "kmp", "type": "markers", "start": "@", "stop": "\r",
+                     "stuffing": {"@": "\x1b\xbf", "\r": "\x1b\xf2", "\x1b": "\x1b\xe4"}}  # fmt: skip
+JANDY: Options = {"name": "jandy", "type": "markers", "start": "\x10\x02", "stop": "\x10\x03",
+                  "stuffing": {"\x10": "\x10\x00"}}  # fmt: skip
 VE_HEX: Options = {"name": "hex", "start": ":7", "terminator": "\n", "content": "hex", "embedded": True}
 VE_TEXT: Options = {"name": "text", "type": "markers", "start": "\r\nPID", "stop": "Checksum\t", "after": 1}
 
@@ -35,6 +39,10 @@ LINES: dict[str, tuple[list[Options], bytes]] = {
     "stuffed": ([STUFFED], b"\x10\x03\x02A"),
     "stuffed, long, kept": (
         [{**STUFFED, "start": "ab", "stop": "aac", "stuffing": "aa", "keep": True, "after": 1}], b"abc"),
+    "bytes written as others": ([KAMSTRUP], b"@\r\x1b\xbf\xe4A"),
+    "bytes written as others, checked, kept": (
+        [{**KAMSTRUP, "checksum": {**XOR, "from": 1}, "keep": True, "after": 1}], b"@\r\x1b\xbf\xe4A"),
+    "one byte written as two": ([JANDY, {"name": "line"}], b"\x10\x00\x02\x03A\r\n"),
     "stuffed and lines": ([STUFFED, {"name": "line", "prompts": ["> "]}], b"\x10\x03\x02A> \r\n"),
     "prompts": ([BINARY, {"name": "line", "prompts": ["> ", "$"]}], b"\xb5b\x00> $\r\n"),
     "embedded": ([VE_HEX, VE_TEXT], b":70A\n\r\nPIDChecksum\t"),
@@ -277,6 +285,16 @@ def test_a_kept_frame_is_written_only_if_its_bytes_are_doubled() -> None:
         ({"framing": {"prompts": ["> "]}, "checksum": XOR}, ("framing", "prompts"), "prompts have no checksum"),
         ({"framing": {**MARKED, "content": "hex", "keep": True}}, ("framing", "keep"), "mutually exclusive"),
         ({"framing": {**MARKED, "stuffing": ">"}}, ("framing", "stuffing"), "does not begin with '>' and go on"),
+        ({"framing": {**MARKED, "stuffing": {">>": "\\>", ">": "\\)", "\\": "\\\\"}}}, ("framing", "stuffing", ">>"),
+         "is not one byte"),
+        ({"framing": {**MARKED, "stuffing": {">": "\\\u20ac", "\\": "\\\\"}}}, ("framing", "stuffing"),
+         "is not bytes"),
+        ({"framing": {**MARKED, "stuffing": {">": "\\)"}}}, ("framing", "stuffing"), "'\\\\' may be data"),
+        ({"framing": {**MARKED, "stuffing": {"\\": "\\\\"}}}, ("framing", "stop"), "'>' may be data"),
+        ({"framing": {**MARKED, "stuffing": {">": ">", "\\": "\\\\"}}}, ("framing", "stuffing", ">"), "is too short"),
+        ({"framing": {**MARKED, "stuffing": {">": "\\)", "\\": "\\))"}}}, ("framing", "stuffing", "\\"),
+         "begins with '\\\\)'"),
+        ({"framing": {**JANDY, "stuffing": {"\x10": "\x10\x03"}}}, ("framing", "stop"), "begins with '\\x10\\x03'"),
     ],
 )  # fmt: skip
 def test_a_mistake_has_its_place_and_a_remedy(options: dict[str, Any], path: tuple[Any, ...], what: str) -> None:
@@ -284,3 +302,24 @@ def test_a_mistake_has_its_place_and_a_remedy(options: dict[str, Any], path: tup
     assert [problem.path for problem in problems] == [path]
     assert what in problems[0].what
     assert problems[0].remedy
+
+
+@pytest.mark.parametrize(
+    ("framing", "content", "line"),
+    [
+        # Kamstrup Meter Protocol: the data, as its manual has it, with bytes that have another meaning on the line.
+        (KAMSTRUP, b"\x3f\x10\x0d\x40\x1b", b"@\x3f\x10\x1b\xf2\x1b\xbf\x1b\xe4\r"),
+        # A swimming pool bus: DLE in the data is followed by NUL.
+        (JANDY, b"\x33\x10\x00\x10", b"\x10\x02\x33\x10\x00\x00\x10\x00\x10\x03"),
+    ],
+)
+def test_a_byte_may_be_written_as_others(framing: Options, content: bytes, line: bytes) -> None:
+    reader = codec(framing)
+    assert reader.wrap(content) == line
+    assert read(reader, *(bytes([byte]) for byte in line)) == [(framing["name"], content)]
+
+
+def test_a_start_that_is_written_as_others_begins_a_new_frame_at_once() -> None:
+    reader = codec({**KAMSTRUP, "name": "kmp"})
+    assert [bytes(frame) for frame, _ in reader.feed(b"@lost end@AB\r")] == [b"AB"]
+    assert [bytes(frame) for frame, _ in reader.feed(b"@bad\x1bescape\r@CD\r")] == [b"CD"]

@@ -118,6 +118,9 @@ def test_fletcher_sums_step_by_step(data: bytes) -> None:
          "DD A5 03 00 77", "DD A5 03 00 FF FD 77"),
         # VE.Direct HEX: the sum of all bytes of the message is 55.
         ({"type": {"sum": "add", "init": 0x4E, "negate": True}}, "F0 ED 00", "F0 ED 00 71"),
+        # Linky (TIC, historical mode): the six low bits of the sum of label, space and value, plus 0x20.
+        ({"type": {"sum": "add", "modulo": 0x40, "offset": 0x20}, "to": -2},
+         "50 41 50 50 20 30 30 37 38 30 20", "50 41 50 50 20 30 30 37 38 30 20 30"),
         # SiRF: the sum of the payload in 15 bits.
         ({"type": {"sum": "add", "width": 16, "modulo": 0x8000}, "at": -4, "from": 4, "to": -4},
          "A0 A2 00 02 84 00 B0 B3", "A0 A2 00 02 84 00 00 84 B0 B3"),
@@ -158,6 +161,11 @@ def test_a_sum_of_characters_in_hexadecimal_digits() -> None:
         ({"sum": "xor", "negate": False}, ["type.negate: an exclusive or cannot be negated"]),
         ({"sum": "add", "modulo": 257}, ["type.modulo: a sum of 8 bits is less than 256"]),
         ({"sum": "add", "modulo": 256}, []),
+        (
+            {"sum": "add", "modulo": 64, "offset": 193},
+            ["type.offset: the largest sum, 63 + 193, needs more than 8 bits"],
+        ),
+        ({"sum": "add", "modulo": 64, "offset": 192}, []),
         ("fletcher-9", ["type: unknown checksum 'fletcher-9'"]),
     ],
 )

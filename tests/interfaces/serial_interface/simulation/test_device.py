@@ -197,8 +197,31 @@ def test_what_cannot_be_written_is_reported_and_the_device_goes_on() -> None:
     assert line.ask(b"high\n") == b""
     assert list(map(str, line.events)) == [
         "hears 'high': answer '(?P<text>.*)'",
-        "answers nothing: 'high' cannot be written as {level:d}: Unknown format code 'd' for object of type 'str'",
+        "answers nothing: 'high' cannot be written as {level:d}: it is not a number, which this format needs",
     ]
+
+
+def test_bytes_of_which_no_frame_comes_are_reported() -> None:
+    """The checksum of the first request is the start of a frame that never ends."""
+    framing = {"type": "length", "start": "\x82", "offset": 1, "size": 1, "correction": 2}
+    line = Line(framing=framing, answers=[{"regex": "never"}])
+    assert line.ask(b"\x02\x80\x82", 9) == b""
+    assert list(map(str, line.events)) == ["discards 2 bytes that are no frame"]
+    assert line.ask(b"\xff\x02\x80", 2) == b""
+    assert str(line.events[1]) == (
+        "hears 02 80 82 ff 02 80 (6 bytes in 10 s), but no frame has ended: check the framing of the script"
+    )
+    assert line.ask(bytes(300), 60) == b""
+    assert [str(event) for event in line.events[2:]][-1].startswith("discards ")
+
+
+def test_a_partial_frame_is_given_up_after_the_timeout_of_the_framing() -> None:
+    """HART: the checksum of the first request (02 80 00 00 82) is the start of the second one."""
+    framing = {"type": "length", "start": "\x82", "offset": 1, "size": 1, "correction": 3, "timeout": 0.3}
+    line = Line(framing=framing, checksum={"type": "xor"}, encoding="latin-1",
+                answers=[{"regex": "(?s:.*)", "write": "A", "framing": "raw"}])  # fmt: skip
+    assert line.ask(bytes.fromhex("02 80 00 00 82"), 0.5) == b""
+    assert line.ask(bytes.fromhex("82 00 82"), 0.5) == b"A"
 
 
 def test_a_device_that_is_asked_faster_than_it_answers_keeps_no_more_than_a_mebibyte() -> None:
