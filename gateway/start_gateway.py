@@ -11,7 +11,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import logging
+import math
 import os
+import random
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -42,6 +44,7 @@ from gateway.runtime.watch import Watch
 if TYPE_CHECKING:
     from gateway.control.protocol import Answer
     from gateway.control.server import ControlServer
+    from gateway.runtime.home_assistant import HomeAssistant
 
 LOG = package_logger(__name__)
 
@@ -89,6 +92,7 @@ class Gateway:
             command_lifetime=configuration.outbox.command_lifetime,
         )
         self.outbox.attach(self.client.transmitter)
+        self._home_assistant = self._new_home_assistant()
         self._configure_devices()
         self._set_routes()
         self._clear_stale_topics()
@@ -112,7 +116,9 @@ class Gateway:
     def live_topics(self) -> set[str]:
         """The topics on which this gateway publishes states of its own, and documents, as long as it runs."""
         configuration = self.configuration
-        return {*configuration.availability_topics, configuration.run_topic, *self._interfaces.document_topics}
+        announced = self._home_assistant.topics if self._home_assistant is not None else ()
+        documents = self._interfaces.document_topics
+        return {*configuration.availability_topics, configuration.run_topic, *documents, *announced}
 
     @property
     def received(self) -> dict[str, int]:
@@ -143,6 +149,17 @@ class Gateway:
         """
         self._interfaces.remember_devices()  # a device may move to another interface, or be removed
         self._clear_gone({*removed, *self._interfaces.configure_devices(dict(self.outbox.retained))})
+        if self._home_assistant is not None:
+            self._home_assistant.configure(self.configuration, self.hosts)
+
+    def _new_home_assistant(self) -> HomeAssistant | None:
+        """Return what announces the devices; None if nothing is announced, and nothing was by an earlier run."""
+        options = self.configuration.home_assistant
+        if not options.enabled and not any(topic.endswith("/config") for topic in self.outbox.retained):
+            return None
+        from gateway.runtime.home_assistant import HomeAssistant  # most gateways need none of it
+
+        return HomeAssistant(self.client, self.outbox, self.router.stats, random.uniform)
 
     def _clear_gone(self, topics: Collection[str]) -> None:
         """Clear the `topics` of devices and interfaces that are gone, unless others have their names now."""
@@ -158,8 +175,9 @@ class Gateway:
         """Route messages between the interfaces and the broker, and subscribe to the topics of the maps."""
         configuration = self.configuration
         routes = self._interfaces.routes(configuration.commands)
-        own_topics = [*configuration.availability_topics, *self._interfaces.document_topics]
-        self.router.set_routes(routes, own_topics, configuration.response_topics)
+        own_topics = [*configuration.availability_topics, *self._interfaces.document_topics, configuration.health_topic]
+        listeners = self._home_assistant.listeners if self._home_assistant is not None else {}
+        self.router.set_routes(routes, own_topics, configuration.response_topics, listeners)
         replays = configuration.replays
         self.client.mg_subscribe(
             self.router.filters,
@@ -226,11 +244,13 @@ class Gateway:
                     self._reload_if_requested()
                     if control is not None and control.has_requests:
                         control.run_requests()
-                    self.client.loop_with_reconnect(self._interfaces.due_in)
+                    self.client.loop_with_reconnect(self._due_in)
                     self._notify_link()
                     if self._recall.is_due:
                         self._finish_recall()
                     self._interfaces.tick()
+                    if self._home_assistant is not None:
+                        self._home_assistant.step()
                     self._watch.check()
                     self._interfaces.drop_ended()
             finally:
@@ -238,6 +258,16 @@ class Gateway:
                 if control is not None:
                     control.close()
             return self._shut_down()
+
+    @property
+    def _due_in(self) -> float | None:
+        """The seconds until one of the parts that the loop steps through has something to do; None: none of them."""
+        due = self._interfaces.due_in
+        if self._home_assistant is None:
+            return due
+        announced = self._home_assistant.due_in
+        due = announced if due is None else min(due, announced)
+        return None if due == math.inf else due
 
     def _notify_link(self) -> None:
         client = self.client
@@ -320,6 +350,10 @@ class Gateway:
         changes += self._apply_log_settings(previous)
         interface_changes, removed = self._interfaces.reconfigure(new_configuration.interfaces)
         changes += interface_changes
+        if new_configuration.home_assistant != previous.home_assistant:
+            changes.append("home_assistant")
+            if self._home_assistant is None:
+                self._home_assistant = self._new_home_assistant()
         self._configure_devices(previous.availability_topic(name) for name in removed)
         self._set_routes()
         self._interfaces.start()

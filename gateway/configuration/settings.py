@@ -89,7 +89,7 @@ class Configuration(NamedTuple):
         It need not be that of an interface or a device that is declared now.
         """
         levels = topic.removeprefix(self.availability_topic().removesuffix("availability")).split("/")
-        return levels == ["availability"] or (len(levels) == 2 and levels[1] in RETAINED_KINDS)
+        return levels in (["availability"], ["health"]) or (len(levels) == 2 and levels[1] in RETAINED_KINDS)
 
     def availability_topic(self, interface: str = "") -> str:
         """Return the topic on which the gateway publishes whether it, or one of its interfaces, is available."""

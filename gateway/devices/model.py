@@ -64,6 +64,8 @@ class Model:
     ) -> None:
         self.states: dict[str, DeviceState] = {}
         self.suppressed = self.bad_values = self.found_devices = self.rejected_devices = 0
+        self.revision = 0
+        """How often a template has brought about a device, or one was removed."""
         self.bad: list[str] = []
         """The arguments of the message that was observed last which were no values."""
         self.rejection = ""
@@ -417,7 +419,9 @@ class Model:
 
     def _add_found(self, device: Device, template: Device) -> DeviceState:
         self.found_devices += 1
-        return self._add(device, template)
+        state = self._add(device, template)
+        self.revision += 1
+        return state
 
     def adopt(self, address: Mapping[str, str], where: Mapping[str, Argument], is_same: Callable[[str], bool]) -> bool:
         """Add the device of a template that an earlier run has left, if a template still makes it; return whether.
@@ -440,6 +444,7 @@ class Model:
         """Remove a device of a template."""
         device_id = state.device.id
         self.found_devices -= 1
+        self.revision += 1
         self.removed.append(device_id)
         del self.states[device_id]
         self._changed.pop(device_id, None)

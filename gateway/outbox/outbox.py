@@ -73,6 +73,8 @@ class Outbox:
         Also with whether sending may wait for more. See `count_direct` and `track_in_flight`.
         """
         self.on_level_change: Callable[[], None] = lambda: None
+        self.on_forgotten: Callable[[], None] = lambda: None
+        """Called by `republish_retained`, for those who publish again what they have recorded themselves."""
         """Called when `is_crowded` has changed, by any thread, which may have the send lock: it must return quickly."""
         self._max_messages, self._max_bytes = self.options.max_messages, self.options.max_bytes
         self._clock = clock
@@ -198,6 +200,13 @@ class Outbox:
         self._check_level()
         return None
 
+    @property
+    def oldest_age(self) -> float:
+        """For how long (s) the oldest message in memory has waited; 0 if there is none."""
+        with self._lock:
+            since = min((entry.since for entry in self._lanes.in_memory()), default=None)
+            return 0.0 if since is None else max(0.0, self._clock() - since)
+
     def peek(self, after: int, count: int) -> list[Entry]:
         """Return the first `count` entries behind the number `after` that are in memory, and will never be on disk."""
         with self._lock:
@@ -245,6 +254,7 @@ class Outbox:
             self._log_full(refused)
         self._check_level()
         self.on_put(False)
+        self.on_forgotten()
 
     def _entries(self, publications: Sequence[Publication], now: float) -> list[Entry]:
         source = publications.source if type(publications) is Batch else None

@@ -123,6 +123,7 @@ class DeviceMemory:
         self._lock = Lock()
         self._publishing = Lock()
         self._model = Model()
+        self._configured = 0
         self._added: set[str] | None = None  # the actions that feed devices which a reload has added; None: no reload
         self._statuses: list[tuple[str, bool | None, str]] = []  # to be logged: device, whether it is online, why not
         self._interface_reason = ""  # why the interface lost all its devices: logged by whoever said so
@@ -165,6 +166,17 @@ class DeviceMemory:
         return [self._documents.topic(device, kind) for device in self.ids for kind in DOCUMENT_KINDS]
 
     @property
+    def revision(self) -> tuple[int, int]:
+        """A value that changes when there are other devices. Needs no guard."""
+        return self._configured, self._model.revision
+
+    def declarations(self) -> list[tuple[Device, str]]:
+        """Return the devices that are known now, each with the id of its template, or `""`."""
+        with self._lock:
+            states = list(self._model.states.values())
+        return [(state.device, state.template.id if state.template is not None else "") for state in states]
+
+    @property
     def ids(self) -> list[str]:
         """The ids of the devices that are known now."""
         with self._lock:
@@ -193,6 +205,7 @@ class DeviceMemory:
                     model.mark_changed(state)
             model.rejection, model.removed, self._found = "", [], []
             self._model = model
+            self._configured += 1
             self.is_used = not model.is_empty
         topics = [topic for device in gone for topic in self._topics_of(device)]
         for device in gone:

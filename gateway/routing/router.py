@@ -15,7 +15,7 @@ import logging
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from paho.mqtt.matcher import MQTTMatcher
@@ -54,7 +54,7 @@ class InboxFull(ThrottledException):
 _UNMARKED, _STATUS = "it is not a response topic", "it would be a status"
 _DOCUMENT = "it would be a document of a device"
 _ALLOWABLE = (_UNMARKED, _STATUS, _DOCUMENT)  # the reasons that commands.response_topics can override
-_GATEWAY_LEVELS, _DOCUMENT_LEVELS = ("availability", "run"), ("state", "outcome")
+_GATEWAY_LEVELS, _DOCUMENT_LEVELS = ("availability", "run", "health"), ("state", "outcome")
 """The last levels of the topics on which gateways publish their own state, and other documents of their devices."""
 _KINDS = (
     "received", "delivered", "echo", "availability", "refused", "inbox full", "retained command", "queued command",
@@ -119,10 +119,15 @@ class Router:
         self.set_routes(routes, own_topics, response_topics)
 
     def set_routes(
-        self, routes: Sequence[Route], own_topics: Collection[str], response_topics: ResponseTopics | None = None
+        self,
+        routes: Sequence[Route],
+        own_topics: Collection[str],
+        response_topics: ResponseTopics | None = None,
+        listeners: Mapping[str, Callable[[bytes], None]] | None = None,
     ) -> None:
-        """Use other routes from now on."""
+        """Use other routes from now on; `listeners` get the payloads of topics that are subscribed to as well."""
         self._own_topics = frozenset(own_topics)
+        self._listeners = listeners or {}
         self._response_topics = response_topics or ResponseTopics()
         self._matcher = MQTTMatcher()  # type: ignore[no-untyped-call]
         by_filter: dict[str, list[Route]] = {}
@@ -135,7 +140,8 @@ class Router:
         self._maps = tuple(route.msg_map for route in routes)
         self._indexes = {id(route): route.indexes() for route in routes}
         self._routes = tuple(routes)
-        self.filters = tuple(dict.fromkeys(f for route in routes for f in route.msg_map.topics))
+        filters = (each for route in routes for each in route.msg_map.topics)
+        self.filters = tuple(dict.fromkeys((*filters, *self._listeners)))
 
     def stats(self) -> dict[str, int]:
         """Return the counts since the start, and the sizes of what the routes remember. Any thread may call this."""
@@ -151,6 +157,11 @@ class Router:
         self.counts["received"] += 1
         if arrival.topic in self._own_topics:
             self.counts["availability"] += 1
+            return
+        listener = self._listeners.get(arrival.topic)
+        if listener is not None:  # whoever listens is a part of the gateway, and no map has to read the message
+            self.counts["availability"] += 1
+            listener(arrival.payload)
             return
         delivery = _Delivery(arrival)
         for route in self._routes_of(arrival.topic):

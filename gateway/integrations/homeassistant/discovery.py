@@ -131,7 +131,7 @@ class Discovery:
         return component
 
     def _named(self, owner: str, entity: Entity) -> dict[str, Any]:
-        name = slug(owner if owner != GATEWAY else self._node, entity.key)
+        name = slug(*((self._node, "gateway") if owner == GATEWAY else (owner,)), entity.key)
         return {
             "platform": entity.platform,
             "unique_id": f"{self._node}_{owner}_{entity.key}",
@@ -203,16 +203,17 @@ def _gateway_entities(availability: str, health: str, devices: Iterable[Device])
     yield sensor("outbox_age", "Age of the oldest message", "outbox", "oldest", **age)
     yield sensor("dead_letters", "Dead letters", "outbox", "dead_letters", **counted)
     for kind in REFUSALS:
-        yield sensor(
-            f"refused_{kind}", f"Refused commands: {kind.replace('_', ' ')}", "commands", "refused", kind, **grows
-        )
+        yield sensor(f"refused_{kind}", f"Refused: {kind.replace('_', ' ')}", "commands", "refused", kind, **grows)
     heard = {"device_class": "timestamp"}
     for device in list(devices)[:_MAX_LAST_HEARD]:
         name = f"{device.name or device.id}: last heard"
         yield sensor(f"heard_{slug(device.id)}", name, "devices", device.id, "last_heard", **heard)
 
 
-REFUSALS: tuple[str, ...] = ()
+REFUSALS = (
+    "retained_command", "queued_command", "late_command", "duplicate_command", "expired_command", "undated_command",
+    "inbox_full",
+)  # fmt: skip
 """The kinds of refused commands that the health document counts."""
 
 
@@ -222,9 +223,10 @@ def payload_of(document: Mapping[str, Any]) -> bytes:
 
 
 def with_tombstones(document: Mapping[str, Any], previous: bytes) -> Mapping[str, Any]:
-    """Return a device's document in which components that `previous` has, and it has not, have only their platform.
+    """Return a device's document in which components that only `previous` has, or of another platform, are removed.
 
-    Home Assistant removes such a component; one that is merely left out stays until its next start.
+    Home Assistant removes one that has nothing but its platform. One that is merely left out stays until its next
+    start, and one that changes its platform in one go stays for ever.
     """
     now = document.get("components", {})
     try:
@@ -232,7 +234,7 @@ def with_tombstones(document: Mapping[str, Any], previous: bytes) -> Mapping[str
         gone = {
             key: {"platform": component["platform"]}
             for key, component in before.items()
-            if key not in now and len(component) > 1
+            if len(component) > 1 and now.get(key, {}).get("platform") != component["platform"]
         }
     except (ValueError, AttributeError, KeyError, TypeError):
         return document  # what is retained there is of somebody else

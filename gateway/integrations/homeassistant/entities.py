@@ -122,6 +122,8 @@ def entities_of(
         parts = _Parts(topics, writer)
         try:
             platform = _point_entity(parts, points[key], each) if key in points else _composed(parts, key, each, points)
+            if each.get("category") == "config" and not parts.commands:
+                raise EntityError("nothing is written by it, so that it has no category config", "write diagnostic")
         except EntityError as err:
             problems.append(Problem((key,), str(err), err.remedy))
             continue
@@ -217,9 +219,9 @@ def _sensor(parts: _Parts, point: Point, device_class: str, options: Mapping[str
 def _number(parts: _Parts, point: Point, device_class: str, options: Mapping[str, Any]) -> None:
     device_classes.check_class("number", device_class)
     device_classes.check_unit("number", device_class, point.unit)
-    parts.read(point, templates.plain(point.key, NOTHING))
-    parts.write(parts.writer.of_number(point))
     low, high = _range(point)
+    parts.read(point, templates.between(point.key, low, high))
+    parts.write(parts.writer.of_number(point))
     step = options.get("step", 1 if point.type is PointType.INTEGER else 0.1)
     parts.config |= {"min": low, "max": high, "step": step, "mode": "box"}
     _add_class(parts, device_class)
@@ -233,7 +235,7 @@ def _select(parts: _Parts, point: Point, _class: str, _: Mapping[str, Any]) -> N
 
 
 def _text(parts: _Parts, point: Point, _class: str, _: Mapping[str, Any]) -> None:
-    parts.read(point, templates.text(point.key, NOTHING))
+    parts.read(point, templates.kept(point.key))
     parts.write(parts.writer.of_text(point))
 
 
@@ -391,17 +393,19 @@ def _light(parts: _Parts, roles: _Roles, _options: Mapping[str, Any]) -> None:
     level = roles.get("brightness", kinds=_NUMERIC)
     config, writer = parts.config, parts.writer
     if on is not None:
-        parts.read(on.point, templates.mapped(on.point.key, {True: _ON, False: _OFF}), key="state_value_template")
         payloads = {"payload_on": writer.of_value(on.point, True), "payload_off": writer.of_value(on.point, False)}
         parts.write_payloads(payloads)
+        states = {True: config["payload_on"], False: config["payload_off"]}  # a light has no other words for its state
+        parts.read(on.point, templates.mapped(on.point.key, states, NOTHING), key="state_value_template")
     elif level is not None:
         if level.point.minimum not in (None, 0):
             raise EntityError(
                 f"0 of {level.point.key} means off, but its smallest value is another", "name a point for state"
             )
-        parts.read(level.point, templates.rising(level.point.key, _ON, _OFF), key="state_value_template")
         parts.write_payloads({"payload_off": writer.of_value(level.point, 0)})
         config |= {"payload_on": _ON, "on_command_type": "brightness"}
+        shown = templates.rising(level.point.key, _ON, config["payload_off"])
+        parts.read(level.point, shown, key="state_value_template")
     else:
         raise EntityError("it needs the option state, or brightness", "write state: KEY, with the key of a point")
     if level is not None:
@@ -468,7 +472,7 @@ def _state(parts: _Parts, roles: _Roles, platform: str) -> dict[str, tuple[_Role
     if role is None:
         return None
     words = role.words(_STATES[platform], _OF_BOOLEAN[platform])
-    parts.read(role.point, role.template(words, NOTHING if platform == "lock" else UNKNOWN))
+    parts.read(role.point, role.template(words, NOTHING))
     return {word: (role, value) for word, value in words.items()}
 
 
@@ -536,7 +540,10 @@ def _climate(parts: _Parts, roles: _Roles, options: Mapping[str, Any]) -> None:
     if target is not None:
         low, high = _range(target.point)
         parts.read(
-            target.point, templates.plain(target.point.key), "temperature_state_topic", "temperature_state_template"
+            target.point,
+            templates.plain(target.point.key, NOTHING),
+            "temperature_state_topic",
+            "temperature_state_template",
         )
         parts.write(writer.of_number(target.point), "temperature_command_topic", "temperature_command_template")
         is_whole = target.point.type is PointType.INTEGER
@@ -545,7 +552,7 @@ def _climate(parts: _Parts, roles: _Roles, options: Mapping[str, Any]) -> None:
     for name, prefix in (("current_temperature", "current_temperature"), ("current_humidity", "current_humidity")):
         role = roles.get(name, kinds=_NUMERIC, is_read=True)
         if role is not None:
-            parts.read(role.point, templates.plain(role.point.key), f"{prefix}_topic", f"{prefix}_template")
+            parts.read(role.point, templates.plain(role.point.key, NOTHING), f"{prefix}_topic", f"{prefix}_template")
     for role in filter(None, (target, roles.get("current_temperature"))):
         if role.point.unit in ("°C", "°F"):
             config["temperature_unit"] = role.point.unit[1]

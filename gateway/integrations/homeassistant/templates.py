@@ -4,7 +4,9 @@ Each has a twin in Python that gives the same text, so that a configuration can 
 stands in a template is a literal made here: no name of a device, and nothing that a device sends, is ever read as one.
 
 A value that is not known is `None` for those entities that take this word for "unknown", and empty for those that
-ignore an empty text. Source: the integration `mqtt` of Home Assistant, 2024.3 to 2026.11.
+ignore an empty text; with the wrong one of the two, each document makes an error in Home Assistant's log. Each template
+gives a text for any document, also for an empty payload, which is that of a topic that was cleared.
+Source: the integration `mqtt` of Home Assistant, run with 2024.3 and 2026.11.
 """
 
 from __future__ import annotations
@@ -69,6 +71,26 @@ def text(key: str, unknown: str = UNKNOWN) -> ValueTemplate:
     )
 
 
+def kept(key: str) -> ValueTemplate:
+    """Return the template for the value of a text that can be written; without a value, the state stays as it is."""
+    name = literal(key)
+    given = f"value_json[{name}] if {name} in value_json else this.state"
+    return ValueTemplate(
+        f"{{{{ ({given})[:{_MAX_STATE}] }}}}", lambda document: str(document.get(key, UNKNOWN))[:_MAX_STATE]
+    )
+
+
+def between(key: str, low: float, high: float) -> ValueTemplate:
+    """Return the template for a number that is unknown outside of the range that Home Assistant accepts."""
+
+    def twin(document: Mapping[str, Any]) -> str:
+        return NOTHING if key not in document else str(document[key]) if low <= document[key] <= high else UNKNOWN
+
+    name = literal(key)
+    value = f"value_json[{name}] if {low!r} <= value_json[{name}] <= {high!r} else {literal(UNKNOWN)}"
+    return ValueTemplate(f"{{{{ '' if {name} not in value_json else {value} }}}}", twin)
+
+
 def mapped(key: str, words: Mapping[Any, str], unknown: str = UNKNOWN) -> ValueTemplate:
     """Return the template for a point whose values stand for `words`; another value is unknown, too."""
     table = ", ".join(f"{literal(value)}: {literal(word)}" for value, word in words.items())
@@ -92,9 +114,11 @@ def reliable(keys: Iterable[str]) -> ValueTemplate:
     keys = tuple(keys)
 
     def twin(document: Mapping[str, Any]) -> str:
-        return "offline" if any(document["_quality"].get(key) in _STALE for key in keys) else "online"
+        quality = document.get("_quality", {})
+        return "offline" if any(quality.get(key) in _STALE for key in keys) else "online"
 
-    tests = " or ".join(f"value_json['_quality'].get({literal(key)}) in ['stale', 'bad']" for key in keys)
+    quality = "(value_json | default({})).get('_quality', {})"
+    tests = " or ".join(f"{quality}.get({literal(key)}) in ['stale', 'bad']" for key in keys)
     return ValueTemplate(f"{{{{ 'offline' if {tests} else 'online' }}}}", twin)
 
 
