@@ -15,7 +15,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from gateway.devices.device_state import DeviceState
-from gateway.devices.outcome import command_arguments, is_meant, read_arguments, written_points
+from gateway.devices.outcome import (
+    command_arguments,
+    is_meant,
+    is_refused_by_device,
+    read_arguments,
+    written_points,
+)
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device, PointType
 from gateway.devices.reading import (
     BAD,
@@ -493,6 +499,9 @@ class Model:
     def _observe_outcome(self, msg: InternalMsg, now: float, wall: float) -> InternalMsg:
         """Update what the outcome of a command says of the state; return it without the values that are none."""
         if msg.argument("response") != "OK":
+            state = self.device_of(msg) if is_refused_by_device(msg) else None
+            if state is not None:
+                self._hear(state, now)
             return msg
         bad = self._observe_answer(msg, now, wall)
         state = self.device_of(msg)
