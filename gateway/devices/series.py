@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gateway.devices.device_state import DeviceState
 from gateway.devices.point import Point, PointType
 from gateway.devices.reading import UNSET, Companion, Quality, Reading, Unset
-from gateway.devices.report import NEVER, in_whole_seconds
+from gateway.devices.report import NEVER, has_moved, in_whole_seconds
 from gateway.devices.template import fits
 from gateway.message import Argument, InternalMsg, ReportRule, shown
 
@@ -204,7 +204,7 @@ class Report:
                 continue
             is_ruled = True
             if self.pending is not None:
-                if own.on_change and not reading.has_moved(name, own):
+                if (own.on_change and not reading.has_moved(name, own)) or _is_outdated(last, name, reading):
                     continue  # another value of the message waits
                 due = min(due, reading.reported_at + own.interval)
             elif own.refresh is not None and not is_event:  # repeated, it would be another one
@@ -232,12 +232,18 @@ class Report:
         return None
 
     def take_waiting(self) -> InternalMsg | None:
-        """Return what waits for the end of an interval, if it still tells something new; nothing waits any more."""
+        """Return what waits for the end of an interval, if it still tells something new; nothing waits any more.
+
+        What another action has told since then of the same point goes out with that one, and not before or after it.
+        """
         is_new = self.due() < math.inf
         # Another action may have told something else meanwhile: then it is that one's turn.
         is_so = all(reading.value == value for reading, value in self.series.constants)
         msg, self.pending = self.pending, None
-        return msg if is_new and is_so else None
+        if msg is None or not (is_new and is_so):
+            return None
+        outdated = [name for name, reading in self.series.readings_of(msg) if _is_outdated(msg, name, reading)]
+        return msg.without_arguments(outdated) if outdated else msg
 
     def _is_last_of(self, readings: Iterable[tuple[str, Reading]]) -> bool:
         """Return whether `readings` are good, and have the values of the last message: of no other action since."""
@@ -246,6 +252,14 @@ class Report:
             reading.quality is Quality.GOOD and (not name or reading.value == arguments[name])
             for name, reading in readings
         ) and all(reading.value == value for reading, value in self.series.constants)
+
+
+def _is_outdated(msg: InternalMsg, name: str, reading: Reading) -> bool:
+    """Return whether a message of another action has told another value of the point that the argument `name` feeds."""
+    if not name or reading.point is None:
+        return False
+    value = msg.arguments[name]
+    return reading.value is not value and has_moved(reading.value, value, 0.0)
 
 
 def is_timed(rule: ReportRule | None) -> bool:
