@@ -142,6 +142,21 @@ def test_a_silent_device_is_offline_though_its_interface_is_not(
         wait_until(lambda: retained(mosquitto, AVAILABILITY) == b"online")
 
 
+def test_an_event_is_a_document_after_its_message_and_is_not_retained(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    bell = Point("bell", PointType.EVENT, (Feed("RING", None, "RING"),))
+    door = Device("boiler", (TEMPERATURE, bell), address={"device": "boiler"})
+    with running(tmp_path, mosquitto.port, door) as gateway, mosquitto.client("home/#") as client:
+        ring = InternalMsg(device="boiler", action="RING")
+        assert gateway.push(ring) and gateway.push(reading(celsius=21.5)) and gateway.push(ring)
+        wait_until(lambda: [topic for topic, _ in client.pairs()].count("home/gw/boiler/event") == 2)
+        passing = [(topic, payload) for topic, payload in client.pairs() if topic.endswith(("/S", "/event"))]
+        assert [topic.rpartition("/")[2] for topic, _ in passing] == ["S", "event", "S", "S", "event"]
+        document = json.loads(passing[1][1])
+        assert document == {"point": "bell", "value": "RING", "_time": document["_time"]}
+        assert "bell" not in state(mosquitto)
+    assert retained(mosquitto, "home/gw/boiler/event") is None
+
+
 def test_the_last_value_within_an_interval_is_sent_at_its_end(tmp_path: Path, mosquitto: Mosquitto) -> None:
     rule = ReportRule(on_change=True, interval=0.4)
     with mosquitto.client("home/+/+/+/boiler/#") as listener, running(tmp_path, mosquitto.port) as gateway:

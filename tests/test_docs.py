@@ -31,8 +31,9 @@ from gateway.configuration.load_config import load_configuration
 from gateway.configuration.load_map import load_map
 from gateway.configuration.schemas import config_schema, device_schema, interface_schema
 from gateway.core.paths import shipped
-from gateway.devices.document import outcome_document, state_document
+from gateway.devices.document import event_document, outcome_document, state_document
 from gateway.devices.model import Model
+from gateway.devices.series import Event
 from gateway.errors import DeliveryError, MessageError, PayloadError
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg
 from gateway.mqtt.dial import Server, dial
@@ -69,6 +70,7 @@ CHECKED_BLOCKS = {
     "json state": "test_the_state_document_is_as_shown",
     "json command": "test_the_document_of_an_outcome_is_as_shown",
     "json outcome": "test_the_document_of_an_outcome_is_as_shown",
+    "json event": "test_the_document_of_an_event_is_as_shown",
     "console": "test_blocks_load_and_run_in_order",
     "console exit=": "test_blocks_load_and_run_in_order",
     "console run=": "test_the_picture_of_a_run_is_true",
@@ -510,6 +512,14 @@ def test_the_document_of_an_outcome_is_as_shown() -> None:
     assert json.loads(outcome_document(command.reply(shown["response"], shown["reason"]), wall)) == shown
     table = " ".join(cells[0] for cells in rows(DEVICES.section("## The outcome of a command")))
     assert re.findall("`(.*?)`", table) == list(shown)
+
+
+def test_the_document_of_an_event_is_as_shown() -> None:
+    shown = json.loads(DEVICES.only("json event").text)
+    wall = datetime.fromisoformat(shown["_time"]).timestamp()
+    assert json.loads(event_document(Event("entry", shown["point"], shown["value"], wall))) == shown
+    table = rows(DEVICES.section("## Events"))
+    assert [cells[0].strip("`") for cells in table] == list(shown)
 
 
 def test_exit_codes_are_those_of_the_command_line() -> None:

@@ -15,9 +15,9 @@ from gateway.cli.message_options import address_options, chosen_interfaces, mess
 from gateway.configuration.interface_loader import failure_text, file_of
 from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.core.paths import SERVICE_CONF, SERVICE_STATE
-from gateway.devices.document import DOCUMENT_KINDS, RETAINED_KINDS
+from gateway.devices.document import RETAINED_KINDS
 from gateway.devices.model import Model
-from gateway.devices.point import Feed, Point, Write
+from gateway.devices.point import Device, Feed, Point, PointType, Write
 from gateway.errors import ConfigurationError, Finding, GatewayError, MessageError, Problem, UsageError
 from gateway.interface import Interface
 from gateway.map_tools.lane_notes import lane_notes
@@ -100,10 +100,18 @@ def _devices(configuration: Configuration, interface: InterfaceOptions) -> Itera
         yield f"    device      {device.id}{f' ({texts})' if texts else ''}"
         if "{" in device.id:
             yield f"                added at the first reading, at most {interface.max_devices} devices"
-        kinds = DOCUMENT_KINDS if any(point.writes for point in device.points) else RETAINED_KINDS
+        kinds = (*RETAINED_KINDS, *_passing_kinds(device))
         yield from (f"                {configuration.document_topic(device.id, kind)}" for kind in kinds)
         width = max((len(point.key) for point in device.points), default=0)
         yield from (f"      {point.key:<{width}}  {_point(point)}" for point in device.points)
+
+
+def _passing_kinds(device: Device) -> Iterator[str]:
+    """Yield the kinds of documents of a device that are not retained."""
+    if any(point.writes for point in device.points):
+        yield "outcome"
+    if any(point.feeds and point.type is PointType.EVENT for point in device.points):
+        yield "event"
 
 
 def _point(point: Point) -> str:
@@ -122,7 +130,9 @@ def _point(point: Point) -> str:
 def _message_name(message: Feed | Write) -> str:
     if message.argument is not None:
         return f"{message.action}.{message.argument}"
-    return message.action if message.value is None else f"{message.action} ({json.dumps(message.value)})"
+    return (
+        message.action if message.value in (None, message.action) else f"{message.action} ({json.dumps(message.value)})"
+    )
 
 
 def _transport(mqtt: MqttOptions) -> str:

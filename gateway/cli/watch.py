@@ -12,6 +12,7 @@ from gateway.cli.broker_session import connect
 from gateway.configuration.settings import Configuration
 from gateway.core.paths import NAME
 from gateway.core.topic import without_covered
+from gateway.devices.document import JSON_KINDS
 from gateway.errors import MessageError, TopicError
 from gateway.message import RUN, Arrival, InternalMsg
 from gateway.mqtt.link_state import LinkState
@@ -73,7 +74,7 @@ def _line(maps: Sequence[MsgMap], topic: str, payload: bytes, colours: bool) -> 
             problems.append(err)
     if topic.endswith("/availability") and all(isinstance(err, TopicError) for err in problems):
         return availability_line(topic, payload)
-    if topic.endswith(("/state", "/outcome")) and all(isinstance(err, TopicError) for err in problems):
+    if topic.rpartition("/")[2] in JSON_KINDS and all(isinstance(err, TopicError) for err in problems):
         return document_line(topic, payload)
     if topic.endswith(f"/{RUN}") and all(isinstance(err, TopicError) for err in problems):
         return None
@@ -83,7 +84,7 @@ def _line(maps: Sequence[MsgMap], topic: str, payload: bytes, colours: bool) -> 
 
 
 def document_line(topic: str, payload: bytes) -> str:
-    """Return the line of a document of a device: its state, or the outcome of a command."""
+    """Return the line of a document of a device: its state, an event, or the outcome of a command."""
     device, _, kind = topic.rpartition("/")
     return f"{readable(device)}: {kind} {readable(payload)}"
 

@@ -171,8 +171,9 @@ class _Builder:
     # --- messages
 
     def _feeds(self, path: _Path, source: Any) -> Iterator[Feed]:
+        is_event = self._options["points"][path[-1]].get("type") == PointType.EVENT.value
         for place, action, argument, value in self._references((*path, "from"), source):
-            if argument is None and not isinstance(source, Mapping):
+            if argument is None and not isinstance(source, Mapping) and not is_event:
                 self._add(
                     place,
                     f"{action!r} names no argument",
@@ -185,7 +186,7 @@ class _Builder:
             if (self._signatures.reads or {}).get((action, argument or ""), Signature()).is_list:
                 remedy = "let the rule make a message for each of its entries: each: true"
                 self._add(place, f"{action}.{argument} is a list, which no point can have as its value", remedy)
-            yield Feed(action, argument, value)
+            yield Feed(action, argument, action if is_event and argument is None and value is None else value)
 
     def _writes(self, path: _Path, target: Any, where: Mapping[str, Argument]) -> Iterator[Write]:
         known = self._signatures.writes

@@ -1,4 +1,4 @@
-"""The documents of a device: its state, and the outcomes of its commands, each as one JSON object. Pure.
+"""The documents of a device: its state, its events, and the outcomes of its commands, each as one JSON object. Pure.
 
 Documents are in the gateway's own words, whatever the map says of messages. Point keys begin with a letter, so that
 what begins with `_` is the gateway's. A value stays in the state document once there was one: its quality tells whether
@@ -17,12 +17,16 @@ from gateway.devices.device_state import DeviceState
 from gateway.devices.outcome import command_arguments
 from gateway.devices.point import ADDRESS_OF_DEVICE, Point, PointType
 from gateway.devices.reading import Quality, Reading, Unset
+from gateway.devices.series import Event
 from gateway.message import OUTCOME_WORDS, Argument, InternalMsg, iso_time, shown
 
 RETAINED_KINDS = ("state", "availability")
 """The documents of a device that the broker retains: the last levels of their topics."""
 
-DOCUMENT_KINDS = (*RETAINED_KINDS, "outcome")
+JSON_KINDS = ("state", "outcome", "event")
+"""Those that are JSON objects."""
+
+DOCUMENT_KINDS = (*RETAINED_KINDS, "outcome", "event")
 """All documents of a device."""
 
 _STATUS = {None: "unknown", True: "online", False: "offline"}
@@ -201,6 +205,11 @@ def _restore(reading: Reading, value: Any, time: Any, latest: float) -> bool:
         return False
     reading.restore(value, wall)
     return True
+
+
+def event_document(event: Event) -> bytes:
+    """Return the document of an event, as UTF-8."""
+    return _dumped({"point": event.point, "value": event.value, "_time": iso_time(event.time)})
 
 
 def outcome_document(outcome: InternalMsg, wall: float) -> bytes:

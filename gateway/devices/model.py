@@ -15,8 +15,14 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from gateway.devices.device_state import DeviceState
-from gateway.devices.outcome import command_arguments, is_meant, read_arguments, written_points
-from gateway.devices.point import ADDRESS_OF_DEVICE, Device
+from gateway.devices.outcome import (
+    command_arguments,
+    is_meant,
+    is_refused_by_device,
+    read_arguments,
+    written_points,
+)
+from gateway.devices.point import ADDRESS_OF_DEVICE, Device, PointType
 from gateway.devices.reading import (
     BAD,
     CHANGED,
@@ -31,7 +37,7 @@ from gateway.devices.reading import (
 )
 from gateway.devices.report import NEVER
 from gateway.devices.schedule import Schedule
-from gateway.devices.series import Fed, Group, Report, Series
+from gateway.devices.series import Event, Fed, Group, Report, Series
 from gateway.devices.series_memory import SeriesMemory
 from gateway.devices.template import MAX_ID, could_make, fits, instance_of, may_fit, remade
 from gateway.message import Argument, InternalMsg
@@ -72,6 +78,8 @@ class Model:
         """Why a message has added no device, though a template fits it."""
         self.removed: list[str] = []
         """The ids of devices that have given their place to others."""
+        self.has_events = False
+        """Whether a point tells events."""
         self._own = own or {}
         self._max_devices = max_devices
         self._claim = claim
@@ -170,6 +178,18 @@ class Model:
         if report is not None:
             self._schedule_report(report)
         return msg
+
+    def events_of(self, msg: InternalMsg) -> list[Event]:
+        """Return the events that a message tells which `observe` or `tick` has returned."""
+        group = self._group_of(msg)
+        series = None if group is None else group.series_of(msg)
+        if series is None or not series.events:
+            return []
+        if not msg.is_outcome:
+            return series.events_in(msg)
+        read = read_arguments(msg) if msg.argument("response") == "OK" else frozenset()
+        told = {name: value for name, value in msg.arguments.items() if name in read}
+        return series.events_in(msg.with_arguments(told)) if told else []
 
     def _schedule_report(self, report: Report) -> None:
         if report.scheduled == math.inf or report.pending is not None:
@@ -336,6 +356,7 @@ class Model:
         self._by_address.setdefault(words, []).append(state)
         sender, fed = device.address.get("sender", ""), []
         for point in device.points:
+            self.has_events = self.has_events or bool(point.feeds and point.type is PointType.EVENT)
             for feed in point.feeds:
                 group = self._groups.setdefault((False, *words, sender, feed.action), Group())
                 group.add_feed(Fed(state, point, {**device.where, **point.where}))
@@ -483,6 +504,9 @@ class Model:
     def _observe_outcome(self, msg: InternalMsg, now: float, wall: float) -> InternalMsg:
         """Update what the outcome of a command says of the state; return it without the values that are none."""
         if msg.argument("response") != "OK":
+            state = self.device_of(msg) if is_refused_by_device(msg) else None
+            if state is not None:
+                self._hear(state, now)
             return msg
         bad = self._observe_answer(msg, now, wall)
         state = self.device_of(msg)

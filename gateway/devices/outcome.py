@@ -33,6 +33,16 @@ def _differs(value: object, requested: object) -> bool:
     return not is_value(value) or has_moved(requested, value, 0.0)
 
 
+def is_refused_by_device(outcome: InternalMsg) -> bool:
+    """Return whether the device itself has answered a command, but not with `OK`.
+
+    The outcome contains then what it has answered. One that has left the last step of a command unanswered may have
+    answered the steps before.
+    """
+    is_answered = outcome.reply_to is not None and bool(outcome.reply_to.read)
+    return is_answered and outcome.argument("response") not in ("TIMEOUT", "OFFLINE")
+
+
 def command_arguments(msg: InternalMsg) -> Mapping[str, Argument]:
     """Return the arguments of a command, from itself or from its outcome."""
     requested = msg.arguments.get("requested")

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from gateway.devices.device_state import DeviceState
-from gateway.devices.point import Point
-from gateway.devices.reading import UNSET, Companion, Quality, Reading
-from gateway.devices.report import NEVER, in_whole_seconds
+from gateway.devices.point import Point, PointType
+from gateway.devices.reading import UNSET, Companion, Quality, Reading, Unset
+from gateway.devices.report import NEVER, has_moved, in_whole_seconds
 from gateway.devices.template import fits
 from gateway.message import Argument, InternalMsg, ReportRule, shown
 
@@ -20,29 +20,44 @@ _MAX_READINGS = 100  # arguments of one series from which values are remembered,
 _MAX_SETS = 16  # sets of arguments of one series of which messages are kept; the last value of each is kept anyway
 
 
+class Event(NamedTuple):
+    """Something that has happened at a device: the key of the point that tells it, and when (s, Unix time)."""
+
+    device: str
+    point: str
+    value: Argument
+    time: float
+
+
 class Series:
     """The messages of one address and action, and one set of values of the arguments that tell them apart.
 
     What a value was last, and what of it went out last, is one for all of them. What is to be sent later is kept for
     each set of arguments, in `reports`: a message that lacks a value is no successor of one that has it. `values` are
     those of the arguments that tell the messages apart, in the order of `Group.by`. `may_hold`: whether a point has a
-    rule, which may hold back messages that have none. `is_kept`: whether it stays as long as a device, because the
-    device wants each of `values`. Of others, any device may send any number.
+    rule, which may hold back messages that have none. `events` are the readings of points that tell events, each with
+    its device and with what feeds it. `is_kept`: whether it stays as long as a device, because the device wants each of
+    `values`. Of others, any device may send any number.
     """
 
-    __slots__ = ("constants", "is_kept", "is_timed", "may_hold", "readings", "reports", "states", "values")
+    __slots__ = (
+        "constants", "events", "is_kept", "is_timed", "may_hold", "readings", "reports", "states", "values",
+    )  # fmt: skip
 
     def __init__(self, values: tuple[Argument, ...] = ()) -> None:
         self.values = values
         self.readings: dict[str, Reading] = {}
         self.constants: list[tuple[Reading, Argument]] = []
+        self.events: list[tuple[str, str | None, Argument, Reading]] = []
         self.states: list[DeviceState] = []
         self.reports: dict[frozenset[str], Report] = {}
         self.may_hold = self.is_kept = False
         self.is_timed = False  # whether a point has a rule by which something is sent later
 
-    def feed(self, argument: str | None, value: Argument, reading: Reading) -> None:
-        """Have the messages feed `reading` with an argument, or, if that is None, with `value`."""
+    def feed(self, argument: str | None, value: Argument, reading: Reading, device: str = "") -> None:
+        """Have the messages feed `reading`, of `device`, with an argument, or, if that is None, with `value`."""
+        if reading.point is not None and reading.point.type is PointType.EVENT:
+            self.events.append((device, argument, value, reading))
         if argument is None:
             self.constants.append((reading, value))
         else:
@@ -99,6 +114,15 @@ class Series:
         """Return the readings that `msg`, one of the series, tells: others of the series say nothing of it."""
         told = [(name, self.readings[name]) for name in msg.arguments if name in self.readings]
         return [*told, *(("", reading) for reading, _ in self.constants)]
+
+    def events_in(self, msg: InternalMsg) -> list[Event]:
+        """Return the events that `msg`, one of the series, tells."""
+        events = []
+        for device, argument, constant, reading in self.events:
+            value = constant if argument is None else msg.arguments.get(argument, UNSET)
+            if not isinstance(value, Unset) and reading.point is not None and reading.is_fit(value):
+                events.append(Event(device, reading.point.key, value, reading.time if msg.time is None else msg.time))
+        return events
 
     def take_over(self, previous: Series) -> list[Report]:
         """Go on with what another series remembers of the same messages; return what is to be sent later for it.
@@ -173,17 +197,17 @@ class Report:
         last = self.latest
         if last is None:
             return math.inf
-        due, is_ruled = math.inf, False
+        due, is_ruled, is_event = math.inf, False, bool(self.series.events and self.series.events_in(last))
         for name, reading in self.series.readings_of(last):
             own = reading.report or last.report
             if own is None:
                 continue
             is_ruled = True
             if self.pending is not None:
-                if own.on_change and not reading.has_moved(name, own):
+                if (own.on_change and not reading.has_moved(name, own)) or _is_outdated(last, name, reading):
                     continue  # another value of the message waits
                 due = min(due, reading.reported_at + own.interval)
-            elif own.refresh is not None:
+            elif own.refresh is not None and not is_event:  # repeated, it would be another one
                 since = max(reading.reported_at, self.passed_over_at)
                 due = min(due, in_whole_seconds(since + own.refresh, own.refresh))
         return due if is_ruled or self.pending is None else NEVER  # no rule holds back any more what waits
@@ -208,12 +232,18 @@ class Report:
         return None
 
     def take_waiting(self) -> InternalMsg | None:
-        """Return what waits for the end of an interval, if it still tells something new; nothing waits any more."""
+        """Return what waits for the end of an interval, if it still tells something new; nothing waits any more.
+
+        What another action has told since then of the same point goes out with that one, and not before or after it.
+        """
         is_new = self.due() < math.inf
         # Another action may have told something else meanwhile: then it is that one's turn.
         is_so = all(reading.value == value for reading, value in self.series.constants)
         msg, self.pending = self.pending, None
-        return msg if is_new and is_so else None
+        if msg is None or not (is_new and is_so):
+            return None
+        outdated = [name for name, reading in self.series.readings_of(msg) if _is_outdated(msg, name, reading)]
+        return msg.without_arguments(outdated) if outdated else msg
 
     def _is_last_of(self, readings: Iterable[tuple[str, Reading]]) -> bool:
         """Return whether `readings` are good, and have the values of the last message: of no other action since."""
@@ -222,6 +252,14 @@ class Report:
             reading.quality is Quality.GOOD and (not name or reading.value == arguments[name])
             for name, reading in readings
         ) and all(reading.value == value for reading, value in self.series.constants)
+
+
+def _is_outdated(msg: InternalMsg, name: str, reading: Reading) -> bool:
+    """Return whether a message of another action has told another value of the point that the argument `name` feeds."""
+    if not name or reading.point is None:
+        return False
+    value = msg.arguments[name]
+    return reading.value is not value and has_moved(reading.value, value, 0.0)
 
 
 def is_timed(rule: ReportRule | None) -> bool:
@@ -302,7 +340,7 @@ class Group:
             told_apart.difference_update(wanted)
             for feed in point.feeds:
                 if feed.action == action:
-                    series.feed(feed.argument, feed.value, state.reading_of[point.key])
+                    series.feed(feed.argument, feed.value, state.reading_of[point.key], state.device.id)
             if state not in series.states:
                 series.states.append(state)
         series.is_kept = bool(series.states) and not told_apart

@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.configuration.document import Path
 from gateway.core.topic import filter_matches, word_problem
+from gateway.devices.document import JSON_KINDS
 from gateway.errors import MessageError, TopicError, WordError
 from gateway.map_tools.probe import FormProbe, Probe
 from gateway.map_tools.words import delivery_text, find_entry, shown
@@ -59,7 +60,7 @@ def _read_verdict(
     except MessageError as err:
         if isinstance(err, TopicError) and topic.endswith("/availability"):
             return "dropped: it is the availability of a gateway, and not a message", False
-        if isinstance(err, TopicError) and topic.endswith(("/state", "/outcome")):
+        if isinstance(err, TopicError) and topic.rpartition("/")[2] in JSON_KINDS:
             return "dropped: it can only be a document of a device, which is not a message", False
         return f"dropped: {err}", False
     if msg_map.is_echo(msg):

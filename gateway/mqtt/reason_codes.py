@@ -88,7 +88,10 @@ def describe_missing_connack(broker: str, code: ReasonCode, version: str, *, wit
     if code.value == _PROTOCOL_ERROR:  # which paho reports for CONNACK return code 1, too
         message, remedy = f"{broker} does not support {version}", "is it a broker, and mqtt.port its port for that?"
         return DisconnectError(message, remedy, DisconnectCause.NO_CONNACK)
-    remedy = "" if with_tls else f"does it support {version}, without TLS?"
+    doubts = [] if with_tls else [f"{version}, without TLS"]
+    if version == "MQTT 3.1.1":  # in which a broker has no words for refusing the will because it is retained
+        doubts.append("retained messages")
+    remedy = f"does it support {', and '.join(doubts)}?" if doubts else ""
     return DisconnectError(
         f"{broker} closed the connection without a CONNACK{_name(code)}", remedy, DisconnectCause.NO_CONNACK
     )

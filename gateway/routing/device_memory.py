@@ -18,13 +18,13 @@ from threading import Lock
 from typing import NamedTuple
 
 from gateway.core.package_logger import package_logger
-from gateway.core.throttled_exception import MAX_UNTRUSTED_KEYS, ThrottledException, kind_of
 from gateway.devices.device_state import DeviceState
 from gateway.devices.document import (
     DOCUMENT_KINDS,
     RETAINED_KINDS,
     LeftDevice,
     doubted_document,
+    event_document,
     kept_document,
     known_points,
     left_device,
@@ -36,6 +36,7 @@ from gateway.devices.model import Model
 from gateway.devices.point import Device
 from gateway.devices.report import NEVER
 from gateway.message import OFFLINE, ONLINE, InternalMsg, Lane, Publication
+from gateway.routing.device_errors import log_lost, log_no_document, log_rejected
 
 LOG = package_logger("gateway.interface")  # operators look for a device among the lines of its interface
 
@@ -43,24 +44,6 @@ _SLICE, _PAUSE = 16, 0.0002  # documents that are written without a pause; s, fo
 
 _REMEMBER_INTERVAL = 60.0
 """Seconds between two writes of one document to the disk: a value each second would wear an SD card out."""
-
-
-class DeviceLost(ThrottledException):
-    """A device is offline though its interface works: it is silent, or does not answer."""
-
-    logged_as = "gateway.interface"
-    most_new_keys = MAX_UNTRUSTED_KEYS
-
-
-class DeviceRejected(ThrottledException):
-    """A message of an unknown device fits a template, but the device cannot be added."""
-
-    logged_as = "gateway.interface"
-    most_new_keys = MAX_UNTRUSTED_KEYS
-
-
-class DocumentFailed(ThrottledException):
-    """The state document of a device cannot be written."""
 
 
 class Documents(NamedTuple):
@@ -328,7 +311,7 @@ class DeviceMemory:
             if rejection:
                 model.rejection = ""
         if rejection:
-            self._log_rejection(msg, rejection)
+            log_rejected(self._name, msg, rejection)
         if model.due() < self._planned:
             self._wake()
         return observed, bad
@@ -451,6 +434,20 @@ class DeviceMemory:
 
     # --- documents
 
+    @property
+    def has_events(self) -> bool:
+        """Whether a point tells events. Needs no guard."""
+        return self._model.has_events
+
+    def event_documents(self, msg: InternalMsg) -> list[Publication]:
+        """Return the documents of the events that a message tells which `observe` or `tick` has returned."""
+        with self._lock:
+            events = self._model.events_of(msg)
+        return [
+            Publication(self._documents.topic(event.device, "event"), event_document(event), qos=1, lane=Lane.EVENT)
+            for event in events
+        ]
+
     def outcome_document(self, outcome: InternalMsg) -> Publication | None:
         """Return the document of the outcome of a command; None if the command was for no device that is declared."""
         with self._lock:
@@ -496,14 +493,8 @@ class DeviceMemory:
             payload = state_document(state)
             topic = self._documents.topic(state.device.id, "state")
             return _Document(topic, payload, kept_document(state, payload), known_points(state))
-        except Exception as err:  # the main thread must go on without it, whatever an interface has passed
-            failed = DocumentFailed(
-                f"the state document of the device {state.device.id!a} cannot be written: {err!r}: correct what the "
-                "interface sends",
-                key=state.device.id,
-            )
-            if failed.trigger:
-                LOG.error(failed.report, exc_info=err if failed.is_first else None)
+        except Exception as err:  # noqa: BLE001  (the main thread must go on without it, whatever an interface has passed)
+            log_no_document(state.device.id, err)
             return None
 
     def _publish(self, documents: Iterable[_Document]) -> None:
@@ -563,9 +554,7 @@ class DeviceMemory:
             device, is_online, reason = self._statuses.pop(0)
             if is_online is False and reason != self._interface_reason:
                 self._lost.add(device)
-                lost = DeviceLost(f"device {device!a} is offline: {reason}", key=device)
-                if lost.trigger:
-                    LOG.warning(lost.report)
+                log_lost(device, reason)
             elif device in self._lost:
                 self._lost.discard(device)
                 if is_online:
@@ -586,13 +575,6 @@ class DeviceMemory:
         with self._publishing:
             while self._unwritten:
                 self._write(self._unwritten.popitem()[1], self._clock())
-
-    def _log_rejection(self, msg: InternalMsg, reason: str) -> None:
-        # By its kind: the id is in the reason, and whoever sends on the bus chooses the id.
-        text = f"{self._name}: no device is added for the message {msg}: {reason}"
-        rejected = DeviceRejected(text, key=f"{self._name} {kind_of(reason)}")
-        if rejected.trigger:
-            LOG.warning(rejected.report)
 
 
 def _left_devices(kept: Mapping[str, bytes]) -> list[tuple[str, LeftDevice]]:

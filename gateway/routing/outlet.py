@@ -356,6 +356,8 @@ class Outlet:
                 batch.reported.append(msg)
             else:
                 batch.reported = [msg]
+            if self.devices.has_events:
+                batch.extend(self.devices.event_documents(msg))
         if msg.reply_to is not None and not msg.iscmd:
             self._respond(msg.reply_to, publication, batch)
         return None

@@ -27,6 +27,7 @@ from gateway.core.inbox import memory_size
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import MAX_UNTRUSTED_KEYS, ThrottledException
 from gateway.core.topic import filter_levels, topic_problem
+from gateway.devices.document import JSON_KINDS
 from gateway.errors import FilteredError, MessageError, PayloadError, RefusedError, TopicError, WordError
 from gateway.logs.init_logger import TRAFFIC
 from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
@@ -54,8 +55,8 @@ class InboxFull(ThrottledException):
 _UNMARKED, _STATUS = "it is not a response topic", "it would be a status"
 _DOCUMENT = "it would be a document of a device"
 _ALLOWABLE = (_UNMARKED, _STATUS, _DOCUMENT)  # the reasons that commands.response_topics can override
-_GATEWAY_LEVELS, _DOCUMENT_LEVELS = ("availability", "run", "health"), ("state", "outcome")
-"""The last levels of the topics on which gateways publish their own state, and other documents of their devices."""
+_GATEWAY_LEVELS = ("availability", "run", "health")
+"""The last levels of the topics on which gateways publish their own state, beside those of `JSON_KINDS`."""
 _KINDS = (
     "received", "delivered", "echo", "availability", "refused", "inbox full", "retained command", "queued command",
     "late command", "duplicate command", "expired command", "undated command", "for nobody", "echo loop", "filtered",
@@ -65,7 +66,7 @@ _KINDS = (
 
 def _is_gateway_topic(topic: str) -> bool:
     """Return whether `topic` can be one on which a gateway publishes something of its own, and no message."""
-    return topic.rpartition("/")[2] in (*_GATEWAY_LEVELS, *_DOCUMENT_LEVELS)
+    return topic.rpartition("/")[2] in (*_GATEWAY_LEVELS, *JSON_KINDS)
 
 
 def _would_execute(route: Route, name: str, msg: InternalMsg) -> bool:
@@ -351,9 +352,9 @@ class Router:
             return "it would be a command"
         level = topic.rpartition("/")[2]
         if topic in self._own_topics or level in _GATEWAY_LEVELS:
-            return _DOCUMENT if level in _DOCUMENT_LEVELS else "it is an availability topic"
+            return _DOCUMENT if level in JSON_KINDS else "it is an availability topic"
         is_configured = self._response_topics.is_configured(topic)
-        if not is_configured and level in _DOCUMENT_LEVELS:
+        if not is_configured and level in JSON_KINDS:
             return _DOCUMENT
         if not is_configured and any(msg_map.is_status_topic(topic) for msg_map in self._maps):
             return _STATUS

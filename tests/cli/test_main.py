@@ -112,7 +112,10 @@ topics: [home/#]
 interface:
   type: serial
   port: loop://
-  decode: [{regex: "B(?P<volts>.*)", message: {action: BATTERY, arguments: {volts: "{volts}"}}}]
+  decode:
+    - {regex: "B(?P<volts>.*)", values: {volts: float}, message: {action: BATTERY, arguments: {volts: "{volts}"}}}
+    - {regex: "C(?P<card>.*)", message: {action: CARD, arguments: {number: "{card}"}}}
+    - {regex: "R", message: {action: RING}}
   encode:
     - {match: {action: LEVEL}, arguments: {level: {type: integer, minimum: 0, maximum: 10}}, write: "L{level}"}
     - {match: {action: MODE}, arguments: {mode: {choices: [eco, day]}}, write: "M{mode}"}
@@ -128,6 +131,7 @@ interface:
         gate: {write: {OPEN: true, CLOSE: false}}
         bell: {write: OPEN}
         battery: {from: BATTERY.volts, type: number, unit: V}
+        visitor: {from: [CARD.number, RING], type: event}
 """
 
 
@@ -141,11 +145,13 @@ def test_check_shows_the_devices_with_their_points(conf: Path, capsys: pytest.Ca
         "                home/gw/{device}/state\n"
         "                home/gw/{device}/availability\n"
         "                home/gw/{device}/outcome\n"
+        "                home/gw/{device}/event\n"
         "      level    integer in %, 0 to 10, written by LEVEL.level, assumed after a command\n"
         "      mode     choice, one of eco, day, written by MODE.mode\n"
         "      gate     boolean, written by OPEN (true), CLOSE (false)\n"
         "      bell     event, written by OPEN\n"
         "      battery  number in V, from BATTERY.volts\n"
+        "      visitor  event, from CARD.number, RING\n"
     )
 
 

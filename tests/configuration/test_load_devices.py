@@ -440,6 +440,7 @@ def test_a_device_of_a_template_is_proven_with_a_sample(tmp_path: Path) -> None:
         ("{root}/gw/{device}/availability", False),
         ("{root}/heating/{device}/state", True),
         ("{root}/{function}/{device}/outcome", False),
+        ("{root}/{function}/{device}/event", False),
         ("{root}/{function}/{device}/value", True),
     ],
 )

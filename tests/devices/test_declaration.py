@@ -53,6 +53,15 @@ def test_only_a_number_has_a_deadband(source: str, expected: str | None) -> None
     assert found == ([f"{place}: {what} {expected}: {remedy}"] if expected else [])
 
 
+def test_an_action_that_tells_an_event_needs_no_argument() -> None:
+    (point,) = points(x={"from": ["GATE_OPEN", "GATE_CLOSED"], "type": "event"})
+    assert point.feeds == (Feed("GATE_OPEN", None, "GATE_OPEN"), Feed("GATE_CLOSED", None, "GATE_CLOSED"))
+    (point,) = points(x={"from": {"GATE_OPEN": None, "GATE_CLOSED": "shut"}, "type": "event"})
+    assert point.feeds == (Feed("GATE_OPEN", None, "GATE_OPEN"), Feed("GATE_CLOSED", None, "shut"))
+    (problem,) = problems({"id": "boiler", "points": {"x": {"from": "GATE_OPEN", "type": "boolean"}}})
+    assert "names no argument" in problem
+
+
 def test_a_device_is_read_whole() -> None:
     options = {
         "id": "boiler", "name": "Boiler", "area": "Hall", "manufacturer": "ACME", "model": "B1",

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.devices.document import doubted_document, outcome_document, state_document
+from gateway.devices.document import doubted_document, event_document, outcome_document, state_document
 from gateway.devices.model import Model
 from gateway.devices.point import Device, Feed, Point, PointType
+from gateway.devices.series import Event
 from gateway.message import InternalMsg
 
 COMMAND = InternalMsg(True, device="boiler", sender="homeassistant", action="HEAT", arguments={"on": True})
@@ -96,6 +97,11 @@ def test_whatever_the_outcome_its_document_is_json_and_bounded(
     payload = outcome_document(outcome, 0.0)
     assert len(payload) <= MOST
     assert list(json.loads(payload)) == ["action", "arguments", "response", "reason", "sender", "_time"]
+
+
+def test_an_event_is_one_json_object() -> None:
+    payload = event_document(Event("entry", "card", "Grüße", 1_795_989_600.0))
+    assert payload.decode() == '{"point":"card","value":"Grüße","_time":"2026-11-29T22:00:00.000Z"}'
 
 
 def test_the_document_contains_why_a_value_is_bad_but_no_long_text() -> None:

@@ -122,6 +122,27 @@ def test_a_command_is_for_a_device_also_if_its_number_is_sent_as_text(
     assert state is not None and state.device.id == "d"
 
 
+@pytest.mark.parametrize(
+    ("response", "answered", "is_heard"),
+    [
+        ("REFUSED", {"answer": "ERR"}, True),
+        ("ERROR", {"code": 7}, True),
+        ("REFUSED", {}, False),  # by the gateway
+        ("OFFLINE", {}, False),
+        ("TIMEOUT", {}, False),
+        ("TIMEOUT", {"step": 1}, False),  # the device has answered an earlier step
+        ("OK", {"answer": "OK"}, True),
+    ],
+)
+def test_a_device_is_heard_when_it_refuses_a_command_and_not_when_the_gateway_does(
+    response: str, answered: dict[str, Any], is_heard: bool
+) -> None:
+    model = Model([Device("d", (HEATER,), silent_after=30)])
+    outcome = command("HEATING", on=True).reply(response, "no").with_read(answered)
+    assert model.observe(outcome, 10, 10) == outcome
+    assert model.states["d"].is_online is (True if is_heard else None)
+
+
 def test_the_device_with_exactly_the_value_goes_before_one_that_it_may_stand_for() -> None:
     model = Model([Device(name, (HEATER,), where={"unit": unit}) for name, unit in (("number", 3), ("text", "3"))])
     assert [model.device_of(command("HEATING", unit=unit)) for unit in (3, "3", "03", 4, None)] == [

@@ -98,6 +98,34 @@ def test_a_refresh_repeats_no_value_after_another_action_has_told_a_newer_one() 
     assert sent == ["PIN"] * 3
 
 
+@pytest.mark.parametrize("actions", list(itertools.product(("CARD", "PIN"), repeat=4)), ids="-".join)
+@pytest.mark.parametrize("on_change", [True, False])
+def test_at_the_end_of_an_interval_the_newest_value_goes_out_whichever_action_has_told_it(
+    actions: tuple[str, ...], on_change: bool
+) -> None:
+    rule = ReportRule(on_change=on_change, interval=5.0)
+    visitor = Point("visitor", PointType.TEXT, (Feed("CARD", "number"), Feed("PIN", "number")), report=rule)
+    model = Model([Device("door", (visitor,))])
+    for number, action in enumerate(actions):
+        model.observe(InternalMsg(action=action, arguments={"number": str(number)}), 0.1 * number, 0)
+    sent = [(now, msg.action, msg.argument("number")) for now in range(1, 60) for msg in model.tick(now).messages]
+    assert sent == [(5, actions[-1], "3")]
+
+
+def test_what_another_action_has_told_meanwhile_is_left_out_of_what_waits() -> None:
+    rule = ReportRule(interval=5.0)
+    visitor = Point("visitor", PointType.TEXT, (Feed("CARD", "number"), Feed("PIN", "number")), report=rule)
+    volts = Point("volts", PointType.NUMBER, (Feed("CARD", "volts"),), report=rule)
+    model = Model([Device("door", (visitor, volts))])
+    for action, arguments in (
+        ("CARD", {"number": "1", "volts": 3.0}),
+        ("CARD", {"number": "2", "volts": 2.9}),
+        ("PIN", {"number": "3"}),
+    ):
+        model.observe(InternalMsg(action=action, arguments=arguments), 0, 0)
+    assert [msg.arguments for msg in model.finish().messages] == [{"volts": 2.9}, {"number": "3"}]
+
+
 @given(
     st.lists(st.tuples(st.integers(1, 10), st.integers(-20, 20)), min_size=1, max_size=30),
     st.integers(0, 10),

@@ -110,6 +110,7 @@ def test_a_received_message_is_explained_field_by_field() -> None:
         ("home/lights/x", b"on", False, ("topic", "topic 'home/lights/x': 2 levels"), "dropped: topic"),
         ("home/lights/x/availability", b"online", False, ("topic", "topic"), "dropped: it is the availability"),
         ("home/lights/x/outcome", b"{}", False, ("topic", "topic"), "dropped: it can only be a document of a device"),
+        ("home/lights/x/event", b"{}", False, ("topic", "topic"), "dropped: it can only be a document of a device"),
         ("home/lights//\x01//panel/C", b"on", False, ("location", "'\\x01': refused: "), "dropped: location"),
     ],
 )

@@ -198,6 +198,19 @@ def test_a_broker_that_refuses_the_version_of_the_protocol(expected_logs: Expect
             link.run_until(is_up(link), "the next attempt")
 
 
+def test_a_broker_of_3_1_1_that_closes_for_the_retained_will_is_asked_about_it(
+    tmp_path: Path, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("no connection to the broker: 127.0.0.1:")
+    with (
+        Mosquitto(tmp_path, "allow_anonymous true\nretain_available false\n") as broker,
+        Link(broker.port, delay=10, version="3.1.1", availability="home/gw/availability") as link,
+    ):
+        link.client.mg_connect()
+        link.run_until(is_backing_off(link), "the failure")
+        assert link.failure.endswith("does it support MQTT 3.1.1, without TLS, and retained messages?")
+
+
 @pytest.mark.parametrize("act", [close_immediately, close_after_connect])
 def test_a_connection_closed_instead_of_a_connack(act: Act, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("no connection to the broker: 127.0.0.1:")
@@ -205,7 +218,8 @@ def test_a_connection_closed_instead_of_a_connack(act: Act, expected_logs: Expec
         link.client.mg_connect()
         link.run_until(is_backing_off(link), "the failure")
         assert re.fullmatch(
-            r"127.0.0.1:\d+ closed the connection without a CONNACK: does it support MQTT 3.1.1, without TLS\?"
+            r"127.0.0.1:\d+ closed the connection without a CONNACK: "
+            r"does it support MQTT 3.1.1, without TLS, and retained messages\?"
             r"|the connection to 127.0.0.1:\d+ failed \(.*\)",
             link.failure,
         )

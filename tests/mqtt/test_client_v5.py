@@ -129,7 +129,9 @@ def test_after_a_slow_connack_3_1_1_is_used_for_one_link_only(expected_logs: Exp
 
 
 def test_a_broker_that_closes_with_each_version_is_not_remembered_as_one_of_3_1_1(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("closed the connection without a CONNACK: does it support MQTT 3.1.1, without TLS?")
+    expected_logs.expect(
+        "closed the connection without a CONNACK: does it support MQTT 3.1.1, without TLS, and retained messages?"
+    )
     with Peer(close_after_connect, close_after_connect, serve()) as peer, Link(peer.port) as link:
         link.connect()
         assert versions(peer) == [V5, V3, V5]
@@ -138,7 +140,9 @@ def test_a_broker_that_closes_with_each_version_is_not_remembered_as_one_of_3_1_
 def test_that_a_broker_closes_with_each_version_is_logged_once(
     expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect("closed the connection without a CONNACK: does it support MQTT 3.1.1, without TLS?")
+    expected_logs.expect(
+        "closed the connection without a CONNACK: does it support MQTT 3.1.1, without TLS, and retained messages?"
+    )
     with Peer(*[close_after_connect] * 6, serve()) as peer, Link(peer.port) as link:
         link.connect()
         assert versions(peer) == [V5, V3] * 3 + [V5]

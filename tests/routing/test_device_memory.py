@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gateway.devices.document import DOCUMENT_KINDS
 from gateway.devices.point import AUTO, Device, Feed, Point, PointType, Write
 from gateway.message import InternalMsg, ReportRule
 from gateway.routing.device_memory import DeviceMemory, Documents
@@ -113,6 +114,16 @@ def test_what_a_rule_holds_back_is_sent_at_the_end_of_its_interval() -> None:
     assert bench.advance(5) == [status(2)]
     assert bench.published == []
     assert bench.memory.stats()["readings_suppressed"] == 1
+
+
+def test_a_refresh_repeats_values_and_no_event() -> None:
+    rule = ReportRule(refresh=10)
+    bell = Point("bell", PointType.EVENT, (Feed("RING", None, "RING"), Feed("CARD", "number")), report=rule)
+    bench = Bench(BOILER._replace(points=(TEMPERATURE._replace(report=rule), bell), silent_after=None))
+    for msg in status(20), InternalMsg(action="RING"), InternalMsg(action="CARD", arguments={"number": "1"}):
+        assert bench.push(msg) == msg
+    assert bench.advance(35) == [status(20)] * 3
+    assert bench.push(InternalMsg(action="RING"))
 
 
 def test_at_the_end_what_is_held_back_is_sent_if_it_is_still_something_new() -> None:
@@ -325,7 +336,7 @@ def left_by(*units: object, template: Device = METER, **options: Any) -> dict[st
 
 def test_devices_of_a_template_come_back_at_the_start_as_an_earlier_run_has_left_them() -> None:
     bench = Bench(METER, kept=left_by(3, "a/b"))
-    assert list(bench.memory.topics)[::3] == ["home/gw/metera_b/state", "home/gw/meter3/state"]
+    assert bench.memory.topics[:: len(DOCUMENT_KINDS)] == ["home/gw/metera_b/state", "home/gw/meter3/state"]
     document = bench.last("meter3")
     assert (document["temperature"], document["_status"]) == (21.5, "unknown")
     assert document["_quality"] == {"temperature": "stale"}
@@ -392,10 +403,13 @@ def test_a_device_that_was_not_heard_since_the_start_gives_its_place_to_a_new_on
 ) -> None:
     expected_logs.expect("there are 2 already; raise max_devices")
     bench = Bench(METER, kept=left_by(1, 2, 3), max_devices=2)
-    assert bench.memory.topics[::3] == ["home/gw/meter3/state", "home/gw/meter2/state"]  # the newest values
+    assert bench.memory.topics[:: len(DOCUMENT_KINDS)] == [
+        "home/gw/meter3/state",
+        "home/gw/meter2/state",
+    ]  # the newest values
     bench.push(of_unit(2))
     bench.push(of_unit(9))
-    assert bench.memory.topics[::3] == ["home/gw/meter2/state", "home/gw/meter9/state"]
+    assert bench.memory.topics[:: len(DOCUMENT_KINDS)] == ["home/gw/meter2/state", "home/gw/meter9/state"]
     assert bench.cleared == ["home/gw/meter3/state", "home/gw/meter3/availability"]
     bench.push(of_unit(3))
     assert bench.memory.stats()["devices_rejected"] == 1
@@ -555,7 +569,7 @@ def test_a_device_that_has_given_its_place_and_is_back_keeps_its_documents(expec
     bench.memory.observe(of_unit(9))  # takes the place of unit 1
     bench.memory.observe(of_unit(1))  # takes that of unit 2, before anything is published
     bench.memory.publish_changed()
-    assert bench.memory.topics[::3] == ["home/gw/meter9/state", "home/gw/meter1/state"]
+    assert bench.memory.topics[:: len(DOCUMENT_KINDS)] == ["home/gw/meter9/state", "home/gw/meter1/state"]
     assert bench.cleared == ["home/gw/meter2/state", "home/gw/meter2/availability"]
 
 

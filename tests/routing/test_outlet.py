@@ -593,6 +593,83 @@ def test_words_that_no_topic_can_have_do_not_flood_the_log(
     assert len(caplog.records) <= 50
 
 
+CARD = Point("card", PointType.EVENT, (Feed("CARD", "number"),))
+DOOR = Point("bell", PointType.EVENT, (Feed("RING", None, "RING"), Feed("KNOCK", None, "knocked")))
+
+
+def entry(*points: Point) -> Desk:
+    return Desk(devices=[Device("entry", points, address={"device": "entry"})])
+
+
+def card(number: object, **arguments: Argument) -> InternalMsg:
+    return InternalMsg(device="entry", action="CARD", arguments={"number": number, **arguments})  # type: ignore[dict-item]
+
+
+def test_an_event_is_a_document_that_goes_out_after_its_message() -> None:
+    desk = entry(CARD)
+    assert desk.outlet.push(card("0012345").read_at(1_796_076_000.0))
+    message, document = [entry.publication for entry in desk.outbox.take(10)]
+    assert message.topic == "home////entry/gw/S"
+    payload = b'{"point":"card","value":"0012345","_time":"2026-11-30T22:00:00.000Z"}'
+    assert document == Publication("home/gw/entry/event", payload, qos=1, lane=Lane.EVENT)
+
+
+def test_each_message_that_tells_an_event_has_a_document_and_no_other_has() -> None:
+    battery = Point("battery", PointType.NUMBER, (Feed("CARD", "volts"),))
+    desk = entry(CARD, DOOR, battery)
+    messages = [card("1"), card("1", volts=3.0), InternalMsg(device="entry", action="CARD", arguments={"volts": 2.9})]
+    messages += [InternalMsg(device="entry", action=action) for action in ("RING", "KNOCK", "KNOCK", "CLOSED")]
+    messages += [InternalMsg(device="other", action="RING"), InternalMsg(True, device="entry", action="RING")]
+    assert desk.outlet.push_all(messages) == 0
+    assert len(desk.collect()) == len(messages)
+    told = [("card", "1"), ("card", "1"), ("bell", "RING"), ("bell", "knocked"), ("bell", "knocked")]
+    assert [(event["point"], event["value"]) for event in desk.events] == told
+
+
+def test_what_is_no_event_has_no_document(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("dev: CARD: 'number' is left out", "dev: not sent: ")
+    desk = entry(CARD._replace(none=("---",), choices=("1", "2", "---")), DOOR._replace(choices=("knocked",)))
+    for msg in card("---"), card("3"), card(1), card(float("nan"), x=1), InternalMsg(device="entry", action="RING"):
+        desk.outlet.push(msg)
+    desk.outlet.push(card("1").replace(location="a/b"))  # the map cannot write it
+    desk.outlet.push(card("2"))
+    desk.collect()
+    assert [event["value"] for event in desk.events] == ["2"]
+
+
+def test_an_event_that_a_rule_holds_back_has_no_document_unless_it_goes_out_later() -> None:
+    desk = entry(CARD._replace(report=ReportRule(on_change=True, interval=0.05)))
+    for number in "1", "1", "2", "3":  # all but the first one within the interval
+        desk.outlet.push(card(number))
+    desk.collect()
+    assert [event["value"] for event in desk.events] == ["1"]
+
+    def is_sent() -> bool:
+        desk.outlet.tick()
+        return len(desk.collect()) == 2
+
+    wait_until(is_sent)
+    assert [event["value"] for event in desk.events] == ["1", "3"]
+
+
+def test_an_answer_to_a_command_tells_an_event_only_if_the_device_has_given_it() -> None:
+    desk = entry(CARD)
+    command = InternalMsg(True, device="entry", action="CARD", arguments={"number": "7"})
+    desk.outlet.push(command.reply("OK"))
+    desk.outlet.push(command.reply("REFUSED"))
+    desk.collect()
+    assert len(desk.outcomes) == 2 and desk.events == []
+    desk.outlet.push(command.reply("OK").with_read({"number": "7"}))
+    desk.collect()
+    assert [event["value"] for event in desk.events] == ["7"]
+
+
+def test_a_device_of_a_template_tells_the_event_by_which_it_is_found() -> None:
+    desk = Desk(devices=[Device("{device}", (CARD,))])
+    desk.outlet.push(card("1"))
+    assert [entry.publication.topic for entry in desk.outbox.take(10)][1:] == ["home/gw/entry/event"]
+
+
 def test_no_device_is_added_for_a_message_that_cannot_be_sent(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("dev: not sent: ", "dev: T: 'x' is left out")
     point = Point("on", PointType.BOOLEAN, (Feed("T", "on"),))

@@ -628,6 +628,7 @@ def test_a_second_reason_of_one_kind_and_topic_is_reported(
         ("home/response/availability", "it is an availability topic"),
         ("response/run", "it is an availability topic"),
         ("home/response/outcome", "it would be a document of a device"),
+        ("home/response/event", "it would be a document of a device"),
     ],
 )
 def test_a_client_cannot_make_the_gateway_publish_on_a_forbidden_topic(

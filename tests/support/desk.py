@@ -20,7 +20,8 @@ from tests.support.waiting import wait_until
 class Desk:
     """The surroundings of the interface `dev` of a gateway `gw`, whose map accepts every word.
 
-    `outcomes` are the documents of the commands for its `devices`, and `reasons` why these were offline, in turn.
+    `outcomes` are the documents of the commands for its `devices`, `events` those of their events, and `reasons` why
+    these were offline, in turn.
     """
 
     def __init__(self, msg_map: MsgMap | None = None, devices: Sequence[Device] = ()) -> None:
@@ -29,6 +30,7 @@ class Desk:
         self.outbox = Outbox()
         self.messages: list[InternalMsg] = []
         self.outcomes: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []
         self.availability: list[str] = []
         self.reasons: list[str] = []
         documents = Documents(self._add_state, topic=lambda device, kind: f"home/gw/{device}/{kind}")
@@ -47,6 +49,9 @@ class Desk:
     def _add(self, publication: Publication) -> None:
         if publication.topic.endswith("/outcome"):
             self.outcomes.append(json.loads(publication.payload))
+            return
+        if publication.topic.endswith("/event"):
+            self.events.append(json.loads(publication.payload))
             return
         self.messages.append(self.map.mqtt2internal(publication.topic, publication.payload))
 

@@ -10,6 +10,7 @@ import pytest
 
 from gateway.devices.declaration import Signature
 from gateway.devices.point import Device, Feed, Point, PointType
+from gateway.message import InternalMsg
 from interfaces.serial_interface.interface import SerialInterface
 from tests.conftest import ExpectedLogs
 from tests.support.configuration import serial_params
@@ -126,6 +127,32 @@ def test_a_poll_that_is_not_answered_counts_once_however_many_messages_its_answe
     desk.outlet.devices.configure([BOILER._replace(points=tuple(points))], POLLED["address"], {})
     loop_until(interface, lambda: desk.outlet.devices.stats()["devices_offline"] == 1)
     assert interface.stats()["requests_timed_out"] == 3
+    interface.loop_stop()
+    desk.inbox.close()
+
+
+def test_a_command_that_the_device_refuses_shows_that_it_is_there(
+    device: PtyDevice, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.allow("did not answer", "'ERR'", "answered after")
+    set_level = {
+        "match": {"action": "SET"}, "arguments": {"level": {"type": "integer", "maximum": 9}}, "write": "L{level}",
+        "response": {"regex": "OK"}, "refusal": {"regex": "ERR"},
+    }  # fmt: skip
+    address = POLLED["address"]
+    interface, desk = opened(port=str(device.path), address=address, encode=[set_level], conversation={"timeout": 0.05})
+    desk.outlet.devices.configure([BOILER._replace(silent_after=30)], address, {})
+
+    def is_online_after(level: int, answer: bytes) -> bool | None:
+        count = len(desk.collect())
+        desk.inbox.push(InternalMsg(True, **address, action="SET", arguments={"level": level}))
+        loop_answered(interface, device, answer, lambda: len(desk.collect()) > count)
+        return desk.outlet.devices.statuses()[0].is_online
+
+    assert is_online_after(10, b"") is None, "the gateway has refused it"
+    assert is_online_after(1, b"") is None, "nobody has answered"
+    assert is_online_after(2, b"ERR\n") is True
+    assert [msg.argument("response") for msg in desk.collect()] == ["REFUSED", "TIMEOUT", "REFUSED"]
     interface.loop_stop()
     desk.inbox.close()
 
