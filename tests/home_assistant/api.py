@@ -149,16 +149,26 @@ class Api:
             pause=0.02,
         )
 
-    def wait_event(self, matches: Callable[[Event], bool], timeout: float = 10) -> Event:
-        """Return the first event that matches, once it is there."""
-        wait_until(lambda: next(filter(matches, list(self.events)), None), timeout, "an event")
-        return next(filter(matches, list(self.events)))
+    def changes(self, entity: str, since: float = 0.0) -> list[tuple[float, dict[str, Any]]]:
+        """Return the states that an entity has had since a time (s, monotonic), each with its time."""
+        return [
+            (event.at, event.data["new_state"])
+            for event in list(self.events)
+            if event.kind == "state_changed"
+            and event.at >= since
+            and event.data["entity_id"] == entity
+            and event.data["new_state"]
+        ]
 
-    def wait_change(self, entity: str, state: str, since: float, timeout: float = 10) -> float:
-        """Return when (s, monotonic) an entity first changed to a state after `since`, once it has."""
+    def wait_change(
+        self, entity: str, matches: Callable[[dict[str, Any]], bool], since: float = 0.0, timeout: float = 10
+    ) -> tuple[float, dict[str, Any]]:
+        """Return the first state of an entity that matches, of those since a time, and when it was there."""
 
-        def matches(event: Event) -> bool:
-            new = event.data.get("new_state") or {}
-            return event.at >= since and event.data.get("entity_id") == entity and new.get("state") == state
+        def first() -> tuple[float, dict[str, Any]] | None:
+            return next((change for change in self.changes(entity, since) if matches(change[1])), None)
 
-        return self.wait_event(matches, timeout).at
+        wait_until(first, timeout, lambda: f"a change of {entity}; there were {self.changes(entity, since)}")
+        change = first()
+        assert change is not None
+        return change

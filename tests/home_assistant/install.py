@@ -1,5 +1,6 @@
-"""Installs Home Assistant into the virtual environment that runs this: itself, and what the integrations need that start
-with it, MQTT's included, so that it has nothing to install later. Without the network, it starts in seconds.
+"""Installs Home Assistant into the virtual environment that runs this.
+
+With it comes what the integrations need that start with it, MQTT's included, so that it has nothing to install later.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class HomeAssistant:
         began = time.monotonic()
         with self._out.open("ab") as out:
             folder = f"/{self.folder.relative_to(self._tree)}"
-            command = [HERE / "tree.sh", self.release, "run", folder]
+            command = [str(HERE / "tree.sh"), self.release, "run", folder]
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         wait_until(self._is_running, timeout, lambda: f"Home Assistant to run:\n{self.output}", pause=0.05)
         self.api.open()
