@@ -1,7 +1,7 @@
 """The command `python -m tests.home_assistant [SCENARIO...] [--release R] [--seed S]`. Needs root.
 
-The first time, it makes a tree of Debian for each release of Home Assistant, which takes minutes. Then it moves into a
-network namespace of its own: nothing is on the network there but itself.
+The first time, it makes a tree of Debian for each release of Home Assistant, which takes minutes. Then it moves into
+namespaces of its own: nothing is on the network there but itself, and what it has started ends with it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def _enter(releases: list[str], seed: int) -> int:
-    """Prepare the releases, and run this command again in a network of its own; return 3 where that cannot be."""
+    """Prepare the releases, and run this command again in namespaces of its own; return 3 where that cannot be."""
     missing = [tool for tool in ("ip", "mosquitto") if find_tool(tool) is None]
     if missing:
         print(f"cannot run here: {', '.join(missing)} is missing: apt install iproute2 mosquitto", file=sys.stderr)
@@ -65,7 +65,20 @@ def _enter(releases: list[str], seed: int) -> int:
         code = prepare(release)
         if code:
             return code
-    command = ["--net", "sh", "-euc", _NETWORK, "sh", sys.executable, "-m", "tests.home_assistant"]
+    command = [
+        "--net",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "sh",
+        "-euc",
+        _NETWORK,
+        "sh",
+        sys.executable,
+        "-m",
+        "tests.home_assistant",
+    ]
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
     unshare = shutil.which("unshare", path=path) or "unshare"
     command += [*sys.argv[1:], "--seed", str(seed)]

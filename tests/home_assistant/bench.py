@@ -68,7 +68,7 @@ class Bench:
         """Start the gateway with the points as they are now, and wait until it is connected."""
         self._write_conf()
         self._gateway = GatewayProcess(self._conf)
-        self._gateway.wait_log("Connected to")
+        self._gateway.wait_log("mqtt: connected to")
 
     def stop_gateway(self) -> None:
         self.gateway.stop()
@@ -82,9 +82,9 @@ class Bench:
     def reload_gateway(self) -> None:
         """Make the gateway read the points as they are now."""
         self._write_conf()
-        number = self.gateway.log.count("Reloaded")
+        number = self.gateway.log.count(": reloaded ")
         self.gateway.process.send_signal(1)  # SIGHUP
-        self.gateway.wait_log("Reloaded", number + 1)
+        self.gateway.wait_log(": reloaded ", number + 1)
 
     def _write_conf(self) -> None:
         form = "device" if self.release == "2026.11" else "components"

@@ -132,7 +132,7 @@ def write_conf(conf: Path, port: int, line: Path, its_points: dict[str, dict[str
             _reading(f"T {_NUMBER}", "TEMPERATURE", "celsius", "float"),
             _reading("H(?P<v>[01])", "HEATING", "on", on),
             _reading(f"L {_NUMBER}", "LEVEL", "percent", "int"),
-            _reading("M (?P<v>[a-z]+)", "MODE", "name", "str"),
+            _reading("M (?P<v>[a-z]+)", "MODE", "name", "lower"),
             {"regex": "GO", "message": {"action": "GATE_OPEN"}},
             {"regex": "GC", "message": {"action": "GATE_CLOSED"}},
         ],
