@@ -6,6 +6,7 @@
 # make fault-test [FULL=1]   every fault of tests/faults; in full, floods of a million messages
 # make crash-test N=1000     kills gateway and broker N times under load, and counts what is lost
 # make restart-test N=100    restarts gateway and broker N times in any order, and compares the documents of devices
+# make ha-test [SCENARIO=...]   Home Assistant itself, of today and of 2024.3, with the gateway; needs root, and minutes once
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,7 +14,7 @@ PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 SUITES := bookworm trixie forky
 
-.PHONY: run test test-on $(SUITES) check unit fuzz bench fault-test crash-test restart-test dist clean
+.PHONY: run test test-on $(SUITES) check unit fuzz bench fault-test crash-test restart-test ha-test dist clean
 
 run: $(VENV)/demo
 	$(BIN)/mqttgateway --conf dummy2mqtt.conf
@@ -58,6 +59,10 @@ crash-test: $(VENV)/dev
 restart-test: $(VENV)/dev
 	tests/install-tools.sh tools
 	$(BIN)/python -m tests.restart $(N)
+
+ha-test: $(VENV)/dev
+	tests/install-tools.sh tools
+	$(BIN)/python -m tests.home_assistant $(SCENARIO)
 
 dist: $(VENV)/dev
 	rm -rf dist

@@ -1,0 +1,225 @@
+"""What must be true in Home Assistant: each function is a scenario, which fails by an AssertionError.
+
+After each of them, there must be no warning and no error in Home Assistant's log.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tests.home_assistant import by_hand
+from tests.home_assistant.bench import SETTLED, Bench
+from tests.home_assistant.plant import ENTITIES, SILENT_AFTER
+from tests.support.waiting import wait_until
+
+Scenario = Callable[[Bench], None]
+
+_CALLS = 20
+
+_READ = {each: wanted for each, wanted in ENTITIES.items() if wanted[0] != "unknown"}
+_SWITCH, _TEMPERATURE, _OUTCOME = "switch.boiler_heater", "sensor.boiler_temperature", "event.boiler_outcome"
+
+
+def _is_refusal(state: dict[str, Any]) -> bool:
+    return bool(state["attributes"].get("event_type") == "REFUSED")
+
+
+def documents_by_hand(bench: Bench) -> None:
+    """Without the gateway: every platform has its state, sends its command, becomes unavailable, and comes back."""
+    api = bench.ha.api
+    documents = by_hand.device_document() if bench.release == "2026.11" else by_hand.component_documents()
+    wanted: dict[str, tuple[str, dict[str, Any]]] = {
+        by_hand.entity_id(part): (part.state, {}) for part in by_hand.PARTS
+    }
+    with bench.broker.client(by_hand.COMMAND) as client:
+        for topic, payload in documents.items():
+            client.publish(topic, payload, retain=True)
+        for topic in by_hand.GATEWAY_ONLINE, by_hand.DEVICE_ONLINE:
+            client.publish(topic, "online", retain=True)
+        client.publish(by_hand.STATE, by_hand.state_document(), retain=True)
+        bench.say(f"all entities after {bench.wait_shown(wanted):.2f} s")
+        latencies = []
+        for part in by_hand.PARTS:
+            for service, data, command in part.calls:
+                number = len(client.messages)
+                began = api.call(f"{part.platform}.{service}", by_hand.entity_id(part), **data)
+                wait_until(lambda: len(client.messages) > number, what=f"the command of {part.key}")  # noqa: B023
+                message = client.messages[number]
+                assert json.loads(message.payload) == command, f"{part.key}: {message.payload!r}, not {command}"
+                latencies.append(1000 * (message.timestamp - began))
+        bench.say(f"a service call is at the broker after {statistics.median(latencies):.1f} ms (median), "
+                  f"{max(latencies):.1f} ms (slowest of {len(latencies)})")  # fmt: skip
+        shown = [by_hand.entity_id(part) for part in by_hand.PARTS]
+        for topic in by_hand.DEVICE_ONLINE, by_hand.GATEWAY_ONLINE:
+            began = time.monotonic()
+            client.publish(topic, "offline", retain=True)
+            bench.say(f"unavailable after {bench.wait_absent(shown, began, 5):.3f} s")
+            client.publish(topic, "online", retain=True)
+            wait_until(lambda: all(state["state"] != "unavailable" for state in bench.shown(shown).values()))
+        outcome = {"action": "HEAT", "response": "REFUSED", "reason": "the device refused it"}
+        client.publish(by_hand.OUTCOME, json.dumps(outcome))
+        _, event = api.wait_change(by_hand.entity_id(by_hand.EVENTS), _is_refusal)
+        assert event["attributes"]["reason"] == "the device refused it"
+        away = bench.ha.restart()
+        del wanted["button.boiler_reset"]  # its state is the time at which it was pressed
+        bench.say(f"Home Assistant was away {away:.1f} s; all right {bench.wait_shown(wanted):.1f} s after that")
+
+
+def entities_are_right(bench: Bench) -> None:
+    """Every entity of the gateway's device has the right state, unit and class."""
+    bench.start_gateway()
+    bench.say(f"all entities after {bench.wait_shown(ENTITIES):.2f} s")
+    device = next((entry for entry in bench.ha.api.devices().values() if entry["name"] == "Boiler"), None)
+    assert device is not None, f"no device Boiler among {bench.ha.api.devices()}"
+    assert device["area_id"] == "hall", device
+    assert device["via_device_id"], f"the device is not behind the gateway: {device}"
+
+
+def a_call_reaches_the_device(bench: Bench) -> None:
+    """A service call becomes bytes at the device, and the state follows."""
+    bench.start_gateway()
+    bench.wait_shown(ENTITIES)
+    at_device, back = [], []
+    for number in range(1, _CALLS + 1):
+        word = "on" if number % 2 else "off"
+        began = bench.ha.api.call(f"switch.turn_{word}", _SWITCH)
+        bench.boiler.wait_received(f"H{number % 2}", (number + 1) // 2)
+        at_device.append(1000 * (time.monotonic() - began))
+        changed, _ = bench.ha.api.wait_change(_SWITCH, lambda state: bool(state["state"] == word), began)  # noqa: B023
+        back.append(1000 * (changed - began))
+    for what, times in ("to the bytes at the device", at_device), ("to its new state in Home Assistant", back):
+        times.sort()
+        bench.say(f"service call {what}: p50 {times[_CALLS // 2]:.1f} ms, slowest of {_CALLS} {times[-1]:.1f} ms")
+    bench.ha.api.call("number.set_value", "number.boiler_setpoint", value=20.5)
+    bench.boiler.wait_received("S20.5")
+    bench.ha.api.wait_state("number.boiler_setpoint", "20.5")
+
+
+def a_refused_command_leaves_the_state_true(bench: Bench) -> None:
+    """The switch stays off, and the event tells the reason."""
+    bench.start_gateway()
+    bench.wait_shown(_READ)
+    bench.boiler.refuses = True
+    began = bench.ha.api.call("switch.turn_on", _SWITCH)
+    _, event = bench.ha.api.wait_change(_OUTCOME, _is_refusal, began)
+    attributes = event["attributes"]
+    assert attributes["action"] == "HEAT", attributes
+    assert "refused" in attributes["reason"], attributes
+    over = time.monotonic() + 1
+    wait_until(lambda: time.monotonic() >= over)
+    lies = [state for _, state in bench.ha.api.changes(_SWITCH, began) if state["state"] == "on"]
+    assert not lies, lies
+    assert bench.ha.api.state(_SWITCH) == "off"
+
+
+def an_unplugged_port_is_unavailable(bench: Bench) -> None:
+    """All entities are unavailable within a second of an unplug, and back after the device is plugged in again."""
+    bench.start_gateway()
+    bench.wait_shown(_READ)
+    began = time.monotonic()
+    bench.boiler.unplug()
+    took = bench.wait_absent(_READ, began, 5)
+    bench.say(f"unavailable {took:.2f} s after the unplug")
+    assert took < 1, f"unavailable only after {took:.2f} s"
+    bench.boiler.plug_in()
+    bench.wait_shown(_READ, 60)
+
+
+def a_silent_device_is_unavailable(bench: Bench) -> None:
+    """All entities are unavailable when the device has been silent for its time."""
+    bench.start_gateway()
+    bench.wait_shown(_READ)
+    bench.boiler.is_silent = True
+    began = time.monotonic()
+    took = bench.wait_absent(_READ, began, SILENT_AFTER + 5)
+    bench.say(f"unavailable {took:.2f} s after the last line (silent_after: {SILENT_AFTER})")
+    assert SILENT_AFTER - 1 < took < SILENT_AFTER + 2, f"unavailable after {took:.2f} s"
+    bench.boiler.is_silent = False
+    bench.wait_shown(_READ)
+
+
+def restarts_in_any_order(bench: Bench) -> None:
+    """Whatever restarts in whatever order: after 10 s, every entity is right and nothing is unknown."""
+    chance = random.Random(bench.seed)
+    bench.start_gateway()
+    bench.wait_shown(_READ)
+    events: dict[str, tuple[Callable[[], object], ...]] = {
+        "Home Assistant restarts": (bench.ha.stop, bench.ha.start),
+        "Home Assistant is killed": (bench.ha.kill, bench.ha.start),
+        "the broker forgets": (bench.restart_broker,),
+        "the gateway restarts": (bench.stop_gateway, bench.start_gateway),
+        "the gateway is killed": (bench.kill_gateway, bench.start_gateway),
+    }
+    for _ in range(8):
+        names = [chance.choice(list(events)) for _ in range(chance.randint(1, 2))]
+        for step in [step for name in names for step in events[name]]:
+            step()
+        try:
+            took = bench.wait_shown(_READ, SETTLED + 5)  # and what the gateway and Home Assistant wait to connect again
+        except AssertionError as err:
+            raise AssertionError(f"after {names} (seed {bench.seed}): {err}") from err
+        bench.say(f"{' and '.join(names)}: right after {took:.1f} s")
+
+
+def a_reload_renames_adds_and_removes(bench: Bench) -> None:
+    """A point that is renamed, added or removed is so in Home Assistant, while both keep running."""
+    bench.start_gateway()
+    bench.wait_shown(_READ)
+    level = bench.points.pop("level")
+    bench.points["filling"] = level
+    mode = bench.points.pop("mode")
+    bench.reload_gateway()
+    wanted = dict(_READ)
+    wanted["sensor.boiler_filling"] = wanted.pop("sensor.boiler_level")
+    del wanted["sensor.boiler_mode"]
+    bench.wait_shown(wanted)
+    gone = ("sensor.boiler_level", "sensor.boiler_mode")
+    wait_until(lambda: not set(gone) & bench.ha.api.states().keys(), SETTLED, "the removed entities to be gone")
+    bench.points["mode"] = mode
+    bench.reload_gateway()
+    wanted["sensor.boiler_mode"] = _READ["sensor.boiler_mode"]
+    bench.wait_shown(wanted)
+    bench.ha.restart()
+    bench.wait_shown(wanted)
+    assert "sensor.boiler_level" not in bench.ha.api.states()
+
+
+def a_renamed_entity_survives(bench: Bench) -> None:
+    """What the owner has renamed keeps its name, through restarts of everything and a reload of the gateway."""
+    bench.start_gateway()
+    bench.wait_shown(_READ)
+    bench.ha.api.rename(_TEMPERATURE, "sensor.kettle", "Kettle")
+    wanted = dict(_READ)
+    wanted["sensor.kettle"] = wanted.pop(_TEMPERATURE)
+    bench.wait_shown(wanted)
+    bench.ha.restart()
+    bench.wait_shown(wanted)
+    bench.restart_broker()
+    bench.wait_shown(wanted, SETTLED + 5)
+    bench.stop_gateway()
+    bench.start_gateway()
+    bench.wait_shown(wanted)
+    del bench.points["level"]
+    bench.reload_gateway()
+    del wanted["sensor.boiler_level"]
+    bench.wait_shown(wanted)
+    assert _TEMPERATURE not in bench.ha.api.states()
+    assert "Kettle" in [entry["name"] for entry in bench.ha.api.entities().values()]
+
+
+BY_HAND: tuple[Scenario, ...] = (documents_by_hand,)
+WITH_GATEWAY: tuple[Scenario, ...] = (
+    entities_are_right,
+    a_call_reaches_the_device,
+    a_refused_command_leaves_the_state_true,
+    an_unplugged_port_is_unavailable,
+    a_silent_device_is_unavailable,
+    restarts_in_any_order,
+    a_reload_renames_adds_and_removes,
+    a_renamed_entity_survives,
+)
