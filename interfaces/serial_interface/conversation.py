@@ -6,7 +6,6 @@ Pure: it receives frames and the time, and returns what to write and how each tr
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,7 +13,7 @@ from typing import NamedTuple
 from gateway.errors import GatewayError
 from interfaces.rules.message_template import CodecError
 from interfaces.serial_interface.collecting import Collected, Collector
-from interfaces.serial_interface.late_answers import LateAnswers, Owed, ask_the_same
+from interfaces.serial_interface.late_answers import LateAnswers, Owed, ask_the_same, hold_time
 from interfaces.serial_interface.options import RateLimit
 from interfaces.serial_interface.transaction import Outcome, Priority, Result, Transaction
 
@@ -167,8 +166,7 @@ class Conversation:
                 with contextlib.suppress(CodecError):  # it is one of those, but says nothing
                     results += self._answered(owed, each)
             return results
-        longest_gap = max(later.at - earlier.at for earlier, later in itertools.pairwise(candidates))
-        self._held_until = heard.at + longest_gap + candidates[-1].transaction.timeout
+        self._held_until = heard.at + hold_time(candidates)
         return []
 
     def _end_hold(self) -> list[Result]:

@@ -6,6 +6,7 @@ alike, each answer would be taken for that of the next request, for ever: volts 
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from typing import NamedTuple
 
@@ -26,6 +27,13 @@ class Owed(NamedTuple):
 def ask_the_same(owed: list[Owed]) -> bool:
     """Return whether it does not matter which of these a frame answers."""
     return all(each.transaction.asks_the_same(owed[0].transaction) for each in owed[1:])
+
+
+def hold_time(owed: list[Owed]) -> float:
+    """Return for how long (s) the answer to the next one of these is waited for, after that to one of them."""
+    timeout = owed[-1].transaction.timeout
+    longest_gap = max(later.at - earlier.at for earlier, later in itertools.pairwise(owed))
+    return timeout + min(longest_gap, _LONGEST_WINDOW * timeout)
 
 
 class LateAnswers:

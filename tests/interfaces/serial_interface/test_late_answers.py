@@ -206,6 +206,16 @@ def test_a_new_connection_knows_nothing_of_the_old_one() -> None:
     assert device.readings() == [("amperes", b"=amperes")]
 
 
+def test_an_answer_that_was_lost_long_ago_does_not_hold_back_others_for_as_long() -> None:
+    requests = iter([None, (b"=amperes", 0.1), (b"=watts", 0.1)])
+    device = Device(lambda _: next(requests))
+    device.submit(poll("volts"))
+    device.run(600)
+    device.submit(poll("amperes"), poll("watts"))
+    device.run(630)
+    assert device.readings() == [("watts", b"=watts")], "that of volts came 600 s ago, or never"
+
+
 def test_a_late_refusal_is_not_that_of_the_next_command_where_silence_means_success() -> None:
     device = Device(lambda request: (b"ERR" if request == b"LOCK" else b"OK", 1.2))
     lock = Transaction(b"LOCK", Priority.COMMAND, "LOCK", None, is_error, TIMEOUT)
