@@ -97,8 +97,8 @@ class LateAnswers:
         ]
 
     def remove(self, owed: Owed) -> None:
-        """Record that a write was answered."""
-        self._expected.remove(owed)
+        """Record that a write was answered, one that was given up, too."""
+        (self._expected if owed in self._expected else self._given_up).remove(owed)
 
     def writes_of(self, transaction: Transaction) -> list[float]:
         """Return when `transaction` was written without an answer."""
@@ -113,6 +113,13 @@ class LateAnswers:
         """Record that nobody knows any more which of the writes were answered."""
         self._given_up += self._expected
         self._expected.clear()
+
+    def silent_at(self, heard_at: float = 0.0) -> float:
+        """Return from when on no answer to what was given up comes any more, as far as is known; 0: from ever on.
+
+        `heard_at` is when the last one has come, so that the others may come later than was thought.
+        """
+        return max((max(each.at, heard_at) + self.window(each.transaction) for each in self._given_up), default=0.0)
 
     def forget_given_up(self) -> None:
         """Forget what was given up: one of it was answered after all, and the others are older."""

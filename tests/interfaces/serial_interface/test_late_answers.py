@@ -42,8 +42,10 @@ class Device:
     `answer(request)` returns the answer to a request and how long (s) it takes, or None: it does not answer.
     """
 
-    def __init__(self, answer: Callable[[bytes], tuple[bytes, float] | None]) -> None:
-        self.conversation = Conversation(RateLimit())
+    def __init__(
+        self, answer: Callable[[bytes], tuple[bytes, float] | None], rate_limit: RateLimit | None = None
+    ) -> None:
+        self.conversation = Conversation(rate_limit or RateLimit())
         self.now = 0.0
         self.results: list[Result] = []
         self._answer = answer
@@ -214,6 +216,38 @@ def test_an_answer_that_was_lost_long_ago_does_not_hold_back_others_for_as_long(
     device.submit(poll("amperes"), poll("watts"))
     device.run(630)
     assert device.readings() == [("watts", b"=watts")], "that of volts came 600 s ago, or never"
+
+
+@pytest.mark.parametrize("silent_from", range(26))
+def test_what_is_in_flight_after_an_answer_was_dropped_is_that_of_no_other(silent_from: int) -> None:
+    def answer(request: bytes) -> tuple[bytes, float] | None:
+        return None if silent_from <= device.now < silent_from + 10 else (b"=" + request, 2.5)
+
+    device = Device(answer, RateLimit(pause=0.05, bytes_per_second=100, frames_per_second=1))
+    for start in range(0, 200, 10):
+        device.submit(poll("volts", retries=3), poll("amperes", retries=2))
+        device.run(start + 10)
+    assert len(device.readings()) > 90
+    assert all(value == f"={subject}".encode() for subject, value in device.readings())
+
+
+def test_of_several_answers_that_are_missing_none_is_that_of_the_next_request() -> None:
+    latencies = iter([4.15, 3.79, 5.48, 5.44, 0.1])
+    device = Device(lambda request: (b"=" + request, next(latencies)))
+    device.submit(poll("volts", retries=1), poll("amperes", retries=1), poll("watts"))
+    device.run(30)
+    assert all(value == f"={subject}".encode() for subject, value in device.readings())
+    assert device.readings()[-1] == ("watts", b"=watts")
+
+
+def test_as_many_answers_are_awaited_as_were_asked_for_if_each_takes_its_time() -> None:
+    latencies = iter([3.0, 1.2, 3.1, 0.1])
+    device = Device(lambda request: (b"=" + request, next(latencies)))
+    device.submit(poll("volts"))
+    device.run(10)
+    device.submit(poll("volts", retries=1), poll("amperes"))
+    device.run(30)
+    assert all(value == f"={subject}".encode() for subject, value in device.readings())
 
 
 def test_a_late_refusal_is_not_that_of_the_next_command_where_silence_means_success() -> None:
