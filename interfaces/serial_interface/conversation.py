@@ -69,29 +69,32 @@ class Conversation:
         self.unattributed = 0
         """Frames that were dropped because nobody knows which request they answer."""
 
-    def reset(self, *, may_answer: bool = False) -> None:
+    def reset(self, now: float, *, goes_on: bool = False) -> None:
         """Forget the earlier connection; call `abort` when that ends, and this when a new one begins.
 
-        `may_answer`: the device does not know of that, and may still answer what was written to it before.
+        `goes_on`: the device does not know of that, and what was written or waits goes on. Otherwise it may have
+        forgotten all, or only a serial server was away, and an answer comes now: nothing is written for as long as the
+        device may need for that. If it has never answered, nobody knows how long that is; then an answer may come for
+        what was written before, too.
         """
         self._quiet_until = self.last_written = 0.0
         for step in (self._current, self._following):
             if step is not None and step.follow is not None:
                 self._broken_off.append(Result(step, Outcome.OFFLINE, "the port was opened again between its steps"))
                 self._current = None
-        self._forget_connection(may_answer=may_answer)
+        self._forget_connection()
+        if not goes_on:
+            self._last = None
+            self._late_answers.forget_past(now)
+            if self._late_answers.has_answered:
+                self._dispute()
 
-    def _forget_connection(self, *, may_answer: bool = False) -> None:
+    def _forget_connection(self) -> None:
         self._following = None
         self._release(self._collector.take()[0])
-        for heard in self._held:
-            self._release(heard.before)
-        self._held, self._held_for = [], []
+        if self._held:
+            self._drop_held()
         self.speed = self._lasting_speed = 0
-        if not may_answer:
-            self._last = None
-            self._late_answers.clear()
-            self._silent_at = 0.0
 
     @property
     def is_idle(self) -> bool:

@@ -46,17 +46,13 @@ class LateAnswers:
     def __init__(self) -> None:
         self._expected: deque[Owed] = deque(maxlen=_MAX_EXPECTED)
         self._given_up: deque[Owed] = deque(maxlen=_MAX_EXPECTED)
+        self.has_answered = False
+        """Whether an answer has ever come."""
         self.silence = 0.0
         """How long after a write an answer may come, as far as is known; 0: nothing is."""
 
     def __bool__(self) -> bool:
         return bool(self._expected or self._given_up)
-
-    def clear(self) -> None:
-        """Forget all: the connection is a new one."""
-        self._expected.clear()
-        self._given_up.clear()
-        self.silence = 0.0
 
     def add(self, transaction: Transaction, now: float) -> None:
         """Record that `transaction` was written, and that an answer may come."""
@@ -98,6 +94,7 @@ class LateAnswers:
 
     def remove(self, owed: Owed) -> None:
         """Record that a write was answered, one that was given up, too."""
+        self.has_answered = True
         (self._expected if owed in self._expected else self._given_up).remove(owed)
 
     def writes_of(self, transaction: Transaction) -> list[float]:
@@ -124,6 +121,13 @@ class LateAnswers:
     def forget_given_up(self) -> None:
         """Forget what was given up: one of it was answered after all, and the others are older."""
         self._given_up.clear()
+
+    def forget_past(self, now: float) -> None:
+        """Forget what the device has had the time to answer."""
+        for writes in (self._expected, self._given_up):
+            for each in list(writes):
+                if now >= each.at + self.window(each.transaction):
+                    writes.remove(each)
 
     def _give_up_old(self, current: Transaction | None, now: float) -> None:
         if not self.silence:
