@@ -27,8 +27,8 @@ class DeviceState:
 
     __slots__ = (
         "_is_auto", "_longest", "_pauses", "device", "document_at", "is_changed", "is_cut_off", "is_hanging",
-        "is_left", "is_online", "is_status_new", "last_heard", "meanings", "reading_of", "reason", "scheduled",
-        "template", "unanswered", "waits_since", "words",
+        "is_left", "is_online", "is_status_new", "is_urgent", "last_heard", "meanings", "reading_of", "reason",
+        "scheduled", "template", "unanswered", "waits_since", "words",
     )  # fmt: skip
 
     def __init__(self, device: Device, template: Device | None = None, words: tuple[str, ...] = ()) -> None:
@@ -42,6 +42,7 @@ class DeviceState:
         self.reading_of: dict[str, Reading] = {point.key: Reading(point) for point in device.points}
         self.is_online: bool | None = None
         self.is_status_new = False
+        self.is_urgent = False  # a command was executed: whoever has sent it waits for what it has changed
         self.reason = ""
         self.last_heard = NEVER
         self.waits_since = NEVER  # when its time for being heard began, if not when it was heard
@@ -199,7 +200,7 @@ class DeviceState:
     def document_due(self) -> float:
         """When the document is to be written; infinite: not before something changes."""
         if self.is_changed:
-            return self.document_at + self.device.interval
+            return NEVER if self.is_urgent else self.document_at + self.device.interval
         return self.document_at + self.device.refresh if self.document_at != NEVER else math.inf
 
     def due(self) -> float:

@@ -255,7 +255,7 @@ class Model:
 
     def set_written(self, state: DeviceState, now: float) -> None:
         """Record that the document of a device has been written."""
-        state.is_changed, state.document_at = False, now
+        state.is_changed, state.is_urgent, state.document_at = False, False, now
         self._schedule.put(state, state.due())
 
     def mark_changed(self, state: DeviceState) -> None:
@@ -516,7 +516,8 @@ class Model:
                 if point.assumed and value is not None:
                     state.reading_of[point.key].update("", value, None, now, wall)
                     is_changed = True
-            self._hear(state, now, is_changed)
+            state.is_urgent = True
+            self._hear(state, now, is_changed or state.is_changed)
         return msg.without_arguments(bad) if bad else msg
 
     def _observe_answer(self, msg: InternalMsg, now: float, wall: float) -> Collection[str]:

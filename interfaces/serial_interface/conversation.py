@@ -6,7 +6,6 @@ Pure: it receives frames and the time, and returns what to write and how each tr
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,12 +13,9 @@ from typing import NamedTuple
 from gateway.errors import GatewayError
 from interfaces.rules.message_template import CodecError
 from interfaces.serial_interface.collecting import Collected, Collector
-from interfaces.serial_interface.late_answers import LateAnswers, Owed, ask_the_same
+from interfaces.serial_interface.late_answers import LateAnswers, Owed, ask_the_same, hold_time
 from interfaces.serial_interface.options import RateLimit
 from interfaces.serial_interface.transaction import Outcome, Priority, Result, Transaction
-
-_MARGIN = 1.5
-"""The answer to a retry comes within this many times the time that the first one has taken."""
 
 
 class _Heard(NamedTuple):
@@ -41,6 +37,7 @@ class Conversation:
     one. So nothing is written for some time after a timeout: what comes then is the answer, but no outcome any more. A
     frame that may answer more than one write is held back until as many have come as were written: they are answered
     in their order. If fewer come, nobody knows which: they are dropped, and the device is given more time from then on.
+    Where others may still come then, nothing is written until the line has been silent for that time.
 
     While an answer of several frames is awaited, `collecting` is its transaction: call `collect` with each frame that
     may be part of it. What turns out to be no part of an answer is in `released`, for the caller to take from there.
@@ -58,6 +55,7 @@ class Conversation:
         self._last: Transaction | None = None  # it has ended, but an answer to it may still come
         self._last_until = 0.0  # nothing is written before that time, unless the answer has come
         self._late_answers = LateAnswers()
+        self._silent_at = 0.0  # before that time, answers may come of which nobody knows whose: nothing is written
         self._following: Transaction | None = None  # the next step, which nothing else is written before
         self._broken_off: list[Result] = []  # of steps that a new connection has ended
         self._collector = Collector()
@@ -71,28 +69,32 @@ class Conversation:
         self.unattributed = 0
         """Frames that were dropped because nobody knows which request they answer."""
 
-    def reset(self, *, may_answer: bool = False) -> None:
+    def reset(self, now: float, *, goes_on: bool = False) -> None:
         """Forget the earlier connection; call `abort` when that ends, and this when a new one begins.
 
-        `may_answer`: the device does not know of that, and may still answer what was written to it before.
+        `goes_on`: the device does not know of that, and what was written or waits goes on. Otherwise it may have
+        forgotten all, or only a serial server was away, and an answer comes now: nothing is written for as long as the
+        device may need for that. If it has never answered, nobody knows how long that is; then an answer may come for
+        what was written before, too.
         """
         self._quiet_until = self.last_written = 0.0
         for step in (self._current, self._following):
             if step is not None and step.follow is not None:
                 self._broken_off.append(Result(step, Outcome.OFFLINE, "the port was opened again between its steps"))
                 self._current = None
-        self._forget_connection(may_answer=may_answer)
+        self._forget_connection()
+        if not goes_on:
+            self._last = None
+            self._late_answers.forget_past(now)
+            if self._late_answers.has_answered:
+                self._dispute()
 
-    def _forget_connection(self, *, may_answer: bool = False) -> None:
+    def _forget_connection(self) -> None:
         self._following = None
         self._release(self._collector.take()[0])
-        for heard in self._held:
-            self._release(heard.before)
-        self._held, self._held_for = [], []
+        if self._held:
+            self._drop_held()
         self.speed = self._lasting_speed = 0
-        if not may_answer:
-            self._last = None
-            self._late_answers.clear()
 
     @property
     def is_idle(self) -> bool:
@@ -141,21 +143,36 @@ class Conversation:
             heard = _Heard(frame, now, *self._collector.take())
         if self._held or not ask_the_same(candidates):
             return self._hold(heard, candidates)
-        if self._current is None and not ask_the_same([*candidates, *self._late_answers.given_up(frame, now)]):
+        given_up = [] if self._current is not None else self._late_answers.given_up(frame, now)
+        if not ask_the_same([*given_up, *candidates]):
             # What was given up is answered after all, or else this one: nobody knows. From now on, nothing is expected.
-            self._drop([heard], now - candidates[-1].at)
-            self._late_answers.forget_given_up()
+            self._drop([heard], [*given_up, *candidates], now - candidates[-1].at)
+            self._dispute()
             return []
         return self._answered(candidates[0], heard)
 
     def _on_given_up(self, frame: bytes, now: float) -> Sequence[Result] | None:
-        """Process a frame that nothing written can have caused, but what was given up."""
+        """Process a frame that nothing written can have caused, but what was given up.
+
+        While nobody knows whose answers come, as many are taken as were asked for, in their order: so what is left
+        always contains those that may still come.
+        """
         owed = self._late_answers.given_up(frame, now)
         if not owed:
             return None
-        self._late_answers.learn(now - owed[-1].at, is_surprise=True)
-        self._late_answers.forget_given_up()
-        return [self._result(owed[0], _Heard(frame, now))] if ask_the_same(owed) else None
+        is_disputed = now < self._silent_at
+        self._late_answers.learn(now - owed[-1].at, is_surprise=not is_disputed)
+        if is_disputed:
+            self._late_answers.remove(owed[0])
+            self._silent_at = self._late_answers.silent_at(now)
+        else:
+            self._late_answers.forget_given_up()
+        if ask_the_same(owed):
+            return [self._result(owed[0], _Heard(frame, now))]
+        if not is_disputed:
+            return None
+        self.unattributed += 1
+        return []
 
     def _hold(self, heard: _Heard, candidates: list[Owed]) -> Sequence[Result]:
         self._held.append(heard)
@@ -167,28 +184,41 @@ class Conversation:
                 with contextlib.suppress(CodecError):  # it is one of those, but says nothing
                     results += self._answered(owed, each)
             return results
-        longest_gap = max(later.at - earlier.at for earlier, later in itertools.pairwise(candidates))
-        self._held_until = heard.at + longest_gap + candidates[-1].transaction.timeout
+        self._held_until = heard.at + hold_time(candidates)
         return []
 
     def _end_hold(self) -> list[Result]:
         """Drop the frames that were held back, since others are missing; return how the current transaction ends."""
-        held, candidates = self._held, self._held_for
-        self._held, self._held_for = [], []
-        self._drop(held, held[0].at - candidates[-2].at)
+        heard_at, missing = self._held[-1].at, len(self._held_for) - len(self._held)
+        self._drop_held()
+        self._late_answers.forget_given_up()
+        if missing == 1:  # it has been waited for just now
+            self._late_answers.give_up_all()
+        else:
+            self._dispute()
         if self._current is None:
             return []
         self._current.error = "it may be the late answer to an earlier request"
-        return self._end(_unanswered(self._current), held[-1].at)
+        return self._end(_unanswered(self._current), heard_at)
 
-    def _drop(self, dropped: list[_Heard], seconds: float) -> None:
+    def _drop_held(self) -> None:
+        held, candidates = self._held, self._held_for
+        self._held, self._held_for = [], []
+        earlier = candidates[-len(held) - 1 :]  # one of them has come late, or else the last ones were answered
+        self._drop(held, candidates, max(heard.at - owed.at for heard, owed in zip(held, earlier, strict=False)))
+
+    def _drop(self, dropped: list[_Heard], candidates: list[Owed], seconds: float) -> None:
         self.unattributed += len(dropped)
-        for heard in dropped:
+        for heard, owed in zip(dropped, candidates, strict=False):
             self._release(heard.before)
-        self._late_answers.forget_given_up()
+            self._late_answers.remove(owed)
         self._late_answers.learn(seconds, is_surprise=True)
-        self._late_answers.give_up_all()
         self._last = None
+
+    def _dispute(self) -> None:
+        """Give up all that was written, and write nothing for as long as answers to that may come."""
+        self._late_answers.give_up_all()
+        self._silent_at = self._late_answers.silent_at()
 
     def _answered(self, owed: Owed, heard: _Heard) -> list[Result]:
         """End the transaction that a frame answers, or record that its answer has come late."""
@@ -212,7 +242,7 @@ class Conversation:
         owed.transaction.is_answered = True
         others = self._late_answers.writes_of(owed.transaction)
         if others:  # each retry may be answered, too
-            self._last, self._last_until = owed.transaction, others[-1] + _MARGIN * result.seconds
+            self._last, self._last_until = owed.transaction, others[-1] + self._late_answers.window(owed.transaction)
         return self._end(result, heard.at)
 
     def _remove(self, owed: Owed) -> None:
@@ -323,9 +353,12 @@ class Conversation:
             if self._last.is_answered or self._last.response is None:
                 self._late_answers.end(self._last)
             self._last = None
+        if self._silent_at and now >= self._silent_at:
+            self._late_answers.forget_given_up()
+            self._silent_at = 0.0
         if self._collector and self._current is None and self._last is None:
             self._release(self._collector.take()[0])
-        if self._current is not None or self._last is not None or now < self._quiet_until:
+        if self._current is not None or self._last is not None or now < max(self._quiet_until, self._silent_at):
             return b"", results
         transaction, self._following = self._following, None
         if transaction is None:
@@ -349,7 +382,7 @@ class Conversation:
         elif self._current is not None:
             times.append(max(self._deadline, self._quiet_until if self._may_retry(self._current) else 0.0))
         elif self._following or self._collector or any(self._queues.values()):
-            times.append(max(self._quiet_until, self._last_until if self._last is not None else 0.0))
+            times.append(max(self._quiet_until, self._last_until if self._last is not None else 0.0, self._silent_at))
         return min(times, default=None)
 
     def abort(self) -> list[Result]:

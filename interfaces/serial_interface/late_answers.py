@@ -6,6 +6,7 @@ alike, each answer would be taken for that of the next request, for ever: volts 
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
 from typing import NamedTuple
 
@@ -28,6 +29,13 @@ def ask_the_same(owed: list[Owed]) -> bool:
     return all(each.transaction.asks_the_same(owed[0].transaction) for each in owed[1:])
 
 
+def hold_time(owed: list[Owed]) -> float:
+    """Return for how long (s) the answer to the next one of these is waited for, after that to one of them."""
+    timeout = owed[-1].transaction.timeout
+    longest_gap = max(later.at - earlier.at for earlier, later in itertools.pairwise(owed))
+    return timeout + min(longest_gap, _LONGEST_WINDOW * timeout)
+
+
 class LateAnswers:
     """The writes that were not answered yet, in their order, and how slow the device is. All times in seconds.
 
@@ -38,17 +46,13 @@ class LateAnswers:
     def __init__(self) -> None:
         self._expected: deque[Owed] = deque(maxlen=_MAX_EXPECTED)
         self._given_up: deque[Owed] = deque(maxlen=_MAX_EXPECTED)
+        self.has_answered = False
+        """Whether an answer has ever come."""
         self.silence = 0.0
         """How long after a write an answer may come, as far as is known; 0: nothing is."""
 
     def __bool__(self) -> bool:
         return bool(self._expected or self._given_up)
-
-    def clear(self) -> None:
-        """Forget all: the connection is a new one."""
-        self._expected.clear()
-        self._given_up.clear()
-        self.silence = 0.0
 
     def add(self, transaction: Transaction, now: float) -> None:
         """Record that `transaction` was written, and that an answer may come."""
@@ -89,8 +93,9 @@ class LateAnswers:
         ]
 
     def remove(self, owed: Owed) -> None:
-        """Record that a write was answered."""
-        self._expected.remove(owed)
+        """Record that a write was answered, one that was given up, too."""
+        self.has_answered = True
+        (self._expected if owed in self._expected else self._given_up).remove(owed)
 
     def writes_of(self, transaction: Transaction) -> list[float]:
         """Return when `transaction` was written without an answer."""
@@ -106,9 +111,23 @@ class LateAnswers:
         self._given_up += self._expected
         self._expected.clear()
 
+    def silent_at(self, heard_at: float = 0.0) -> float:
+        """Return from when on no answer to what was given up comes any more, as far as is known; 0: from ever on.
+
+        `heard_at` is when the last one has come, so that the others may come later than was thought.
+        """
+        return max((max(each.at, heard_at) + self.window(each.transaction) for each in self._given_up), default=0.0)
+
     def forget_given_up(self) -> None:
         """Forget what was given up: one of it was answered after all, and the others are older."""
         self._given_up.clear()
+
+    def forget_past(self, now: float) -> None:
+        """Forget what the device has had the time to answer."""
+        for writes in (self._expected, self._given_up):
+            for each in list(writes):
+                if now >= each.at + self.window(each.transaction):
+                    writes.remove(each)
 
     def _give_up_old(self, current: Transaction | None, now: float) -> None:
         if not self.silence:

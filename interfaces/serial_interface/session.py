@@ -136,7 +136,7 @@ class Session:
 
     def start(self, now: float) -> None:
         """Begin, because the port has been opened at `now`: discard old bytes, and make the opening requests due."""
-        self._conversation.reset()
+        self._conversation.reset(now)
         self._begin(now)
         self._schedule.start(self._writable_at)
 
@@ -144,7 +144,7 @@ class Session:
         """Go on with a port that was opened again at `now`: as `start`, but commands and polls go on waiting."""
         self._conversation.discard_opening()
         # A slow device would answer an earlier request now: this must not be taken for the answer to the next one.
-        self._conversation.reset(may_answer=True)
+        self._conversation.reset(now, goes_on=True)
         self._begin(now)
         self._counts["ports_reopened"] += 1
 

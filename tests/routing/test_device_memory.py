@@ -106,6 +106,24 @@ def test_later_changes_wait_for_the_interval_and_messages_do_not() -> None:
     assert bench.states() == [(0, 1), (1, 3)]
 
 
+@pytest.mark.parametrize("is_told_first", [True, False])
+def test_the_state_that_a_command_has_changed_does_not_wait_for_the_interval(is_told_first: bool) -> None:
+    """Whoever has pressed a switch looks at it."""
+    heater = Point("heater", PointType.BOOLEAN, (Feed("HEATING", "on"),), (Write("HEAT", "on"),))
+    bench = Bench(BOILER._replace(points=(TEMPERATURE, heater), interval=10))
+    told = InternalMsg(action="HEATING", arguments={"on": True})
+    outcome = InternalMsg(True, action="HEAT", arguments={"on": True}).reply("OK")
+    bench.push(status(1))
+    bench.now = 1.0
+    for msg in (told, outcome) if is_told_first else (outcome, told):
+        bench.push(msg)
+    assert bench.last("boiler")["heater"] is True
+    bench.push(status(2))
+    assert bench.last("boiler")["temperature"] == 1
+    bench.advance(20)
+    assert bench.last("boiler")["temperature"] == 2
+
+
 def test_what_a_rule_holds_back_is_sent_at_the_end_of_its_interval() -> None:
     bench = Bench()
     rule = ReportRule(interval=2.0)

@@ -266,7 +266,7 @@ def test_a_new_connection_does_not_inherit_pauses_late_answers_and_the_last_writ
     conversation = started(transaction("a", timeout=0.5), pause=5.0)
     run(conversation, 0.5)
     assert conversation.abort() == []
-    conversation.reset()
+    conversation.reset(0.75)
     assert conversation.last_written == 0.0
     assert conversation.submit(transaction("b"), 0.75)
     assert conversation.step(0.75) == (b"b", [])

@@ -42,8 +42,10 @@ class Device:
     `answer(request)` returns the answer to a request and how long (s) it takes, or None: it does not answer.
     """
 
-    def __init__(self, answer: Callable[[bytes], tuple[bytes, float] | None]) -> None:
-        self.conversation = Conversation(RateLimit())
+    def __init__(
+        self, answer: Callable[[bytes], tuple[bytes, float] | None], rate_limit: RateLimit | None = None
+    ) -> None:
+        self.conversation = Conversation(rate_limit or RateLimit())
         self.now = 0.0
         self.results: list[Result] = []
         self._answer = answer
@@ -75,6 +77,13 @@ class Device:
             self.now = following
             if self._coming and self._coming[0][0] <= self.now:
                 self.results += self.conversation.on_frame(self._coming.pop(0)[1], self.now) or ()
+
+    def hang_up(self, seconds: float) -> None:
+        """Let the connection be away for this time; the device itself does not notice that, and goes on answering."""
+        self.results += self.conversation.abort()
+        self.now += seconds
+        self._coming = [(when, frame) for when, frame in self._coming if when > self.now]
+        self.conversation.reset(self.now)
 
     def readings(self) -> list[tuple[str, object]]:
         """Return the subject and the value of each answer that has been used."""
@@ -200,10 +209,110 @@ def test_a_new_connection_knows_nothing_of_the_old_one() -> None:
     device.submit(poll("volts"))
     device.run(3)
     device.conversation.abort()
-    device.conversation.reset()
+    device.conversation.reset(device.now)
     device.submit(poll("amperes"))
     device.run(3.2)
     assert device.readings() == [("amperes", b"=amperes")]
+
+
+def test_a_connection_that_is_back_before_the_answer_is_not_confused_by_it() -> None:
+    device = meter(latency=0.8)
+    device.submit(poll("watts"))
+    device.run(1)
+    device.submit(poll("volts"))
+    device.run(1.2)
+    device.hang_up(0.5)
+    device.submit(poll("amperes"), poll("volts"))
+    device.run(10)
+    assert device.readings()[1:] == [("volts", b"=volts"), ("amperes", b"=amperes"), ("volts", b"=volts")]
+    assert device.conversation.unattributed == 0
+
+
+def test_the_first_connection_may_be_lost_before_the_device_has_ever_answered() -> None:
+    device = meter(latency=2.5)
+    device.submit(poll("volts"))
+    device.run(0.2)
+    device.hang_up(0.5)
+    for start in range(1, 60, 10):
+        device.submit(poll("amperes"), poll("volts"))
+        device.run(start + 10)
+    assert len(device.readings()) >= 10
+    assert all(value == f"={subject}".encode() for subject, value in device.readings())
+
+
+def test_how_slow_a_device_is_is_known_after_a_hang_up() -> None:
+    device = meter(latency=4.5)
+    device.submit(poll("volts"))
+    device.run(10)
+    device.submit(poll("volts"))
+    device.run(12)
+    device.hang_up(0.5)
+    device.submit(poll("amperes"))
+    device.run(30)
+    assert device.readings()[1:] == [("volts", b"=volts"), ("amperes", b"=amperes")]
+
+
+def test_what_is_held_back_when_the_connection_is_lost_shows_how_slow_the_device_is() -> None:
+    device = meter(latency=2.9)
+    device.submit(poll("volts"), poll("amperes"))
+    device.run(3.0)  # that of volts has come, but might be that of amperes as well
+    device.hang_up(0.5)
+    assert device.conversation.unattributed == 1
+    device.submit(poll("watts"))
+    device.run(30)
+    assert device.readings() == [("amperes", b"=amperes"), ("watts", b"=watts")]
+
+
+def test_a_connection_that_is_new_waits_for_nothing_where_nothing_is_owed() -> None:
+    device = meter(latency=0.3)
+    device.submit(poll("volts"))
+    device.run(1)
+    device.hang_up(0.5)
+    device.submit(poll("amperes"))
+    device.run(5)
+    assert [when for when, _ in device.written] == [0.0, 1.5]
+
+
+def test_an_answer_that_was_lost_long_ago_does_not_hold_back_others_for_as_long() -> None:
+    requests = iter([None, (b"=amperes", 0.1), (b"=watts", 0.1)])
+    device = Device(lambda _: next(requests))
+    device.submit(poll("volts"))
+    device.run(600)
+    device.submit(poll("amperes"), poll("watts"))
+    device.run(630)
+    assert device.readings() == [("watts", b"=watts")], "that of volts came 600 s ago, or never"
+
+
+@pytest.mark.parametrize("silent_from", range(26))
+def test_what_is_in_flight_after_an_answer_was_dropped_is_that_of_no_other(silent_from: int) -> None:
+    def answer(request: bytes) -> tuple[bytes, float] | None:
+        return None if silent_from <= device.now < silent_from + 10 else (b"=" + request, 2.5)
+
+    device = Device(answer, RateLimit(pause=0.05, bytes_per_second=100, frames_per_second=1))
+    for start in range(0, 200, 10):
+        device.submit(poll("volts", retries=3), poll("amperes", retries=2))
+        device.run(start + 10)
+    assert len(device.readings()) > 90
+    assert all(value == f"={subject}".encode() for subject, value in device.readings())
+
+
+def test_of_several_answers_that_are_missing_none_is_that_of_the_next_request() -> None:
+    latencies = iter([4.15, 3.79, 5.48, 5.44, 0.1])
+    device = Device(lambda request: (b"=" + request, next(latencies)))
+    device.submit(poll("volts", retries=1), poll("amperes", retries=1), poll("watts"))
+    device.run(30)
+    assert all(value == f"={subject}".encode() for subject, value in device.readings())
+    assert device.readings()[-1] == ("watts", b"=watts")
+
+
+def test_as_many_answers_are_awaited_as_were_asked_for_if_each_takes_its_time() -> None:
+    latencies = iter([3.0, 1.2, 3.1, 0.1])
+    device = Device(lambda request: (b"=" + request, next(latencies)))
+    device.submit(poll("volts"))
+    device.run(10)
+    device.submit(poll("volts", retries=1), poll("amperes"))
+    device.run(30)
+    assert all(value == f"={subject}".encode() for subject, value in device.readings())
 
 
 def test_a_late_refusal_is_not_that_of_the_next_command_where_silence_means_success() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.message import InternalMsg
+from interfaces.serial_interface.simulation.device import SimulatedDevice
 from interfaces.serial_interface.simulation.playback import Playback
 from tests.conftest import ExpectedLogs
 from tests.support.configuration import script_params, serial_params
@@ -267,3 +270,60 @@ def test_a_late_answer_is_no_other_value_after_the_port_was_opened_again(expecte
     assert played.session.stats()["ports_reopened"] > 0
     values = {(action, arguments["v"]) for _, action, arguments in readings(played)}
     assert values == {("VOLTS", 230.0), ("AMPS", 1.5)}
+
+
+class BehindServer(SimulatedDevice):
+    """A device behind a serial server: where the connection is lost, the device does not notice, and goes on."""
+
+    def connect(self, now: float) -> None:
+        if now == 0.0:
+            super().connect(now)
+
+    def disconnect(self) -> None:
+        pass
+
+
+def hang_ups(chance: random.Random, begin: float) -> list[dict[str, Any]]:
+    """Return some hang-ups of the connection from `begin` (s) on."""
+    faults: list[dict[str, Any]] = []
+    for _ in range(chance.randint(1, 4)):
+        begin += chance.uniform(1, 60)
+        faults.append({"from": begin, "to": begin + chance.uniform(0.01, 1), "hang_up": True})
+        begin += 1
+    return faults
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_no_value_is_ever_that_of_another_request(seed: int, expected_logs: ExpectedLogs) -> None:
+    """Look-alike answers up to seven timeouts late, retries, silence, commands, and a connection that comes and goes.
+
+    The connection is lost only after a minute: before the device has answered, nobody can know how slow it is.
+    """
+    expected_logs.allow("did not answer within 1 s", "answered after", "nothing has answered", "could not be read")
+    chance = random.Random(seed)
+    names = chance.sample("VAWPQ", chance.randint(2, 4))
+    every, latency = chance.choice([1.0, 3.0, 5.0, 10.0, 20.0]), chance.uniform(0.05, 6.0)
+    response = {"regex": "(?P<v>[A-Z])"}
+    polls = [
+        poll(name, every * chance.choice([1, 2]), retries=chance.randint(0, 3))
+        | {"response": {**response, "message": {"action": name, "arguments": {"v": "{v}"}}}}
+        for name in names
+    ]
+    command = {"match": {"action": "C"}, "write": "C?", "response": response, "retries": chance.randint(0, 1)}
+    pacing = chance.choice([{}, {"pause": 0.05}, {"pause": 0.05, "bytes_per_second": 100, "frames_per_second": 1}])
+    reopen_after = chance.choice([0, 3, 10])
+    played = play({}, conversation={"pacing": pacing, "reopen_after": reopen_after, "polls": polls}, encode=[command])
+    silent_from = chance.uniform(0, 150)
+    silence = {"from": silent_from, "to": silent_from + chance.choice([3, 10, 20]), "silent": True}
+    answers = [
+        {"regex": f"{name}\\?", "write": name, "delay": latency * chance.uniform(1, 1.16)} for name in [*names, "C"]
+    ]
+    played.device = BehindServer(script_params(answers=answers, faults=[silence, *hang_ups(chance, 60)]))
+    played.device.connect(0.0)
+    for _ in range(chance.randint(1, 8)):
+        played.submit(InternalMsg(iscmd=True, action="C"))
+        played.run(chance.uniform(0.1, 60))
+    played.run(120)
+    values = [(msg.action, msg.arguments["v"]) for _, msg in played.messages if "v" in msg.arguments]
+    assert values
+    assert [each for each in values if each[0] != each[1]] == []
