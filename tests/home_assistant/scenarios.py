@@ -161,6 +161,7 @@ def restarts_in_any_order(bench: Bench) -> None:
             step()
         try:
             took = bench.wait_shown(_READ, SETTLED + 5)  # and what the gateway and Home Assistant wait to connect again
+            bench.stays_shown(_READ, 2)
         except AssertionError as err:
             raise AssertionError(f"after {names} (seed {bench.seed}): {err}") from err
         bench.say(f"{' and '.join(names)}: right after {took:.1f} s")
