@@ -25,7 +25,7 @@ class Event(NamedTuple):
     data: dict[str, Any]
 
 
-class ApiError(Exception):
+class ApiError(AssertionError):
     """Home Assistant refused a request."""
 
 

@@ -121,6 +121,17 @@ class Bench:
         wait_until(lambda: not wrong(), timeout, lambda: f"right entities; wrong are {wrong()}", pause=0.05)
         return time.monotonic() - began
 
+    def stays_shown(self, wanted: dict[str, tuple[str, dict[str, Any]]], seconds: float) -> None:
+        """Return after some seconds, in which all these entities had their state."""
+        over = time.monotonic() + seconds
+
+        def is_over() -> bool:
+            wrong = {each: state for each, state in self.shown(wanted).items() if state["state"] != wanted[each][0]}
+            assert not wrong, f"not right any more: {wrong}"
+            return time.monotonic() >= over
+
+        wait_until(is_over, seconds + 10, "the end of the look", pause=0.05)
+
     def wait_absent(self, ids: Iterable[str], since: float, timeout: float) -> float:
         """Return after how many seconds (since `since`, monotonic) all these entities were unavailable."""
 
