@@ -14,6 +14,7 @@ from interfaces.serial_interface.framing.checksum import (
     custom_algorithm,
     find_algorithm,
 )
+from interfaces.serial_interface.framing.escaping import ESCAPINGS
 from interfaces.serial_interface.framing.framers import COMMON_OPTIONS, FRAMINGS
 from interfaces.serial_interface.framing.several import Kind, NamedFrame, make_line_framer
 from interfaces.serial_interface.framing.sums import check_parameters
@@ -233,7 +234,8 @@ def _check_list(framings: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
             yield Problem(("framing", index, "type"), text, "choose another type")
         is_last = all(other.get("embedded") for other in framings[index + 1 :]) and not options.get("embedded")
         has_start = "start" in FRAMINGS[kind].OPTIONS
-        if not is_last and not (has_start and options.get("start")):
+        has_delimiter = kind in ESCAPINGS and ESCAPINGS[kind].has_opening
+        if not is_last and not has_delimiter and not (has_start and options.get("start")):
             text = "only the last framing may be without 'start': it reads what the others leave over"
             remedy = "move it to the end of the list"
             yield Problem(("framing", index), text, f"add start: ..., or {remedy}" if has_start else remedy)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -24,6 +24,8 @@ BINARY: Options = {"name": "binary", "type": "length", "start": "\xb5b", "offset
                    "checksum": XOR}  # fmt: skip
 MARKED: Options = {"name": "marked", "type": "markers", "start": "<", "stop": ">"}
 STUFFED: Options = {"name": "stuffed", "type": "markers", "start": "\x10", "stop": "\x10\x03", "stuffing": "\x10"}
+SLIP: Options = {"name": "slip", "type": "slip"}
+HDLC: Options = {"name": "hdlc", "type": "hdlc"}
 VE_HEX: Options = {"name": "hex", "start": ":7", "terminator": "\n", "content": "hex", "embedded": True}
 VE_TEXT: Options = {"name": "text", "type": "markers", "start": "\r\nPID", "stop": "Checksum\t", "after": 1}
 
@@ -44,6 +46,12 @@ LINES: dict[str, tuple[list[Options], bytes]] = {
     "long terminators": ([{"start": "$", "terminator": ["ab", "abc", "a"]}, {**MARKED, "max_length": 3}], b"$abc<>x"),
     "one start within the other": (
         [{"start": "$$", "terminator": ";"}, {"name": "short", "start": "$", "terminator": ","}], b"$;,A"),
+    "slip before lines": ([SLIP, {"name": "line"}], b"\xc0\xdb\xdcA\r\n"),
+    "slip with a checksum, embedded": (
+        [{**SLIP, "checksum": XOR, "embedded": True}, {"name": "line", "prompts": ["> "]}], b"\xc0\xdb\x00A> \n"),
+    "hdlc between others": ([BINARY, {**HDLC, "checksum": XOR}, SENTENCE], b"\xb5b\x01\x00~}\x01$A*41\r\n"),
+    "hdlc and lines": ([{**HDLC, "checksum": XOR}, {"name": "line"}], b"~~}\x01\x01\n"),
+    "slip and hdlc": ([{**SLIP, "checksum": XOR}, HDLC, {"name": "line"}], b"\xc0\xdb\xdc~}\x01A\n"),
     "slip as the rest": ([BINARY, {"type": "slip", "checksum": XOR}], b"\xb5b\x00\x01\xc0\xdb\xdc"),
 }  # fmt: skip
 
@@ -126,7 +134,8 @@ def test_intact_frames_of_all_kinds_are_delivered_from_a_bad_line(data: st.DataO
 
 def test_ten_megabytes_without_an_end_need_no_memory() -> None:
     for framing, begin in (([BINARY, SENTENCE], b"$"), ([STUFFED], b"\x10"), ([VE_HEX, VE_TEXT], b":7"),
-                           ([{**MARKED, "checksum": XOR}, {"name": "line", "start": "#"}], b"<")):  # fmt: skip
+                           ([{**MARKED, "checksum": XOR}, {"name": "line", "start": "#"}], b"<"),
+                           ([SLIP, SENTENCE], b"\xc0"), ([{**HDLC, "checksum": XOR}, SENTENCE], b"~")):  # fmt: skip
         reader = codec(framing)
         list(reader.feed(begin))
         tracemalloc.start()
@@ -197,6 +206,57 @@ def test_the_last_framing_reads_what_the_others_leave_over() -> None:
     assert (reader.framer.discarded_bytes, reader.framer.discarded_frames) == (3, 1), "the line that was cut"
 
 
+BOOT = b"ets Jul 29 2019\r\nrst:0x1\r\n"
+
+
+def test_byte_stuffing_shares_a_line_with_text() -> None:
+    """As with an ESP32, which prints text when it boots, and then speaks SLIP."""
+    reader = codec([SLIP, {"name": "line"}])
+    frames = [b"\x01\x08\xc0\xdb", b"\r\n"]
+    written = [reader.wrap(frame, "slip") for frame in frames]
+    expected = [("line", b"ets Jul 29 2019"), ("line", b"rst:0x1"), *(("slip", frame) for frame in frames)]
+    assert read(reader, BOOT, *written, BOOT) == [*expected, *expected[:2]]
+    assert (reader.framer.discarded_bytes, reader.framer.discarded_frames) == (0, 0)
+
+
+def test_several_delimiters_in_a_row_are_no_loss_and_those_in_a_text_belong_to_it() -> None:
+    reader = codec([{**HDLC, "checksum": {"type": "x-25", "byte_order": "little", "strip": True}}, {"name": "line"}])
+    frame = reader.wrap(b"A~}")
+    assert frame.startswith(b"~") and frame.endswith(b"~")
+    assert read(reader, b"~~" + frame + b"~~~ Boot ~~~\r\nOK\r\n" + frame) == [
+        ("hdlc", b"A~}"), ("line", b"~~~ Boot ~~~"), ("line", b"OK"), ("hdlc", b"A~}")]  # fmt: skip
+    assert (reader.framer.discarded_bytes, reader.framer.discarded_frames) == (0, 0)
+
+
+@pytest.mark.parametrize("other", [{"name": "line"}, SENTENCE])
+def test_frames_that_share_their_delimiters_are_all_found_if_they_have_a_checksum(other: Options) -> None:
+    """As RFC 1662 allows: one flag ends a frame, and begins the next one."""
+    reader = codec([{**HDLC, "checksum": {"type": "x-25", "byte_order": "little", "strip": True}}, other])
+    contents = [b"A", b"B~}$", b"C", b"D"]
+    wrapped = [reader.wrap(content, "hdlc") for content in contents]
+    parts = [wrapped[0], *(frame[1:] for frame in wrapped[1:3]), b"$OK*04\r\n", wrapped[3]]
+    expected = [("hdlc", content) for content in contents[:3]]
+    text = b"$OK*04"
+    assert read(reader, *parts) == [*expected, (other["name"], text), ("hdlc", b"D")]
+    assert (reader.framer.discarded_bytes, reader.framer.discarded_frames) == (0, 0)
+
+
+@pytest.mark.parametrize("damage", [lambda frame: frame[:-1], lambda frame: frame[1:], lambda frame: frame[:2] + b"?"])
+def test_a_lost_delimiter_costs_the_frames_beside_it_only(damage: Callable[[bytes], bytes]) -> None:
+    checked = {**SLIP, "checksum": {"type": "crc-8", "strip": True}}
+    reader = codec([checked, {"name": "line"}])
+    frame = reader.wrap(b"A\xc0B")
+    assert read(reader, frame, damage(frame), BOOT, frame, BOOT, frame)[-4:] == [
+        ("slip", b"A\xc0B"), ("line", b"ets Jul 29 2019"), ("line", b"rst:0x1"), ("slip", b"A\xc0B")]  # fmt: skip
+
+
+def test_without_a_checksum_silence_ends_what_a_lost_delimiter_has_begun() -> None:
+    reader = codec([SLIP, {"name": "line"}])
+    frame = reader.wrap(b"A")
+    assert read(reader, frame[1:], BOOT) == [("line", b"A\xc0ets Jul 29 2019"), ("line", b"rst:0x1")]
+    assert read(reader, frame) == [("slip", b"A")]
+
+
 def test_a_preamble_is_written_and_is_no_loss_when_received() -> None:
     """As in DL/T 645, whose frames follow four bytes FE, or fewer if the receiver has missed some."""
     framing = {"type": "length", "start": "h", "offset": 1, "size": 1, "correction": 4, "stop": "\x16"}
@@ -262,7 +322,7 @@ def test_a_kept_frame_is_written_only_if_its_bytes_are_doubled() -> None:
         ({"framing": BINARY, "checksum": XOR}, ("checksum",), "a framing has its own checksum"),
         ({"framing": [{**BINARY, "checksum": {"type": "xorr"}}]}, ("framing", 0, "checksum", "type"), "unknown"),
         ({"framing": [BINARY, BINARY]}, ("framing", 1, "name"), "two framings are called 'binary'"),
-        ({"framing": [{"type": "slip"}, SENTENCE]}, ("framing", 0), "only the last framing may be without 'start'"),
+        ({"framing": [{"type": "cobs"}, SENTENCE]}, ("framing", 0), "only the last framing may be without 'start'"),
         ({"framing": [BINARY, {"type": "gap", "gap": 1}]}, ("framing", 1, "type"), "cannot share a line"),
         ({"framing": [VE_HEX]}, ("framing",), "there is none to be embedded in"),
         ({"framing": VE_HEX}, ("framing", "embedded"), "not embedded"),
