@@ -16,6 +16,7 @@ from interfaces.serial_interface.framing.framer import (
     IsValid,
     Match,
     Verdict,
+    as_text,
     to_bytes,
 )
 
@@ -180,6 +181,11 @@ class DelimitedFramer(Framer):
         if self._start and encoded.rfind(self._start) > 0:
             raise ValueError("it contains bytes that begin a frame")
         return self._opening + whole
+
+    def check_written(self, frame: bytes) -> None:
+        """Raise `ValueError` if a line does not begin with `start`, and no notation puts that before it."""
+        if not self._encode(frame).startswith(self._start):
+            raise ValueError(f"it does not begin with {as_text(self._start)}")
 
     def reset(self) -> None:
         """Discard a partial frame."""

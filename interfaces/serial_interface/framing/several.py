@@ -52,12 +52,15 @@ class Kind:
         self.begin = self.framer.opening if isinstance(self.framer, EscapedFramer) else self.start
         """The bytes with which each frame begins beside others: `start`, or a delimiter that needs no option."""
 
-    def wrap(self, content: bytes) -> bytes:
+    def wrap(self, content: bytes, *, is_chosen: bool) -> bytes:
         """Return the bytes to send for `content`.
 
+        `is_chosen` is whether the configuration says that they are sent in this framing, and not only that it is read.
         Raises `ValueError` or `ChecksumError` if a receiver would read something else.
         """
         frame = content if self.checksum is None else self.checksum.append(content)
+        if is_chosen and self.framer is not None:
+            self.framer.check_written(frame)
         return self.preamble + self.matcher.wrap(frame)
 
     def read(self, frame: bytes) -> bytes:

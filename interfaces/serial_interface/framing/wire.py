@@ -50,6 +50,7 @@ class FrameCodec:
         self._name = first.name
         self._writers = {kind.name: kind for kind in self._kinds if kind.name}
         self._writer = first
+        self._is_chosen = write_framing is not None
         if isinstance(write_framing, str):
             self._writer = self._writers[write_framing]
         elif write_framing is not None:
@@ -91,12 +92,15 @@ class FrameCodec:
     def wrap(self, content: bytes, framing: str = "") -> bytes:
         """Return the bytes to send for `content`, in the framing of this name, or in that in which all is written.
 
-        Raises `FramingError` if a receiver would read something else.
+        Raises `FramingError` if a receiver would read something else, or if `content` has not the length, start or stop
+        of a framing that was chosen for it.
         """
         if framing == RAW:
             return content
         try:
-            return (self._writers[framing] if framing else self._writer).wrap(content)
+            if framing:
+                return self._writers[framing].wrap(content, is_chosen=True)
+            return self._writer.wrap(content, is_chosen=self._is_chosen)
         except (ValueError, ChecksumError) as err:
             raise FramingError(str(err)) from err
 

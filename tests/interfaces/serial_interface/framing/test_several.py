@@ -286,6 +286,54 @@ def test_writing_has_a_framing_of_its_own() -> None:
     assert both.wrap(b"\x04", "raw") == b"\x04"
 
 
+FIXED: Options = {"type": "fixed", "length": 4, "start": "<", "stop": ">"}
+
+
+@pytest.mark.parametrize(
+    ("framing", "content", "reason"),
+    [
+        (FIXED, b"<A>", "it has 3 bytes instead of 4"),
+        (FIXED, b"<ABC>", "it has 5 bytes instead of 4"),
+        (FIXED, b"ABC>", "it does not begin with '<'"),
+        (FIXED, b"<ABC", "it does not end with '>'"),
+        ({**FIXED, "stop": "\xff", "checksum": {"type": "xor", "at": 2}}, b"<A", "it does not end with '\\xff'"),
+        ({**FIXED, "checksum": XOR, "stop": "A"}, b"<A", "it does not end with 'A'"),
+        ({"type": "length", "offset": 1, "size": 2}, b"AB", "it has 2 bytes, and the length in it needs 3"),
+        ({"type": "length", "offset": 1, "size": 1, "correction": 2}, b"A\x03BC", "it has 4 bytes instead of 5"),
+        ({"start": "$"}, b"GPQ", "it does not begin with '$'"),
+    ],
+)
+def test_what_is_written_in_a_framing_that_was_chosen_for_it_has_its_length_start_and_stop(
+    framing: Options, content: bytes, reason: str
+) -> None:
+    named = {**framing, "name": "frame"}
+    for both, name in (
+        (codec({}, write_framing=framing), ""),
+        (codec({}, write_framing=named), "frame"),
+        (codec(named, write_framing="frame"), ""),
+        (codec(named), "frame"),
+    ):
+        with pytest.raises(FramingError) as caught:
+            both.wrap(content, name)
+        assert str(caught.value) == reason
+    assert content in codec(framing).wrap(content), "a framing that is only read says nothing of what is written"
+
+
+@pytest.mark.parametrize(
+    ("framing", "content"),
+    [
+        (FIXED, b"<AB>"),
+        ({**FIXED, "stop": "<", "checksum": XOR}, b"<AA"),
+        ({"type": "length", "offset": 1, "size": 1, "correction": 2, "max_length": 3}, b"A\x02BC"),
+        ({"start": ":", "content": "hex"}, b"A"),
+        ({"start": "$"}, b"$GPQ"),
+        ({"type": "slip"}, b"\xc0"),
+    ],
+)
+def test_what_fits_the_framing_that_was_chosen_for_it_is_written(framing: Options, content: bytes) -> None:
+    assert codec({}, write_framing=framing).wrap(content) == codec(framing).wrap(content)
+
+
 def test_the_first_framing_of_a_list_is_written_unless_another_one_is_named() -> None:
     framing = [STUFFED, {"name": "line"}]
     assert codec(framing).wrap(b"\x10") == b"\x10\x10\x10\x10\x03"
