@@ -54,8 +54,9 @@ class DelimitedFramer(Framer):
         self._opening = opening
         self._start = start
         self._prompts = tuple(prompts)
-        first = next(delimiter for delimiter in delimiters if delimiter in longest_first)
-        self._closing = first if write_delimiter is None else write_delimiter
+        self.ending = next(delimiter for delimiter in delimiters if delimiter in longest_first)
+        """The first of the delimiters."""
+        self._closing = self.ending if write_delimiter is None else write_delimiter
         self._ending = re.compile(b"|".join(map(re.escape, filter(None, [*delimiters, self._closing]))))
         self._searched = 0  # no delimiter begins before this offset of the buffer
         self._tried = 0  # the same for `match_at`, from the beginning of the line
@@ -193,6 +194,10 @@ class DelimitedFramer(Framer):
         self._searched = 0
         self._pending_delimiter = b""
 
+    def finish(self) -> list[bytes]:
+        """Return the last line, which needs no terminator where nothing will follow."""
+        return self.feed(self.ending)
+
     def _end_frame(self, start: int, end: int, frames: list[bytes]) -> None:
         """Append the frame in `buffer[start:end]` to `frames`, or count it as discarded."""
         if self._is_skipping or end - start > self.max_length:
@@ -302,6 +307,10 @@ class EscapedFramer(DelimitedFramer):
         if frame is None or not accepts(frame, end):
             return Verdict.NO
         return Match(end + len(self.opening) - position, frame)
+
+    def finish(self) -> list[bytes]:
+        """Return no frame: one with byte stuffing is complete only with its delimiter."""
+        return self.flush_partial()
 
     def decoded(self, data: bytearray) -> bytes | None:
         """Return the frame in all bytes between two delimiters, or None if it is too long or not validly encoded."""

@@ -145,6 +145,10 @@ class Framer(ABC):
         self.reset()
         return []
 
+    def finish(self) -> list[bytes]:
+        """Return the frames that end because the device has said that nothing will follow, and discard the rest."""
+        return self.flush_partial()
+
     @property
     def has_partial_frame(self) -> bool:
         """Whether part of a frame has arrived."""

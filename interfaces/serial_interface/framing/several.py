@@ -304,6 +304,34 @@ class SeveralFramer(Framer):
 
     def flush_partial(self) -> list[bytes]:
         """Discard the first bytes of a frame that will never be complete; return the frames that follow them."""
+        frames = self._give_back()
+        if self._rest is not None:
+            frames += self._of_rest(self._rest, self._rest.flush_partial())
+        return frames
+
+    def finish(self) -> list[bytes]:
+        """Return the frames that end because nothing will follow: a line needs no terminator then."""
+        frames = [*self._last_line(), *self._give_back()]
+        if self._rest is not None:
+            frames += self._of_rest(self._rest, self._rest.finish())
+        return frames
+
+    def _last_line(self) -> Iterable[bytes]:
+        """Return the line that the buffer holds without its terminator, if there is one."""
+        index, has_start = (0, False) if self._undecided is None else self._undecided
+        kind = self._kinds[index]
+        if not has_start or not isinstance(kind.framer, DelimitedFramer) or isinstance(kind.framer, EscapedFramer):
+            return ()
+        whole = self._buffer + kind.framer.ending
+        found = kind.framer.match_at(whole, 0, partial(self._accepts, kind), is_new=False)
+        if not isinstance(found, Match) or found.length < len(whole):
+            return ()
+        self._matched = kind
+        self._remove(len(self._buffer))
+        return self._accepted(found)
+
+    def _give_back(self) -> list[bytes]:
+        """Discard the first bytes of a frame that will never be complete; return the frames that follow them."""
         frames: list[bytes] = []
         self._shared = None
         while self._buffer:
@@ -314,8 +342,6 @@ class SeveralFramer(Framer):
             frames += self.feed(b"")
         self._count(len(self._tail))
         self._tail = b""
-        if self._rest is not None:
-            frames += self._of_rest(self._rest, self._rest.flush_partial())
         return frames
 
     def wrap(self, frame: bytes) -> bytes:

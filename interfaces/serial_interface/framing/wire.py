@@ -33,8 +33,8 @@ class FrameCodec:
     """The framings and checksums of one device, in both directions.
 
     `framing` and `checksum` are those sections of a configuration; `framing` may be a list. `write_framing` is the name
-    of one of them, or another framing. `feed` and `flush_partial` yield pairs: a frame, and `""` or the reason why its
-    checksum is wrong. Frames of a framing with a name are `NamedFrame`s.
+    of one of them, or another framing. `feed`, `flush_partial` and `finish` yield pairs: a frame, and `""` or the
+    reason why its checksum is wrong. Frames of a framing with a name are `NamedFrame`s.
     """
 
     def __init__(
@@ -69,6 +69,10 @@ class FrameCodec:
     def flush_partial(self) -> Iterator[tuple[bytes, str]]:
         """Discard a partial frame that will never be complete; return the frames that it contains."""
         return self._verify(self.framer.flush_partial())
+
+    def finish(self) -> Iterator[tuple[bytes, str]]:
+        """Return the frames that end because the device has said that nothing will follow; discard the rest."""
+        return self._verify(self.framer.finish())
 
     def _verify(self, frames: list[bytes]) -> Iterator[tuple[bytes, str]]:
         if not self._is_single:

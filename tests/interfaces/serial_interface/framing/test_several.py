@@ -72,10 +72,10 @@ def framing_of(frame: bytes) -> str:
     return frame.framing if isinstance(frame, NamedFrame) else ""
 
 
-def outcome(framing: list[Options], parts: Sequence[bytes]) -> tuple[Any, ...]:
+def outcome(framing: list[Options], parts: Sequence[bytes], *, is_finished: bool = False) -> tuple[Any, ...]:
     reader = codec(framing)
     pairs = [pair for part in parts for pair in reader.feed(part)]
-    pairs += reader.flush_partial()
+    pairs += reader.finish() if is_finished else reader.flush_partial()
     assert not reader.framer.has_partial_frame
     valid = [(framing_of(frame), bytes(frame)) for frame, error in pairs if not error]
     invalid = sorted((framing_of(frame), bytes(frame), error) for frame, error in pairs if error)
@@ -95,9 +95,11 @@ def test_any_chunking_gives_the_same_frames_and_counters(name: str, data: st.Dat
     framing = [{"max_length": longest, **options} for options in framing]
     parts = data.draw(st.lists(st.lists(st.sampled_from(tokens), min_size=1, max_size=6).map(b"".join), max_size=10))
     whole = b"".join(parts)
-    expected = outcome(framing, [whole])
-    assert outcome(framing, parts) == expected
-    assert outcome(framing, [whole[at : at + 1] for at in range(len(whole))]) == expected
+    is_finished = data.draw(st.booleans())
+    expected = outcome(framing, [whole], is_finished=is_finished)
+    assert outcome(framing, parts, is_finished=is_finished) == expected
+    single = [whole[at : at + 1] for at in range(len(whole))]
+    assert outcome(framing, single, is_finished=is_finished) == expected
 
 
 @pytest.mark.parametrize("name", LINES)
