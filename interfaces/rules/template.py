@@ -29,7 +29,7 @@ class Template:
         except TemplateError:
             raise
         except ValueError as err:
-            raise TemplateError(f"{err}: write {{{{ and }}}} for braces") from err
+            raise TemplateError("a brace has no counterpart: write {name}, or {{ and }} for braces") from err
         self.parts: Sequence[tuple[str, str | None, str]] = self._parts
         """Each literal text, with the name and the format of the value behind it; the last may have none."""
         self.names = frozenset(name for _, name, _ in self._parts if name is not None)
@@ -49,7 +49,9 @@ class Template:
                 try:
                     text = format(values[name], spec)
                 except (ValueError, TypeError, OverflowError) as err:
-                    raise TemplateError(f"{values[name]!a} cannot be written as {{{name}:{spec}}}: {err}") from err
+                    what = "a text" if isinstance(values[name], str) else "this value"
+                    text = f"{values[name]!a} cannot be written as {{{name}:{spec}}}: the format is none for {what}"
+                    raise TemplateError(text) from err
                 if check is not None:
                     check(name, spec, text)
                 result += text

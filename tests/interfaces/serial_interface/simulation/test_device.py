@@ -197,7 +197,7 @@ def test_what_cannot_be_written_is_reported_and_the_device_goes_on() -> None:
     assert line.ask(b"high\n") == b""
     assert list(map(str, line.events)) == [
         "hears 'high': answer '(?P<text>.*)'",
-        "answers nothing: 'high' cannot be written as {level:d}: Unknown format code 'd' for object of type 'str'",
+        "answers nothing: 'high' cannot be written as {level:d}: the format is none for a text",
     ]
 
 
