@@ -34,6 +34,47 @@ def poll(kind: str = "polls", **options: Any) -> dict[str, Any]:
 BINARY = {"fields": [{"type": "u8", "name": "a", "at": -1}]}
 
 
+def published(*names: str, **publish: Any) -> dict[str, Any]:
+    arguments = {name: f"{{{name}}}" for name in names} if names else "*"
+    return {"regex": "(?P<t>.)(?P<u>.)", "publish": publish, "message": {"action": "A", "arguments": arguments}}
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"),
+    [
+        ([published("t", deadband={"typo": 1})], [(("decode", 0, "publish", "deadband", "typo"), "did you mean 't'?")]),
+        ([published(deadband={"t": 1, "typo": 1})], [(("decode", 0, "publish", "deadband", "typo"), "")]),
+        ([published("t", by=["t", "u"])], [(("decode", 0, "publish", "by", 1), "")]),
+        ([published("t", by=["t"]), published("t", by=["u"])], [(("decode", 1, "publish", "by", 0), "")]),
+        ([published("t", deadband={"t": 1, "u": 2}), published("u", deadband={"u": 2, "t": 1})], []),
+        ([published("t", by=["t", "u"]), published("u", by=["t", "u"])], []),
+        ([{**published(by=["x"]), "regex": "(?P<x>.)"}, published(by=["t"], deadband=1)], []),
+        ([{"pairs": {}, "message": READING, "publish": {"deadband": {"any": 1}}}], []),
+        ([{"json": {}, "message": READING, "publish": {"by": ["any"]}}], []),
+        (
+            [
+                {
+                    "regex": "(?P<t>.)",
+                    "publish": {"by": ["u"]},
+                    "messages": [READING, {**READING, "arguments": {"u": 1}}],
+                }
+            ],
+            [],
+        ),
+    ],
+)
+def test_a_name_in_publish_that_no_message_has_is_a_finding(rules: list[Any], found: list[Any]) -> None:
+    result = problems(decode=rules)
+    assert [problem.path for problem in result] == [path for path, _ in found]
+    assert all(problem.what.startswith("no message has the argument '") and problem.remedy for problem in result)
+
+
+def test_a_name_in_publish_of_an_answer_that_no_message_has_is_a_finding() -> None:
+    (problem,) = problems(**poll(write="U?", response=published("t", deadband={"typo": 1})))
+    assert problem.path == ("conversation", "polls", 1, "response", "publish", "deadband", "typo")
+    assert problems(**poll(write="U?", response={"regex": "(?P<t>.)", "publish": {"by": ["any"]}})) == []
+
+
 @pytest.mark.parametrize(
     ("options", "path", "what"),
     [
