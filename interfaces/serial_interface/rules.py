@@ -142,6 +142,7 @@ def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _check_replies(params, codec)
     yield from _check_restarted(conversation.get("restarted"), address, encoding)
     yield from _check_speeds(params)
+    yield from _check_retries(params)
     yield from _check_reachable(params["encode"], address)
 
 
@@ -218,6 +219,22 @@ def _check_speeds(params: Mapping[str, Any]) -> Iterator[Problem]:
         elif str(params["baudrate"]) not in SPEEDS:
             text = f"the line could not return to its own speed: {params['baudrate']} is none that drivers have by name"
             yield Problem((*path, "baudrate"), text, "use a usual speed for the port, or remove this one")
+
+
+def _check_retries(params: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield `retries` that never take place, because no answer is awaited.
+
+    Several entries of a section may share the option, by `defaults` for example: then one of them is enough.
+    """
+    shared: dict[tuple[Any, ...], list[tuple[tuple[str | int, ...], bool]]] = {}
+    for path, step in _writing(params):
+        if retries := step.get("retries", 0):
+            section = next(name for name in path if name in ("encode", "polls", "opening"))
+            shared.setdefault((section, retries), []).append((path, "response" in step))
+    for entries in shared.values():
+        if not any(has_response for _, has_response in entries):
+            text = "'retries' does nothing without 'response': a frame is only sent again if its answer does not come"
+            yield Problem((*entries[0][0], "retries"), text, "describe the answer in 'response', or remove 'retries'")
 
 
 def _check_reachable(rules: Sequence[Mapping[str, Any]], address: Mapping[str, str]) -> Iterator[Problem]:

@@ -179,6 +179,10 @@ def check_framings(params: Mapping[str, Any], near: Near) -> Iterator[Problem]:
         yield from _check_list(framing)
     if isinstance(other, Mapping):
         yield from _check_one(("write_framing",), other, near)
+        for name in ("embedded", "timeout", "prompts"):
+            if other.get(name):
+                text = f"{name!a} does nothing in a framing in which frames are only sent"
+                yield Problem(("write_framing", name), text, "remove it, or move it to 'framing'")
         if "reply" in other.get("checksum", {}):
             text = "no frame is received in this framing"
             yield Problem(("write_framing", "checksum", "reply"), text, "move it to the checksum of a framing")

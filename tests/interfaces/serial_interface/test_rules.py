@@ -314,3 +314,29 @@ def test_the_command_addresses_are_those_of_accepted_commands(
     params = serial_params(address=address, encode=encode)
     reported = CommandIndex({"it": command_addresses(params)}).interfaces_for(msg)
     assert bool(reported) == SerialRules(params).encoder.accepts(msg)
+
+
+ANSWER = {"regex": "OK"}
+ASK = {"match": {"action": "A"}, "write": "A", "retries": 2, "response": ANSWER}
+
+
+@pytest.mark.parametrize(
+    ("options", "paths"),
+    [
+        (encode(write="A", retries=2), [("encode", 1, "retries")]),
+        (encode(write="A", retries=2, refusal=ANSWER), [("encode", 1, "retries")]),
+        (encode(write="A", retries=2, response=ANSWER), []),
+        (encode(steps=[{"write": "A", "retries": 1}, {"write": "B"}]), [("encode", 1, "steps", 0, "retries")]),
+        (poll(write="A", retries=2), [("conversation", "polls", 1, "retries")]),
+        (poll("opening", write="A", retries=2), [("conversation", "opening", 1, "retries")]),
+        ({"encode": [{**DIM, "retries": 2}, ASK]}, []),
+        ({"encode": [{**DIM, "retries": 1}, ASK]}, [("encode", 0, "retries")]),
+        (encode(write="A", retries=0, timeout=2), []),
+    ],
+)  # fmt: skip
+def test_retries_without_an_answer_that_is_awaited_are_a_finding(
+    options: dict[str, Any], paths: list[tuple[Any, ...]]
+) -> None:
+    result = problems(**options)
+    assert [problem.path for problem in result] == paths
+    assert all(problem.what.startswith("'retries' does nothing without 'response'") for problem in result)
