@@ -29,7 +29,7 @@ class Template:
         except TemplateError:
             raise
         except ValueError as err:
-            raise TemplateError(f"{err}: write {{{{ and }}}} for braces") from err
+            raise TemplateError("a brace has no counterpart: write {name}, or {{ and }} for braces") from err
         self.parts: Sequence[tuple[str, str | None, str]] = self._parts
         """Each literal text, with the name and the format of the value behind it; the last may have none."""
         self.names = frozenset(name for _, name, _ in self._parts if name is not None)
