@@ -50,7 +50,7 @@ class Template:
                     text = format(values[name], spec)
                 except (ValueError, TypeError, OverflowError) as err:
                     what = f"{values[name]!a} cannot be written as {{{name}:{spec}}}"
-                    raise TemplateError(f"{what}: {_reason(values[name], spec, err)}") from err
+                    raise TemplateError(f"{what}: {_reason(values[name], spec)}") from err
                 if check is not None:
                     check(name, spec, text)
                 result += text
@@ -61,12 +61,12 @@ class Template:
         return self.fill(values) if self.single_name is None else values[self.single_name]
 
 
-def _reason(value: Any, spec: str, err: Exception) -> str:
+def _reason(value: Any, spec: str) -> str:
     """Return why `value` does not fit a format, in words for whoever has written the format."""
     if spec[-1:] in _WHOLE and not isinstance(value, int):
         what = "it is not a whole number" if isinstance(value, float) else "it is not a number"
         return f"{what}, which this format needs" + ("; round it by a converter" if isinstance(value, float) else "")
-    return str(err)
+    return f"the format is none for {'a text' if isinstance(value, str) else 'this value'}"
 
 
 _WHOLE = frozenset("bcdoxX")  # the formats of whole numbers

@@ -86,8 +86,8 @@ def test_any_text_is_a_template_or_rejected(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "value", "reason"),
     [
-        ("{n:02d}", "a", "'a' cannot be written as {n:02d}: the format is none for a text"),
-        ("{n:02d}", None, "None cannot be written as {n:02d}: the format is none for this value"),
+        ("{n:02d}", "a", "'a' cannot be written as {n:02d}: it is not a number, which this format needs"),
+        ("{n:02d}", None, "None cannot be written as {n:02d}: it is not a number, which this format needs"),
         ("{n:c}", -1, "-1 cannot be written as {n:c}: the format is none for this value"),
     ],
 )
