@@ -305,13 +305,15 @@ class _Expander:
         value = scope.names[name]
         if not spec:
             return _plain(value)
+        reason = f"the format is none for {'a text' if isinstance(value, str) else 'this value'}"
         try:
-            if _WIDE.search(spec):
-                raise ValueError("at most 999 characters are possible")
-            return format(value, spec)
-        except (ValueError, TypeError, OverflowError) as err:
-            self._complain(scope, f"{value!a} cannot be written as {{{name}:{spec}}}: {err}", "use another format")
-            return ""
+            if not _WIDE.search(spec):
+                return format(value, spec)
+            reason = "at most 999 characters are possible"
+        except (ValueError, TypeError, OverflowError):
+            pass
+        self._complain(scope, f"{value!a} cannot be written as {{{name}:{spec}}}: {reason}", "use another format")
+        return ""
 
 
 def _contains_for(value: Any) -> bool:

@@ -9,6 +9,10 @@ from collections.abc import Iterator
 from gateway.errors import GatewayError, Problem
 
 _CONTROLS = range(32)
+_NOTATIONS = frozenset(
+    ("idna", "punycode", "unicode_escape", "raw_unicode_escape", "charmap", "undefined", "mbcs", "oem")
+)
+"""What Python calls text encodings, but is a notation of text for another purpose, or none at all."""
 
 
 class CodePageError(GatewayError):
@@ -24,6 +28,20 @@ def check_encoding(name: str) -> None:
         raise CodePageError(f"{name!a} is not a character encoding") from None
     if known not in ("utf-8", "ascii") and not _is_code_page(known):
         raise CodePageError(f"{name!a} has no code page in which each character is one byte")
+
+
+def check_text_encoding(name: str) -> None:
+    """Raise `CodePageError` unless `name` is a character encoding: of any width, for a text whose bytes are known."""
+    try:
+        known = codecs.lookup(name).name
+        "".encode(known)
+    except (LookupError, ValueError):  # a codec between bytes, such as zlib; a name with a zero byte
+        known = ""
+    if not known or known.replace("-", "_") in _NOTATIONS:
+        raise CodePageError(
+            f"unknown encoding: {name}; use utf-8, ascii, latin-1, a code page such as cp437 or cp1252, "
+            "or one with several bytes for a character, such as utf-16-le, shift_jis or gb18030"
+        )
 
 
 def encoding_problems(name: str) -> Iterator[Problem]:

@@ -422,6 +422,22 @@ def check_decode_rule(
         yield from _check_repeated(template, extractor, path)
 
 
+def argument_names(options: Mapping[str, Any], encoding: str) -> frozenset[str] | None:
+    """Return the arguments that the messages of a rule can have; None if only a frame shows that, or it has none.
+
+    The rule must be one in which `check_decode_rule` finds nothing.
+    """
+    messages = options.get("messages", [options["message"]] if "message" in options else [])
+    names: frozenset[str] = frozenset()
+    for message in messages:
+        arguments = message.get("arguments", {})
+        found = make_reader(options, encoding).names if isinstance(arguments, str) else frozenset(arguments)
+        if found is None:
+            return None
+        names |= found
+    return names if messages else None
+
+
 def _check_repeated(template: MessageTemplate, extractor: Extractor, path: tuple[str | int, ...]) -> Iterator[Problem]:
     """Yield the values of a message that are lists where only one fits, or are never there at the same time."""
     for name in sorted(template.names_in_texts & extractor.lists):

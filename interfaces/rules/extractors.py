@@ -99,9 +99,10 @@ class FieldPositions:
         """The names of the values."""
         return list(self._positions)
 
-    def are_within(self, count: int) -> bool:
-        """Return whether `count` fields have all positions."""
-        return all(-count <= position < count for positions in self._positions.values() for position in positions)
+    def outside_of(self, count: int) -> int | None:
+        """Return a position that `count` fields do not have, None if they have all of them."""
+        places = (place for positions in self._positions.values() for place in positions)
+        return next((place for place in places if not -count <= place < count), None)
 
     def read(self, fields: Sequence[str]) -> Values:
         """Return the values that the fields have; a joined one is empty if one of its fields is."""
@@ -123,8 +124,13 @@ class RepeatedFields:
         self._index: str = options.get("index", "")
         self._positions = FieldPositions(options["at"], separator)
         self.names = [*self._positions.names, *([self._index] if self._index else [])]
-        if not self._positions.are_within(self._size):
+        if self._positions.outside_of(self._size) is not None:
             raise ExtractorError(f"repeat: a position is outside of the {self._size} fields of a repetition")
+
+    @property
+    def first_end(self) -> int:
+        """How many fields there are up to the end of the first repetition."""
+        return int(self._first + self._size)
 
     def read(self, fields: Sequence[str]) -> list[Values]:
         """Return the values of each repetition; one whose fields are all empty is left out."""
@@ -154,10 +160,29 @@ class FieldsExtractor(Extractor):
         self.names = repeated.union(self._positions.names)
         if not self.names:
             raise ExtractorError("neither 'at' nor 'repeat': there is nothing to read")
+        self._check()
         first: Sequence[str] = self._constants.get(0, ())
         if "quote" in options:
             first = ()  # in quotes or not, so they begin differently
         self.prefix = first[0].encode(encoding, "ignore") if len(first) == 1 else b""
+
+    def _check(self) -> None:
+        """Raise `ExtractorError` if no frame can match, or if a value can never be read."""
+        for index, texts in self._constants.items():
+            if not texts:
+                raise ExtractorError(f"is: no text is listed that field {index} may have")
+            if self._split_quoted is None and all(self._separator in text for text in texts):
+                raise ExtractorError(f"is: field {index} cannot have the text {texts[0]!a}: it contains the separator")
+        if self._maximum is None:
+            return
+        if self._minimum > self._maximum:
+            raise ExtractorError(f"no frame has at least {self._minimum} and at most {self._maximum} fields")
+        outside = next((i for i in self._constants if not -self._maximum <= i < self._maximum), None)
+        outside = self._positions.outside_of(self._maximum) if outside is None else outside
+        if outside is not None:
+            raise ExtractorError(f"there is no field {outside} where maximum is {self._maximum}; the first one is 0")
+        if self._repeat is not None and self._repeat.first_end > self._maximum:
+            raise ExtractorError(f"repeat: it needs {self._repeat.first_end} fields, and maximum is {self._maximum}")
 
     def extract(self, frame: bytes) -> list[Values] | None:
         """Return the fields; several positions of one name are joined with the separator."""
@@ -193,7 +218,7 @@ def csv_splitter(separator: str, quote: str) -> Callable[[str], list[str] | None
     try:
         csv.reader([], delimiter=separator[0], quotechar=quote)
     except (TypeError, ValueError) as err:  # Python 3.13 refuses some characters that 3.11 accepts
-        raise ExtractorError(f"quote: {err}") from err
+        raise ExtractorError(f"{quote!a} and {separator!a} cannot be used as quote and separator") from err
     if quote == separator[0] or quote in "\r\n " or separator[0] in ("\r", "\n"):
         raise ExtractorError("quote and separator are two different characters, and neither ends a line")
 
@@ -215,6 +240,12 @@ class PairsExtractor(Extractor):
         self._each = options["each"]
         self._keys = frozenset(options.get("keys", ()))
         self._encoding = encoding
+        if self._separator in self._equals:
+            raise ExtractorError("no pair is found: equals contains the separator, at which the pairs are split before")
+        for key in sorted(self._keys):
+            if self._separator in key or self._equals in key or key != key.strip() or not key:
+                text = "it is empty, or contains the separator, equals, or spaces around it"
+                raise ExtractorError(f"keys: no pair can have the key {key!a}: {text}")
         if self._each:
             self.names = frozenset({"key", "value"})
         elif self._keys:

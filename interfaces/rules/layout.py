@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from interfaces.rules.layout_fields import Field, LayoutError, Scan
+from interfaces.rules.layout_fields import Field, LayoutError, Scan, whole_number
 from interfaces.rules.layout_parts import LayoutBuilder, RepeatPart, SwitchPart
 from interfaces.rules.repetition import FrameValues
 
@@ -33,6 +33,21 @@ class Layout:
         )
         self._writable_fields = [field for field in self.fields if isinstance(field, Field)]
         self._length = length
+        if length is not None:
+            self._check_length(length)
+
+    def _check_length(self, length: int) -> None:
+        """Raise `LayoutError` if a field goes beyond a frame of this length, so that no frame matches."""
+        least = 0  # bytes before the next field, as far as that does not depend on the frame
+        for index, field in enumerate(self.fields):
+            if not isinstance(field, Field):
+                least = 0
+                continue
+            start = least if field.at is None else field.at + (length if field.at < 0 else 0)
+            least = start + (field.size if field.has_fixed_size else 0)
+            if start < 0 or least > length:
+                text = f"{field.name or field.kind}: it is beyond the frame, which has {length} bytes: no frame matches"
+                raise LayoutError(text).inside("fields", index)
 
     @property
     def prefix(self) -> bytes:
@@ -103,8 +118,8 @@ class Layout:
 def _shifted(name: str, value: Any, bits: int | Sequence[int]) -> int:
     low, high = (bits, bits) if isinstance(bits, int) else (min(bits), max(bits))
     try:
-        number = int(value)
-    except (ValueError, TypeError, OverflowError) as err:
+        number = int(value) if isinstance(value, float) else whole_number(value)
+    except (ValueError, OverflowError) as err:
         raise LayoutError(f"{name}: {value!a} does not fit: {err}") from err
     if not 0 <= number < 1 << (high - low + 1):
         raise LayoutError(f"{name}: {value!a} does not fit into {high - low + 1} bits")

@@ -160,6 +160,9 @@ class Field(LayoutPart):
             raise LayoutError(f"{self.kind}: it always has {self.size} bytes; for another length, use int or uint")
         if self.length_name and (self.bits or self.is_swapped or "is" in options):
             raise LayoutError(f"{self.kind}: bits, is and word_swap need a length that is a number")
+        if self.at is not None and self.at < 0 and self.has_fixed_size and self.size > -self.at:
+            text = f"of its {self.size} bytes, only {-self.at} are left at {self.at} from the end: no frame matches"
+            raise LayoutError(f"{self.name or self.kind}: {text}")
         if self._correction and not self.length_name:
             raise LayoutError(f"{self.kind}: a correction needs a length that is the name of a value")
 
@@ -228,27 +231,57 @@ class Field(LayoutPart):
         """Return the bytes for `value`; raise `LayoutError` if it does not fit."""
         try:
             data = self._packed(value)
-        except (ValueError, TypeError, OverflowError, struct.error) as err:
+        except ValueError as err:
             raise LayoutError(f"{self.name or self.kind}: {value!a} does not fit: {err}") from err
         return _swapped(data) if self.is_swapped else data
 
     def _packed(self, value: Any) -> bytes:
+        """Return the bytes for `value`; raise `ValueError`, in words that need no knowledge of Python."""
         order: Any = self.order
         if self.kind in ("f32", "f64"):
-            return struct.pack(_ORDERS[order] + _NUMBERS[self.kind], value)
+            if not isinstance(value, int | float):
+                raise ValueError("it is not a number")
+            try:
+                return struct.pack(_ORDERS[order] + _NUMBERS[self.kind], value)
+            except (struct.error, OverflowError):
+                raise ValueError(f"it is too large for {self.kind}") from None
         if self.is_number:
-            number = int(value)
-            if isinstance(value, float) and number != value:
-                raise ValueError("not a whole number")
-            return number.to_bytes(self.size, order, signed=self.kind[0] == "i")
+            return self._integer_bytes(whole_number(value), is_signed=self.kind[0] == "i")
         if isinstance(value, int) and not self.is_open_ended:
-            return value.to_bytes(self.size, order)  # a number in `bytes`: BCD digits, for example
-        data = value.encode("latin-1") if isinstance(value, str) else memoryview(value).tobytes()
+            return self._integer_bytes(value)  # a number in `bytes`: BCD digits, for example
+        if isinstance(value, str):
+            try:
+                data = value.encode("latin-1")
+            except UnicodeEncodeError as err:
+                raise ValueError(f"the character {value[err.start]!a} is not one byte") from None
+        elif isinstance(value, bytes | bytearray):
+            data = bytes(value)
+        else:
+            raise ValueError("it is neither a text nor bytes")
         if self.is_open_ended:
             return data
         if len(data) > self.size:
             raise ValueError(f"longer than {self.size} bytes")
         return data.ljust(self.size, b"\x00")
+
+    def _integer_bytes(self, number: int, *, is_signed: bool = False) -> bytes:
+        order: Any = self.order
+        bits = 8 * self.size
+        low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if is_signed and bits else (0, (1 << bits) - 1)
+        if not low <= number <= high:
+            raise ValueError(f"{low} to {high} fit into {self.size} byte{'s' * (self.size != 1)}")
+        return number.to_bytes(self.size, order, signed=is_signed)
+
+
+def whole_number(value: Any) -> int:
+    """Return an integer; raise `ValueError` if the value is none, in words that need no knowledge of Python."""
+    try:
+        number = int(value)
+    except (ValueError, TypeError, OverflowError):
+        raise ValueError("it is not a whole number") from None
+    if isinstance(value, float) and number != value:
+        raise ValueError("it is not a whole number")
+    return number
 
 
 def _swapped(data: bytes) -> bytes:

@@ -29,7 +29,7 @@ class Template:
         except TemplateError:
             raise
         except ValueError as err:
-            raise TemplateError(f"{err}: write {{{{ and }}}} for braces") from err
+            raise TemplateError("a brace has no counterpart: write {name}, or {{ and }} for braces") from err
         self.parts: Sequence[tuple[str, str | None, str]] = self._parts
         """Each literal text, with the name and the format of the value behind it; the last may have none."""
         self.names = frozenset(name for _, name, _ in self._parts if name is not None)
@@ -50,7 +50,7 @@ class Template:
                     text = format(values[name], spec)
                 except (ValueError, TypeError, OverflowError) as err:
                     what = f"{values[name]!a} cannot be written as {{{name}:{spec}}}"
-                    raise TemplateError(f"{what}: {_reason(values[name], spec, err)}") from err
+                    raise TemplateError(f"{what}: {_reason(values[name], spec)}") from err
                 if check is not None:
                     check(name, spec, text)
                 result += text
@@ -61,12 +61,12 @@ class Template:
         return self.fill(values) if self.single_name is None else values[self.single_name]
 
 
-def _reason(value: Any, spec: str, err: Exception) -> str:
+def _reason(value: Any, spec: str) -> str:
     """Return why `value` does not fit a format, in words for whoever has written the format."""
     if spec[-1:] in _WHOLE and not isinstance(value, int):
         what = "it is not a whole number" if isinstance(value, float) else "it is not a number"
         return f"{what}, which this format needs" + ("; round it by a converter" if isinstance(value, float) else "")
-    return str(err)
+    return f"the format is none for {'a text' if isinstance(value, str) else 'this value'}"
 
 
 _WHOLE = frozenset("bcdoxX")  # the formats of whole numbers

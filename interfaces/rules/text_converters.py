@@ -6,27 +6,28 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from interfaces.rules.code_pages import CodePageError, check_text_encoding
 from interfaces.rules.conversion import ConversionError, Converter, decoded, without_setting
 
 
 def _text(encoding: str | None) -> Converter:
     name = encoding or "latin-1"
     try:
-        "".encode(name)
-    except (LookupError, ValueError):  # a codec that is none for texts; a name with a zero byte
-        raise ValueError(f"unknown encoding: {name}") from None
+        check_text_encoding(name)
+    except CodePageError as err:
+        raise ValueError(str(err)) from None
 
     def read(value: Any) -> str:
         try:
             return value.decode(name) if isinstance(value, bytes) else str(value)
-        except UnicodeError as err:
-            raise ConversionError(f"{value!a} is not {name}: {err}") from None
+        except UnicodeError:
+            raise ConversionError(f"{value!a} is not text in {name}") from None
 
     def write_bytes(value: Any) -> bytes:
         try:
             return str(value).encode(name)
-        except UnicodeError as err:
-            raise ConversionError(f"{value!a} cannot be written as {name}: {err}") from None
+        except UnicodeError:
+            raise ConversionError(f"{value!a} has a character that {name} does not have") from None
 
     return Converter(read, str, write_bytes)
 

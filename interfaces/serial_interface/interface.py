@@ -21,6 +21,7 @@ from gateway.routing.outlet import Outlet
 from interfaces.serial_interface.options import SerialOptions
 from interfaces.serial_interface.ports.check import check_port
 from interfaces.serial_interface.ports.descriptor_port import READ_ALL, READ_CHUNK, Port
+from interfaces.serial_interface.ports.listen import ConnectionEndedError
 from interfaces.serial_interface.ports.opener import make_opener
 from interfaces.serial_interface.ports.reasons import hide_password
 from interfaces.serial_interface.reports import Reports
@@ -227,6 +228,10 @@ class SerialInterface(DeviceInterface):
                 session.codec.framer.restart_silence(self.listening_since)
                 data = self._open_port().read(is_readable=self.is_readable)
                 messages.extend(session.receive(data, heard_until))
+        except ConnectionEndedError:
+            yield from messages
+            yield from session.finish(heard_until)
+            raise
         except Exception:
             yield from messages  # the messages before the error are valid
             raise

@@ -13,7 +13,7 @@ from gateway.routing.command_index import Addresses
 from interfaces.rules.answers import AnswerReader
 from interfaces.rules.code_pages import encoding_problems
 from interfaces.rules.content import content_kinds, make_content
-from interfaces.rules.decoding import Decoder, DecodeRule, DueReply, check_decode_rule
+from interfaces.rules.decoding import Decoder, DecodeRule, DueReply, argument_names, check_decode_rule
 from interfaces.rules.encoding import Encoder, EncodeRule, check_content
 from interfaces.rules.joined_rules import JoinedRules, with_joins
 from interfaces.rules.message_template import NO_CLOCK, CodecError, MessageTemplate, WallClock, single_values
@@ -125,6 +125,7 @@ def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
     for index, options in enumerate(params["decode"]):
         for problem in check_decode_rule(options, address, encoding):
             yield problem._replace(path=("decode", index, *problem.path))
+    yield from _check_published(params)
     codec = None
     if not framing_problems:
         codec = FrameCodec(params["framing"], params.get("checksum"), params.get("write_framing"))
@@ -141,6 +142,7 @@ def check_rules(params: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _check_replies(params, codec)
     yield from _check_restarted(conversation.get("restarted"), address, encoding)
     yield from _check_speeds(params)
+    yield from _check_retries(params)
     yield from _check_reachable(params["encode"], address)
 
 
@@ -153,6 +155,37 @@ def _check_framing_names(params: Mapping[str, Any]) -> Iterator[Problem]:
         name = options.get("framing")
         if name is not None and name not in names:
             yield Problem((*place, "framing"), f"there is no framing {name!a}", did_you_mean(name, names))
+
+
+def _check_published(params: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the names in `publish` that no message has as an argument.
+
+    Several rules may share an option, by `defaults` for example: then one of them is enough.
+    """
+    encoding = params["encoding"]
+    shared: dict[tuple[str, Any], list[tuple[tuple[str | int, ...], Mapping[str, Any]]]] = {}
+    for path, rule in _reading(params):
+        publish = rule.get("publish", {})
+        if isinstance(deadbands := publish.get("deadband"), Mapping):
+            shared.setdefault(("deadband", frozenset(deadbands.items())), []).append((path, rule))
+        if publish.get("by"):
+            shared.setdefault(("by", tuple(publish["by"])), []).append((path, rule))
+    for (option, _), rules in shared.items():
+        path, rule = rules[0]
+        if any(list(check_decode_rule(each, {}, encoding, needs_message=False)) for _, each in rules):
+            continue  # reported elsewhere
+        known: set[str] = set()
+        for _, each in rules:
+            names = argument_names(each, encoding)
+            if names is None:
+                break
+            known |= names
+        else:
+            for index, name in enumerate(rule["publish"][option]):
+                if name not in known:
+                    place = index if option == "by" else name
+                    text = f"no message has the argument {name!a}"
+                    yield Problem((*path, "publish", option, place), text, did_you_mean(name, known))
 
 
 def _check_restarted(options: Mapping[str, Any] | None, address: Mapping[str, str], encoding: str) -> Iterator[Problem]:
@@ -186,6 +219,22 @@ def _check_speeds(params: Mapping[str, Any]) -> Iterator[Problem]:
         elif str(params["baudrate"]) not in SPEEDS:
             text = f"the line could not return to its own speed: {params['baudrate']} is none that drivers have by name"
             yield Problem((*path, "baudrate"), text, "use a usual speed for the port, or remove this one")
+
+
+def _check_retries(params: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield `retries` that never take place, because no answer is awaited.
+
+    Several entries of a section may share the option, by `defaults` for example: then one of them is enough.
+    """
+    shared: dict[tuple[Any, ...], list[tuple[tuple[str | int, ...], bool]]] = {}
+    for path, step in _writing(params):
+        if retries := step.get("retries", 0):
+            section = next(name for name in path if name in ("encode", "polls", "opening"))
+            shared.setdefault((section, retries), []).append((path, "response" in step))
+    for entries in shared.values():
+        if not any(has_response for _, has_response in entries):
+            text = "'retries' does nothing without 'response': a frame is only sent again if its answer does not come"
+            yield Problem((*entries[0][0], "retries"), text, "describe the answer in 'response', or remove 'retries'")
 
 
 def _check_reachable(rules: Sequence[Mapping[str, Any]], address: Mapping[str, str]) -> Iterator[Problem]:

@@ -211,6 +211,10 @@ class Session:
         if self._watch.is_waiting and (no_frame := self._watch.overdue(now)):
             self._reports.no_frame_ended(*no_frame)
 
+    def finish(self, now: float) -> Iterator[InternalMsg]:
+        """Yield the messages of what has ended because the device has closed its connection, having said all."""
+        return self.decode_frames(self.codec.finish(), now)
+
     def decode_frames(self, frames: Iterable[tuple[bytes, str]], now: float) -> Iterator[InternalMsg]:
         """Yield the messages of frames, each with its checksum error or `""`; count and report dropped ones."""
         counts = self._counts

@@ -206,7 +206,10 @@ def test_an_entry_does_not_take_what_it_has_another_option_for(defaults: str, en
             '{for: {n: [1, 1]}, word: "{n}"}',
             "1:11: entries[0] (n: 1): two of its entries would be the same: the same values are listed twice in 'for'",
         ),
-        ('{for: {n: [a]}, word: "{n:02d}"}', "1:33: entries[0].word (n: a): 'a' cannot be written as {n:02d}"),
+        (
+            '{for: {n: [a]}, word: "{n:02d}"}',
+            "1:33: entries[0].word (n: a): 'a' cannot be written as {n:02d}: the format is none for a text",
+        ),
         ('{for: {n: [1]}, word: "{n:1000}"}', "1:33: entries[0].word (n: 1): 1 cannot be written as {n:1000}"),
         ('{for: {n: [1]}, "a{n}": 1, a1: 2}', "1:42: entries[0].a1 (n: 1): 'a1' is there twice"),
     ],

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from gateway.errors import Problem
 from interfaces.serial_interface.framing.content import CODINGS, Coding
-from interfaces.serial_interface.framing.escaping import ESCAPINGS
+from interfaces.serial_interface.framing.escaping import ESCAPINGS, Escaping
 from interfaces.serial_interface.framing.framer import (
     MAX_LENGTH,
     Accepts,
@@ -16,6 +16,7 @@ from interfaces.serial_interface.framing.framer import (
     IsValid,
     Match,
     Verdict,
+    as_text,
     to_bytes,
 )
 
@@ -53,8 +54,9 @@ class DelimitedFramer(Framer):
         self._opening = opening
         self._start = start
         self._prompts = tuple(prompts)
-        first = next(delimiter for delimiter in delimiters if delimiter in longest_first)
-        self._closing = first if write_delimiter is None else write_delimiter
+        self.ending = next(delimiter for delimiter in delimiters if delimiter in longest_first)
+        """The first of the delimiters."""
+        self._closing = self.ending if write_delimiter is None else write_delimiter
         self._ending = re.compile(b"|".join(map(re.escape, filter(None, [*delimiters, self._closing]))))
         self._searched = 0  # no delimiter begins before this offset of the buffer
         self._tried = 0  # the same for `match_at`, from the beginning of the line
@@ -181,11 +183,20 @@ class DelimitedFramer(Framer):
             raise ValueError("it contains bytes that begin a frame")
         return self._opening + whole
 
+    def check_written(self, frame: bytes) -> None:
+        """Raise `ValueError` if a line does not begin with `start`, and no notation puts that before it."""
+        if not self._encode(frame).startswith(self._start):
+            raise ValueError(f"it does not begin with {as_text(self._start)}")
+
     def reset(self) -> None:
         """Discard a partial frame."""
         super().reset()
         self._searched = 0
         self._pending_delimiter = b""
+
+    def finish(self) -> list[bytes]:
+        """Return the last line, which needs no terminator where nothing will follow."""
+        return self.feed(self.ending)
 
     def _end_frame(self, start: int, end: int, frames: list[bytes]) -> None:
         """Append the frame in `buffer[start:end]` to `frames`, or count it as discarded."""
@@ -264,17 +275,50 @@ class EscapedFramer(DelimitedFramer):
 
     OPTIONS: ClassVar[tuple[str, ...]] = ()
 
+    def __init__(self, escaping: Escaping, max_length: int = MAX_LENGTH) -> None:
+        self.opening = escaping.delimiter if escaping.has_opening else b""
+        """The delimiter, if it is also written before each frame: a start of its own beside other framings."""
+        super().__init__(
+            [escaping.delimiter], max_length, decode=escaping.decode, encode=escaping.encode, opening=self.opening
+        )
+        self._delimiters = re.compile(re.escape(escaping.delimiter) + b"++")
+
     @classmethod
     def from_options(cls, options: Mapping[str, Any], is_valid: IsValid | None) -> EscapedFramer:  # noqa: ARG003
         """Return the framer for the byte stuffing that `type` names."""
-        escaping = ESCAPINGS[options["type"]]
-        return cls(
-            [escaping.delimiter],
-            options["max_length"],
-            decode=escaping.decode,
-            encode=escaping.encode,
-            opening=escaping.delimiter if escaping.has_opening else b"",
-        )
+        return cls(ESCAPINGS[options["type"]], options["max_length"])
+
+    def match_at(self, buffer: bytearray, position: int, accepts: Accepts, *, is_new: bool) -> Match | Verdict:
+        """Return the frame between the delimiter at `position` and the next one, if there is one.
+
+        Several delimiters in a row are the beginning of one frame: a device may send them while it has nothing to say.
+        """
+        run = self._delimiters.match(buffer, position, position + self.max_length + 1)
+        first = run.end() if run else position
+        if is_new:
+            self._tried = 0
+        end = buffer.find(self.opening, max(first, position + self._tried))
+        if max(first - position, (len(buffer) if end < 0 else end) - first) > self.max_length:
+            return Verdict.NO
+        if end < 0:
+            self._tried = len(buffer) - position
+            return Verdict.NEED_MORE
+        frame = self._read(first, end, buffer)
+        if frame is None or not accepts(frame, end):
+            return Verdict.NO
+        return Match(end + len(self.opening) - position, frame)
+
+    def finish(self) -> list[bytes]:
+        """Return no frame: one with byte stuffing is complete only with its delimiter."""
+        return self.flush_partial()
+
+    def decoded(self, data: bytearray) -> bytes | None:
+        """Return the frame in all bytes between two delimiters, or None if it is too long or not validly encoded."""
+        return self._read(0, len(data), data)
+
+    def blank_at(self, buffer: bytearray, position: int) -> int | None:  # noqa: ARG002
+        """Return 0: a delimiter behind a frame begins the next one."""
+        return 0
 
 
 def _coding_behind(start: bytes, coding: Coding) -> Coding:

@@ -91,6 +91,13 @@ class Framer(ABC):
         """Return the bytes to send for `frame`; raise `ValueError` if a receiver would read something else."""
         return frame
 
+    def check_written(self, frame: bytes) -> None:  # noqa: B027  (most framings add all that they need)
+        """Raise `ValueError` if `frame`, which `wrap` is given, has not the length, start or stop that it should have.
+
+        Called where a framing was chosen for what is sent. A framing that is only meant for what is read says nothing
+        of that: a device may have commands of another length.
+        """
+
     def match_at(self, buffer: bytearray, position: int, accepts: Accepts, *, is_new: bool) -> Match | Verdict:
         """Return the frame whose `start` is at `position` of `buffer`, where several framings share one line.
 
@@ -138,6 +145,10 @@ class Framer(ABC):
         self.reset()
         return []
 
+    def finish(self) -> list[bytes]:
+        """Return the frames that end because the device has said that nothing will follow, and discard the rest."""
+        return self.flush_partial()
+
     @property
     def has_partial_frame(self) -> bool:
         """Whether part of a frame has arrived."""
@@ -176,3 +187,8 @@ class Framer(ABC):
 def to_bytes(text: str) -> bytes:
     """Return the bytes of a marker or terminator as a configuration has it: characters 0 to 255."""
     return text.encode("latin-1")
+
+
+def as_text(data: bytes) -> str:
+    """Return how a configuration has the bytes of a marker, in quotes."""
+    return ascii(data.decode("latin-1"))

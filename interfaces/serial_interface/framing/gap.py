@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -46,6 +47,10 @@ class GapFramer(Framer):
                 self._is_skipping = True
                 self._discard(len(self._buffer))
         return frames
+
+    def finish(self) -> list[bytes]:
+        """Return the last frame, which silence would have ended."""
+        return self.feed(b"", math.inf)
 
     def without_stray_bytes(self, frame: bytes) -> bytes | None:
         """Return the longest valid frame with which an invalid one ends; the bytes before it count as discarded."""

@@ -13,6 +13,7 @@ from interfaces.serial_interface.framing.framer import (
     IsValid,
     Match,
     Verdict,
+    as_text,
     to_bytes,
 )
 
@@ -126,12 +127,25 @@ class LengthFramer(Framer):
             frames += self.feed(b"")
         return frames
 
-    def _length_in(self, buffer: bytearray, position: int) -> int:
+    def _length_in(self, buffer: bytes | bytearray, position: int) -> int:
         if not self._size:
             return self._length
         field = buffer[position + self._offset : position + self._offset + self._size]
         number = int.from_bytes(field, self._order)
         return ((number & self._mask) * self._unit if self._has_parts else number) + self._correction
+
+    def check_written(self, frame: bytes) -> None:
+        """Raise `ValueError` if a receiver would not take all of `frame` for one frame, whatever `max_length` is."""
+        size = len(frame)
+        if not frame.startswith(self._start):
+            raise ValueError(f"it does not begin with {as_text(self._start)}")
+        if not frame.endswith(self._stop):
+            raise ValueError(f"it does not end with {as_text(self._stop)}")
+        if size < self._head:
+            raise ValueError(f"it has {size} bytes, and the length in it needs {self._head}")
+        length = self._length_in(frame, 0)
+        if size != length:
+            raise ValueError(f"it has {size} bytes instead of {length}")
 
     def match_at(
         self,

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from interfaces.serial_interface.framing.checksum import Checksum, ChecksumError
-from interfaces.serial_interface.framing.delimited import DelimitedFramer
+from interfaces.serial_interface.framing.delimited import DelimitedFramer, EscapedFramer
 from interfaces.serial_interface.framing.framer import Accepts, Framer, IsValid, Match, Verdict, to_bytes
 from interfaces.serial_interface.framing.framers import make_framer
 from interfaces.serial_interface.framing.stuffed import StuffedMarkers
@@ -49,13 +49,18 @@ class Kind:
             self.matcher = StuffedMarkers.from_options(options)
         else:
             self.matcher = self.framer = make_framer(options, self.is_valid)
+        self.begin = self.framer.opening if isinstance(self.framer, EscapedFramer) else self.start
+        """The bytes with which each frame begins beside others: `start`, or a delimiter that needs no option."""
 
-    def wrap(self, content: bytes) -> bytes:
+    def wrap(self, content: bytes, *, is_chosen: bool) -> bytes:
         """Return the bytes to send for `content`.
 
+        `is_chosen` is whether the configuration says that they are sent in this framing, and not only that it is read.
         Raises `ValueError` or `ChecksumError` if a receiver would read something else.
         """
         frame = content if self.checksum is None else self.checksum.append(content)
+        if is_chosen and self.framer is not None:
+            self.framer.check_written(frame)
         return self.preamble + self.matcher.wrap(frame)
 
     def read(self, frame: bytes) -> bytes:
@@ -101,8 +106,8 @@ class SeveralFramer(Framer):
         super().__init__(longest if rest is None else max(longest, rest.max_length))
         self._kinds = kinds
         self._rest, self._rest_kind, self._embedded = rest, rest_kind, embedded
-        self._starts = re.compile(b"|".join(re.escape(kind.start) for kind in kinds))
-        self._partial_starts = {kind.start[:length] for kind in kinds for length in range(1, len(kind.start))}
+        self._starts = re.compile(b"|".join(re.escape(kind.begin) for kind in kinds))
+        self._partial_starts = {kind.begin[:length] for kind in kinds for length in range(1, len(kind.begin))}
         self._longest_partial = max(map(len, self._partial_starts), default=0)
         self._preamble_length = max(len(kind.preamble) for kind in kinds)
         self._undecided: tuple[int, bool] | None = None  # the kind that needs more bytes; whether its start is there
@@ -112,6 +117,9 @@ class SeveralFramer(Framer):
         self._matched = kinds[0]  # the kind of the frame that was found last
         self._candidate: NamedFrame | None = None  # the first frame with a wrong checksum at the present place
         self._has_rejected = False  # since the last frame
+        self._shared: EscapedFramer | None = None  # the delimiter that ended its last frame may begin the next one
+        self._behind = bytearray()  # the bytes since then, and what was discarded before them
+        self._discarded_then = (0, 0)
         self.share_checks(1)
 
     def share_checks(self, budgets: int) -> None:
@@ -141,6 +149,12 @@ class SeveralFramer(Framer):
             position = begin
             if position == end:
                 break
+            if self._shared is not None and self._buffer.startswith(self._shared.opening, position):
+                shared = self._match_behind(self._shared, position)
+                if shared is not None:
+                    frames += self._accepted(shared)
+                    position += shared.length
+                    continue
             found = self._match(position)
             if found is Verdict.NEED_MORE:
                 break
@@ -172,11 +186,11 @@ class SeveralFramer(Framer):
         self._undecided = None
         for index in range(first, len(self._kinds)):
             kind = self._kinds[index]
-            has_start = buffer.startswith(kind.start, position)
+            has_start = buffer.startswith(kind.begin, position)
             if has_start:
                 found = kind.matcher.match_at(buffer, position, partial(self._accepts, kind), is_new=is_new)
             else:
-                found = Verdict.NEED_MORE if kind.start.startswith(buffer[position:]) else Verdict.NO
+                found = Verdict.NEED_MORE if kind.begin.startswith(buffer[position:]) else Verdict.NO
             if found is Verdict.NEED_MORE:
                 self._undecided = index, has_start
                 return found
@@ -185,6 +199,22 @@ class SeveralFramer(Framer):
                 return found
             is_new = True
         return Verdict.NO
+
+    def _match_behind(self, framer: EscapedFramer, position: int) -> Match | None:
+        """Return the frame that has begun with the delimiter of the last one, and ends with that at `position`.
+
+        Text may follow a frame as well. So its bytes were passed on without delay, and are taken back here.
+        """
+        self._shared = None
+        frame, kind = framer.decoded(self._behind), self._matched
+        if kind.is_valid is None or not frame or not self._may_check(len(frame), position) or not kind.is_valid(frame):
+            return None
+        self._tail = b""
+        if self._rest is not None:
+            self._rest.reset()
+            self._collect_counts(self._rest)
+        self.discarded_bytes, self.discarded_frames = self._discarded_then
+        return Match(len(framer.opening), frame)
 
     def _accepts(self, kind: Kind, frame: bytes, end: int) -> bool | None:
         """Return whether `frame`, which ends at this offset of the buffer, has a valid checksum; None if unknown."""
@@ -209,6 +239,10 @@ class SeveralFramer(Framer):
         self._count(len(tail) - known)
         self._in_sync, self._has_rejected, self._candidate = True, False, None
         self._line = kind.framer if isinstance(kind.framer, DelimitedFramer) else None
+        if isinstance(kind.framer, EscapedFramer) and kind.is_valid is not None and not self._embedded:
+            self._shared = kind.framer
+            self._discarded_then = self.discarded_bytes, self.discarded_frames
+            self._behind.clear()
         return (*before, kind.named(match.frame))
 
     def _report_candidate(self, frames: list[bytes]) -> None:
@@ -223,6 +257,10 @@ class SeveralFramer(Framer):
         if begin == end:
             return
         data = bytes(self._buffer[begin:end])
+        if self._shared is not None:
+            self._behind += data
+            if len(self._behind) > self._shared.max_length:
+                self._shared = None
         if self._rest is not None:
             frames += self._of_rest(self._rest, self._rest.feed(data))
             return
@@ -258,7 +296,7 @@ class SeveralFramer(Framer):
         """Discard a partial frame."""
         self._count(len(self._tail) + len(self._buffer))
         self._remove(len(self._buffer))
-        self._tail, self._undecided, self._candidate, self._line = b"", None, None, None
+        self._tail, self._undecided, self._candidate, self._line, self._shared = b"", None, None, None, None
         self._in_sync, self._has_rejected = True, False
         if self._rest is not None:
             self._rest.reset()
@@ -266,7 +304,36 @@ class SeveralFramer(Framer):
 
     def flush_partial(self) -> list[bytes]:
         """Discard the first bytes of a frame that will never be complete; return the frames that follow them."""
+        frames = self._give_back()
+        if self._rest is not None:
+            frames += self._of_rest(self._rest, self._rest.flush_partial())
+        return frames
+
+    def finish(self) -> list[bytes]:
+        """Return the frames that end because nothing will follow: a line needs no terminator then."""
+        frames = [*self._last_line(), *self._give_back()]
+        if self._rest is not None:
+            frames += self._of_rest(self._rest, self._rest.finish())
+        return frames
+
+    def _last_line(self) -> Iterable[bytes]:
+        """Return the line that the buffer holds without its terminator, if there is one."""
+        index, has_start = (0, False) if self._undecided is None else self._undecided
+        kind = self._kinds[index]
+        if not has_start or not isinstance(kind.framer, DelimitedFramer) or isinstance(kind.framer, EscapedFramer):
+            return ()
+        whole = self._buffer + kind.framer.ending
+        found = kind.framer.match_at(whole, 0, partial(self._accepts, kind), is_new=False)
+        if not isinstance(found, Match) or found.length < len(whole):
+            return ()
+        self._matched = kind
+        self._remove(len(self._buffer))
+        return self._accepted(found)
+
+    def _give_back(self) -> list[bytes]:
+        """Discard the first bytes of a frame that will never be complete; return the frames that follow them."""
         frames: list[bytes] = []
+        self._shared = None
         while self._buffer:
             self._undecided = self._line = None
             self._report_candidate(frames)
@@ -275,8 +342,6 @@ class SeveralFramer(Framer):
             frames += self.feed(b"")
         self._count(len(self._tail))
         self._tail = b""
-        if self._rest is not None:
-            frames += self._of_rest(self._rest, self._rest.flush_partial())
         return frames
 
     def wrap(self, frame: bytes) -> bytes:

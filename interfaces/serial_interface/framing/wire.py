@@ -14,6 +14,7 @@ from interfaces.serial_interface.framing.checksum import (
     custom_algorithm,
     find_algorithm,
 )
+from interfaces.serial_interface.framing.escaping import ESCAPINGS
 from interfaces.serial_interface.framing.framers import COMMON_OPTIONS, FRAMINGS
 from interfaces.serial_interface.framing.several import Kind, NamedFrame, make_line_framer
 from interfaces.serial_interface.framing.sums import check_parameters
@@ -32,8 +33,8 @@ class FrameCodec:
     """The framings and checksums of one device, in both directions.
 
     `framing` and `checksum` are those sections of a configuration; `framing` may be a list. `write_framing` is the name
-    of one of them, or another framing. `feed` and `flush_partial` yield pairs: a frame, and `""` or the reason why its
-    checksum is wrong. Frames of a framing with a name are `NamedFrame`s.
+    of one of them, or another framing. `feed`, `flush_partial` and `finish` yield pairs: a frame, and `""` or the
+    reason why its checksum is wrong. Frames of a framing with a name are `NamedFrame`s.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class FrameCodec:
         self._name = first.name
         self._writers = {kind.name: kind for kind in self._kinds if kind.name}
         self._writer = first
+        self._is_chosen = write_framing is not None
         if isinstance(write_framing, str):
             self._writer = self._writers[write_framing]
         elif write_framing is not None:
@@ -67,6 +69,10 @@ class FrameCodec:
     def flush_partial(self) -> Iterator[tuple[bytes, str]]:
         """Discard a partial frame that will never be complete; return the frames that it contains."""
         return self._verify(self.framer.flush_partial())
+
+    def finish(self) -> Iterator[tuple[bytes, str]]:
+        """Return the frames that end because the device has said that nothing will follow; discard the rest."""
+        return self._verify(self.framer.finish())
 
     def _verify(self, frames: list[bytes]) -> Iterator[tuple[bytes, str]]:
         if not self._is_single:
@@ -90,12 +96,15 @@ class FrameCodec:
     def wrap(self, content: bytes, framing: str = "") -> bytes:
         """Return the bytes to send for `content`, in the framing of this name, or in that in which all is written.
 
-        Raises `FramingError` if a receiver would read something else.
+        Raises `FramingError` if a receiver would read something else, or if `content` has not the length, start or stop
+        of a framing that was chosen for it.
         """
         if framing == RAW:
             return content
         try:
-            return (self._writers[framing] if framing else self._writer).wrap(content)
+            if framing:
+                return self._writers[framing].wrap(content, is_chosen=True)
+            return self._writer.wrap(content, is_chosen=self._is_chosen)
         except (ValueError, ChecksumError) as err:
             raise FramingError(str(err)) from err
 
@@ -170,6 +179,10 @@ def check_framings(params: Mapping[str, Any], near: Near) -> Iterator[Problem]:
         yield from _check_list(framing)
     if isinstance(other, Mapping):
         yield from _check_one(("write_framing",), other, near)
+        for name in ("embedded", "timeout", "prompts"):
+            if other.get(name):
+                text = f"{name!a} does nothing in a framing in which frames are only sent"
+                yield Problem(("write_framing", name), text, "remove it, or move it to 'framing'")
         if "reply" in other.get("checksum", {}):
             text = "no frame is received in this framing"
             yield Problem(("write_framing", "checksum", "reply"), text, "move it to the checksum of a framing")
@@ -237,7 +250,8 @@ def _check_list(framings: Sequence[Mapping[str, Any]]) -> Iterator[Problem]:
             yield Problem(("framing", index, "type"), text, "choose another type")
         is_last = all(other.get("embedded") for other in framings[index + 1 :]) and not options.get("embedded")
         has_start = "start" in FRAMINGS[kind].OPTIONS
-        if not is_last and not (has_start and options.get("start")):
+        has_delimiter = kind in ESCAPINGS and ESCAPINGS[kind].has_opening
+        if not is_last and not has_delimiter and not (has_start and options.get("start")):
             text = "only the last framing may be without 'start': it reads what the others leave over"
             remedy = "move it to the end of the list"
             yield Problem(("framing", index), text, f"add start: ..., or {remedy}" if has_start else remedy)

@@ -61,7 +61,9 @@ class DescriptorPort:
     may_wait: ClassVar[bool] = False
     is_read_only: ClassVar[bool] = False
     hung_up: ClassVar[type[DeviceError]] = DeviceError
-    """What is raised where the other end has ended the connection."""
+    """What is raised where the connection has failed at the other end."""
+    ended: ClassVar[type[DeviceError]] = DeviceError
+    """What is raised where the other end has closed the connection in order."""
 
     def __init__(self, descriptor: int, write_timeout: float, read_size: int = READ_CHUNK) -> None:
         self._fd = descriptor
@@ -86,7 +88,7 @@ class DescriptorPort:
         except OSError as err:
             raise DeviceError(reason_of(err)) from err
         if not data:  # a descriptor that is readable, but has no bytes: the other end is closed
-            raise self.hung_up("the device has closed the connection")
+            raise self.ended("the device has closed the connection")
         return data
 
     def write(self, data: bytes) -> None:

@@ -15,6 +15,10 @@ from interfaces.serial_interface.ports.reasons import LISTENING_REASONS, as_devi
 _BACKLOG = 16  # connections that wait to be accepted
 
 
+class ConnectionEndedError(DeviceAwaitedError):
+    """The device has ended its connection in order: what it has sent is all that it wanted to say."""
+
+
 class AcceptedPort(DescriptorPort):
     """A connection of a device. It ends when the device connects again: the old connection may be a dead one.
 
@@ -22,6 +26,7 @@ class AcceptedPort(DescriptorPort):
     """
 
     hung_up = DeviceAwaitedError
+    ended = ConnectionEndedError
 
     def __init__(self, connection: socket.socket, listener: int, write_timeout: float, read_size: int) -> None:
         self._epoll = select.epoll(2)
@@ -40,6 +45,8 @@ class AcceptedPort(DescriptorPort):
         if not is_readable:
             return b""
         if self._is_replaced:
+            if data := super().read(is_readable=True):  # this raises another error if the device has ended it
+                return data
             raise DeviceAwaitedError("a newer connection has taken its place")
         if any(descriptor == self._listener for descriptor, _ in self._epoll.poll(0)):
             self._is_replaced = True

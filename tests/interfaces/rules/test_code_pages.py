@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from interfaces.rules.code_pages import CodePageError, check_encoding
+from interfaces.rules.code_pages import CodePageError, check_encoding, check_text_encoding
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,19 @@ def test_utf_8_and_code_pages_are_accepted(name: str) -> None:
 def test_others_are_refused(name: str) -> None:
     with pytest.raises(CodePageError):
         check_encoding(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["utf-8", "utf-16-le", "UTF-16", "cp437", "shift_jis", "gb18030", "latin-1", "mac_arabic"]
+)
+def test_a_converter_reads_texts_in_any_character_encoding(name: str) -> None:
+    check_text_encoding(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["idna", "punycode", "unicode_escape", "unicode-escape", "raw_unicode_escape", "undefined", "hex", "", "a\0"],
+)
+def test_notations_that_python_calls_encodings_are_none_of_texts(name: str) -> None:
+    with pytest.raises(CodePageError, match="use utf-8, ascii, latin-1, a code page such as cp437"):
+        check_text_encoding(name)

@@ -361,6 +361,11 @@ def test_any_setting_and_value_raise_nothing_but_conversion_errors(name: str, se
         ({"int": []}, "a base is a number from 2 to 36"),
         ({"text": "zlib"}, "unknown encoding: zlib"),
         ({"text": "undefined"}, "unknown encoding: undefined"),
+        (
+            {"text": "idna"},
+            "unknown encoding: idna; use utf-8, ascii, latin-1, a code page such as cp437 or cp1252, or",
+        ),
+        ({"text": "unicode_escape"}, "unknown encoding: unicode_escape; use utf-8"),
         ({"text": 5}, "text: 5 is not a valid setting: write it as in {text: utf-8}"),
         ({"strip": []}, "write it as in {strip: "),
         ({"remove": 5}, "write it as in {remove: "),
@@ -382,3 +387,24 @@ def test_an_invalid_pipeline_is_explained(steps: Any, message: str) -> None:
     with pytest.raises(ConversionError) as caught:
         pipeline(steps)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("steps", "value", "reason"),
+    [
+        ({"text": "utf-8"}, b"\xff", "b'\\xff' is not text in utf-8"),
+        ({"bytes": "hex"}, "4", "'4' is not hex"),
+        ({"bytes": "base64"}, "A", "'A' is not base64"),
+        ({"bytes": "sixbit"}, "\x7f", "'\\x7f' is not sixbit"),
+    ],
+)
+def test_why_a_text_cannot_be_converted_needs_no_knowledge_of_python(steps: Any, value: Any, reason: str) -> None:
+    with pytest.raises(ConversionError) as caught:
+        pipeline(steps).read(value)
+    assert str(caught.value) == reason
+
+
+def test_why_a_text_cannot_be_written_needs_no_knowledge_of_python() -> None:
+    with pytest.raises(ConversionError) as caught:
+        pipeline([{"bytes": "hex"}, {"text": "ascii"}]).write("\u20ac")
+    assert str(caught.value) == "'\\u20ac' has a character that ascii does not have"

@@ -129,6 +129,55 @@ def test_an_invalid_option_is_rejected_at_construction(options: dict[str, Any], 
         make_extractor(options, "utf-8")
 
 
+REPEAT = {"from": 2, "size": 2, "at": {"b": 0}}
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (fields(at={"a": 5}, maximum=3), "there is no field 5 where maximum is 3; the first one is 0"),
+        (fields(at={"a": [0, 3]}, maximum=3), "there is no field 3 where maximum is 3"),
+        (fields(at={"a": -4}, maximum=3), "there is no field -4 where maximum is 3"),
+        (fields(at={"a": 0}, maximum=3, **{"is": {"3": "A"}}), "there is no field 3 where maximum is 3"),
+        (fields(at={"a": 0}, minimum=4, maximum=3), "no frame has at least 4 and at most 3 fields"),
+        (fields(repeat=REPEAT, maximum=3), "repeat: it needs 4 fields, and maximum is 3"),
+        (
+            fields(at={"a": 0}, **{"is": {"1": "A,B"}}),
+            "is: field 1 cannot have the text 'A,B': it contains the separator",
+        ),
+        (fields(at={"a": 0}, **{"is": {"1": []}}), "is: no text is listed that field 1 may have"),
+        (pairs(equals=" "), "no pair is found: equals contains the separator"),
+        (pairs(equals=": "), "no pair is found: equals contains the separator"),
+        (pairs(keys=["V", "A=1"]), "keys: no pair can have the key 'A=1'"),
+        (pairs(keys=[" V"], separator=";"), "keys: no pair can have the key ' V'"),
+        (binary({"type": "u32", "name": "n"}, length=2), "n: it is beyond the frame, which has 2 bytes"),
+        (binary({"type": "u8"}, {"type": "u16"}, length=2), "u16: it is beyond the frame, which has 2 bytes"),
+        (binary({"type": "u8", "at": 2}, length=2), "u8: it is beyond the frame, which has 2 bytes"),
+        (binary({"type": "u8", "at": -3}, length=2), "u8: it is beyond the frame, which has 2 bytes"),
+        (binary({"type": "u32", "name": "n", "at": -2}), "n: of its 4 bytes, only 2 are left at -2 from the end"),
+    ],
+)
+def test_a_rule_that_can_never_read_its_values_is_rejected_at_construction(options: dict[str, Any], text: str) -> None:
+    with pytest.raises((LayoutError, ExtractorError)) as caught:
+        make_extractor(options, "utf-8")
+    assert str(caught.value).startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("options", "frame"),
+    [
+        (fields(at={"a": 2, "b": -3}, minimum=3, maximum=3, **{"is": {"2": ["C", "A,B"]}}), b"A,B,C"),
+        (fields(repeat=REPEAT, maximum=4), b"A,B,C,D"),
+        (fields(at={"a": 0}, quote='"', **{"is": {"0": "A,B"}}), b'"A,B",C'),
+        (pairs(separator=" = ", equals="="), b"a=1 = b=2"),
+        (binary({"type": "u16"}, {"type": "u8", "name": "n", "at": 0}, {"type": "bytes"}, length=2), b"AB"),
+        (binary({"type": "bytes"}, {"type": "u16", "name": "n", "at": -2}, length=2), b"AB"),
+    ],
+)
+def test_a_rule_that_just_fits_is_accepted(options: dict[str, Any], frame: bytes) -> None:
+    assert make_extractor(options, "utf-8").extract(frame)
+
+
 @pytest.mark.parametrize("options", [{"regex": "(?:a|b|ab)+x.*y.*"}, {"lines": {"patterns": ["(.*x.*y.*z)*"]}}])
 def test_a_frame_that_is_too_long_for_its_expression_raises_an_error(options: dict[str, Any]) -> None:
     with pytest.raises(ExtractError):
@@ -145,6 +194,7 @@ def test_fields_in_quotes_are_read_as_they_were_written(listed: list[str], separ
 # --- prefixes and dispatch
 
 _texts = st.text("ab,=\u00fc", max_size=4)
+_fields = st.text("ab=\u00fc", max_size=4)  # without the separator
 _regexes = st.lists(
     st.sampled_from(["a", "b", "ab", "\u00fc", "a*", "a?", "[ab]", "(a|b)", "(.*)", "^", ","]), max_size=4
 )
@@ -156,8 +206,10 @@ def extractors(draw: st.DrawFn) -> Extractor:
         st.one_of(
             _regexes.map(lambda parts: {"regex": "".join(parts)}),
             _regexes.map(lambda parts: {"regex": "(?i)" + "".join(parts)}),
-            _texts.map(lambda text: fields(at={"x": 0}, **{"is": {"0": text}})),
-            st.lists(_texts, max_size=2).map(lambda texts: fields(at={"x": 0}, **{"is": {"0": texts}})),
+            _fields.map(lambda text: fields(at={"x": 0}, **{"is": {"0": text}})),
+            st.builds(lambda text, more: [*more, text], _fields, st.lists(_texts, max_size=1)).map(
+                lambda texts: fields(at={"x": 0}, **{"is": {"0": texts}})
+            ),
             _texts.map(lambda text: pairs(start=text)),
             st.lists(st.integers(96, 98).map(lambda n: {"type": "u8", "is": n}), min_size=1, max_size=2).map(
                 lambda listed: binary(*listed)

@@ -229,21 +229,23 @@ def test_short_texts_are_padded_and_bcd_digits_fit_into_bytes() -> None:
 @pytest.mark.parametrize(
     ("options", "value", "message"),
     [
-        ({"type": "u8"}, 256, "x: 256 does not fit"),
-        ({"type": "u8"}, -1, "x: -1 does not fit"),
-        ({"type": "u8"}, 1.5, "not a whole number"),
-        ({"type": "u8"}, "a", "x: 'a' does not fit"),
-        ({"type": "u8"}, None, "x: None does not fit"),
-        ({"type": "u8"}, float("inf"), "x: inf does not fit"),
-        ({"type": "i24"}, 2**23, "does not fit"),
-        ({"type": "f32"}, 1e39, "does not fit"),
-        ({"type": "f32"}, "1", "does not fit"),
+        ({"type": "u8"}, 256, "x: 256 does not fit: 0 to 255 fit into 1 byte"),
+        ({"type": "u8"}, -1, "x: -1 does not fit: 0 to 255 fit into 1 byte"),
+        ({"type": "u8"}, 1.5, "x: 1.5 does not fit: it is not a whole number"),
+        ({"type": "u8"}, "a", "x: 'a' does not fit: it is not a whole number"),
+        ({"type": "u8"}, None, "x: None does not fit: it is not a whole number"),
+        ({"type": "u8"}, float("inf"), "x: inf does not fit: it is not a whole number"),
+        ({"type": "i24"}, 2**23, "does not fit: -8388608 to 8388607 fit into 3 bytes"),
+        ({"type": "f32"}, 1e39, "does not fit: it is too large for f32"),
+        ({"type": "f32"}, "1", "does not fit: it is not a number"),
+        ({"type": "f64"}, 10**400, "does not fit: it is too large for f64"),
         ({"type": "text", "length": 2}, "abc", "longer than 2 bytes"),
-        ({"type": "text"}, "\u20ac", "does not fit"),
-        ({"type": "text"}, 10**12, "does not fit"),
-        ({"type": "bytes", "length": 2}, 65536, "does not fit"),
-        ({"type": "bytes", "length": 2}, -1, "does not fit"),
-        ({"type": "bytes"}, [1, 2], "does not fit"),
+        ({"type": "text"}, "\u20ac", "does not fit: the character '\\u20ac' is not one byte"),
+        ({"type": "text"}, 10**12, "does not fit: it is neither a text nor bytes"),
+        ({"type": "bytes", "length": 2}, 65536, "does not fit: 0 to 65535 fit into 2 bytes"),
+        ({"type": "bytes", "length": 2}, -1, "does not fit: 0 to 65535 fit into 2 bytes"),
+        ({"type": "bytes", "length": 2}, 1.5, "does not fit: it is neither a text nor bytes"),
+        ({"type": "bytes"}, [1, 2], "does not fit: it is neither a text nor bytes"),
     ],
 )
 def test_a_value_that_does_not_fit_is_named(options: dict[str, Any], value: Any, message: str) -> None:
@@ -291,8 +293,10 @@ def test_offsets_outside_of_the_frame_are_rejected() -> None:
     Layout([{"type": "u8", "name": "x", "at": -1}], length=2).check_writable()
     Layout([{"type": "u8", "name": "x", "at": 0}]).check_writable()
     for at in (2, -3):
-        with pytest.raises(LayoutError, match="does not fit into the frame"):
-            Layout([{"type": "u8", "name": "x", "at": at}], length=2).write({"x": 1})
+        with pytest.raises(LayoutError, match="it is beyond the frame, which has 2 bytes"):
+            Layout([{"type": "u8", "name": "x", "at": at}], length=2)
+    with pytest.raises(LayoutError, match="does not fit into the frame"):
+        Layout([{"type": "text", "name": "x"}], length=2).write({"x": "abc"})
 
 
 @given(fields_and_values(), st.binary(max_size=30))

@@ -81,3 +81,17 @@ def test_any_text_is_a_template_or_rejected(text: str) -> None:
         return
     with contextlib.suppress(TemplateError):
         assert isinstance(template.fill(dict.fromkeys(template.names, "x")), str)
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "reason"),
+    [
+        ("{n:02d}", "a", "'a' cannot be written as {n:02d}: it is not a number, which this format needs"),
+        ("{n:02d}", None, "None cannot be written as {n:02d}: it is not a number, which this format needs"),
+        ("{n:c}", -1, "-1 cannot be written as {n:c}: the format is none for this value"),
+    ],
+)
+def test_why_a_value_has_not_this_format_needs_no_knowledge_of_python(text: str, value: Any, reason: str) -> None:
+    with pytest.raises(TemplateError) as caught:
+        Template(text).fill({"n": value})
+    assert str(caught.value) == reason

@@ -161,7 +161,7 @@ def test_a_part_of_a_word_is_no_argument_of_the_command() -> None:
         ("node{n:02d}", {"n": {}}, "{n:02d} has a format, but here a word is read: write {n}"),
         ("{a}{b}", {"a": {}, "b": {}}, "no text separates {a} from {b}: add one"),
         ("node{0}", {}, "{0} is not supported: use {name} or {name:format}"),
-        ("node{n", {"n": {}}, "expected '}' before end of string: write {{ and }} for braces"),
+        ("node{n", {"n": {}}, "a brace has no counterpart: write {name}, or {{ and }} for braces"),
     ],
 )
 def test_forms_that_cannot_be_read_are_reported(device: str, arguments: dict[str, Any], what: str) -> None:

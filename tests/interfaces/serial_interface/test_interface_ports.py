@@ -132,6 +132,97 @@ def test_a_device_that_connects_for_each_reading_is_online_and_fills_no_log(
     ]
 
 
+LINE: dict[str, Any] = {}
+XOR = {"type": "xor", "form": "hex"}
+
+
+@pytest.mark.parametrize(
+    ("framing", "checksum", "data"),
+    [
+        (LINE, None, b"T 1\nT 2"),
+        (LINE, {**XOR, "strip": True}, b"T 145\nT 246"),
+        ([{"name": "n", "start": "#", "type": "fixed", "length": 9}, {"start": "T"}], None, b"T 1\nT 2"),
+        ([{"name": "n", "start": "T"}, {"start": "#"}], None, b"T 1\r\nT 2"),
+        ([{"name": "n", "start": "#", "terminator": ";"}, {}], None, b"T 1\nT 2"),
+        ({"type": "gap", "gap": 10}, None, b"T 2"),
+    ],
+)
+def test_the_last_line_before_a_device_closes_its_connection_needs_no_terminator(
+    benches: list[Bench], framing: Any, checksum: dict[str, Any] | None, data: bytes
+) -> None:
+    number = free_port()
+    options = {"framing": framing, **({} if checksum is None else {"checksum": checksum})}
+    bench = start(benches, f"tcp-listen://127.0.0.1:{number}", **options)
+    bench.wait_availability("offline")
+    texts = [str(count) for count in (1, 2) if b"T %d" % count in data]
+    for times in (1, 2):
+        with socket.create_connection(("127.0.0.1", number)) as device:
+            device.sendall(data)
+        bench.wait_texts(*times * texts)
+    assert bench.interface.stats()["bytes_discarded"] == 0
+
+
+@pytest.mark.parametrize(
+    ("framing", "checksum", "data"),
+    [
+        (LINE, {**XOR, "strip": True}, b"T 145\nT 244"),
+        ({"type": "markers", "start": "<", "stop": ">"}, None, b"<T 1><T 2"),
+        ({"type": "slip"}, None, b"\xc0T 1\xc0\xc0T 2"),
+        ([{"type": "slip", "name": "n"}, {"type": "fixed", "length": 9}], None, b"\xc0T 1\xc0\xc0T 2"),
+        ({"type": "fixed", "length": 3}, None, b"T 1T "),
+    ],
+)
+def test_what_is_no_whole_frame_when_a_device_closes_its_connection_is_discarded(
+    benches: list[Bench], framing: Any, checksum: dict[str, Any] | None, data: bytes, expected_logs: ExpectedLogs
+) -> None:
+    if checksum:
+        expected_logs.expect("wrong checksum")
+    number = free_port()
+    options = {"framing": framing, **({} if checksum is None else {"checksum": checksum})}
+    bench = start(benches, f"tcp-listen://127.0.0.1:{number}", **options)
+    bench.wait_availability("offline")
+    with socket.create_connection(("127.0.0.1", number)) as device:
+        device.sendall(data)
+    bench.wait_texts("1")
+    bench.loop_until(lambda: not bench.interface.is_open)
+    with socket.create_connection(("127.0.0.1", number)):
+        bench.loop_until(lambda: bench.interface.is_open)
+    bench.loop_until(lambda: not bench.interface.is_open)
+    assert [msg.arguments["t"] for msg in bench.desk.collect()] == ["1"]
+
+
+def test_the_last_line_of_a_connection_is_read_also_if_the_next_one_is_there_already(benches: list[Bench]) -> None:
+    number = free_port()
+    bench = start(benches, f"tcp-listen://127.0.0.1:{number}")
+    bench.wait_availability("offline")
+    for count in range(1, 4):
+        with socket.create_connection(("127.0.0.1", number)) as device:
+            device.sendall(b"T %d" % count)
+    bench.wait_texts("1", "2", "3")
+
+
+def test_half_a_line_is_discarded_if_the_connection_is_reset_or_was_made_by_the_gateway(
+    benches: list[Bench], expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("the device has closed the connection")
+    number = free_port()
+    bench = start(benches, f"tcp-listen://127.0.0.1:{number}")
+    bench.wait_availability("offline")
+    with socket.create_connection(("127.0.0.1", number)) as device:
+        device.sendall(b"T 1\nT 2")
+        bench.wait_texts("1")
+        device.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    bench.loop_until(lambda: not bench.interface.is_open)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = start(benches, f"socket://127.0.0.1:{server.getsockname()[1]}")
+        client.loop_until(lambda: client.interface.is_open)
+        with server.accept()[0] as device:
+            device.sendall(b"T 1\nT 2")
+        client.wait_texts("1")
+        client.loop_until(lambda: not client.interface.is_open)
+    assert [msg.arguments["t"] for one in (bench, client) for msg in one.desk.collect()] == ["1", "1"]
+
+
 def test_a_device_that_is_awaited_is_opened_at_once(benches: list[Bench]) -> None:
     """Not after the delay, which has grown to 30 s if the device was away for long."""
     number = free_port()

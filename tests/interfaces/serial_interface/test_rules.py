@@ -34,6 +34,47 @@ def poll(kind: str = "polls", **options: Any) -> dict[str, Any]:
 BINARY = {"fields": [{"type": "u8", "name": "a", "at": -1}]}
 
 
+def published(*names: str, **publish: Any) -> dict[str, Any]:
+    arguments = {name: f"{{{name}}}" for name in names} if names else "*"
+    return {"regex": "(?P<t>.)(?P<u>.)", "publish": publish, "message": {"action": "A", "arguments": arguments}}
+
+
+@pytest.mark.parametrize(
+    ("rules", "found"),
+    [
+        ([published("t", deadband={"typo": 1})], [(("decode", 0, "publish", "deadband", "typo"), "did you mean 't'?")]),
+        ([published(deadband={"t": 1, "typo": 1})], [(("decode", 0, "publish", "deadband", "typo"), "")]),
+        ([published("t", by=["t", "u"])], [(("decode", 0, "publish", "by", 1), "")]),
+        ([published("t", by=["t"]), published("t", by=["u"])], [(("decode", 1, "publish", "by", 0), "")]),
+        ([published("t", deadband={"t": 1, "u": 2}), published("u", deadband={"u": 2, "t": 1})], []),
+        ([published("t", by=["t", "u"]), published("u", by=["t", "u"])], []),
+        ([{**published(by=["x"]), "regex": "(?P<x>.)"}, published(by=["t"], deadband=1)], []),
+        ([{"pairs": {}, "message": READING, "publish": {"deadband": {"any": 1}}}], []),
+        ([{"json": {}, "message": READING, "publish": {"by": ["any"]}}], []),
+        (
+            [
+                {
+                    "regex": "(?P<t>.)",
+                    "publish": {"by": ["u"]},
+                    "messages": [READING, {**READING, "arguments": {"u": 1}}],
+                }
+            ],
+            [],
+        ),
+    ],
+)
+def test_a_name_in_publish_that_no_message_has_is_a_finding(rules: list[Any], found: list[Any]) -> None:
+    result = problems(decode=rules)
+    assert [problem.path for problem in result] == [path for path, _ in found]
+    assert all(problem.what.startswith("no message has the argument '") and problem.remedy for problem in result)
+
+
+def test_a_name_in_publish_of_an_answer_that_no_message_has_is_a_finding() -> None:
+    (problem,) = problems(**poll(write="U?", response=published("t", deadband={"typo": 1})))
+    assert problem.path == ("conversation", "polls", 1, "response", "publish", "deadband", "typo")
+    assert problems(**poll(write="U?", response={"regex": "(?P<t>.)", "publish": {"by": ["any"]}})) == []
+
+
 @pytest.mark.parametrize(
     ("options", "path", "what"),
     [
@@ -273,3 +314,29 @@ def test_the_command_addresses_are_those_of_accepted_commands(
     params = serial_params(address=address, encode=encode)
     reported = CommandIndex({"it": command_addresses(params)}).interfaces_for(msg)
     assert bool(reported) == SerialRules(params).encoder.accepts(msg)
+
+
+ANSWER = {"regex": "OK"}
+ASK = {"match": {"action": "A"}, "write": "A", "retries": 2, "response": ANSWER}
+
+
+@pytest.mark.parametrize(
+    ("options", "paths"),
+    [
+        (encode(write="A", retries=2), [("encode", 1, "retries")]),
+        (encode(write="A", retries=2, refusal=ANSWER), [("encode", 1, "retries")]),
+        (encode(write="A", retries=2, response=ANSWER), []),
+        (encode(steps=[{"write": "A", "retries": 1}, {"write": "B"}]), [("encode", 1, "steps", 0, "retries")]),
+        (poll(write="A", retries=2), [("conversation", "polls", 1, "retries")]),
+        (poll("opening", write="A", retries=2), [("conversation", "opening", 1, "retries")]),
+        ({"encode": [{**DIM, "retries": 2}, ASK]}, []),
+        ({"encode": [{**DIM, "retries": 1}, ASK]}, [("encode", 0, "retries")]),
+        (encode(write="A", retries=0, timeout=2), []),
+    ],
+)  # fmt: skip
+def test_retries_without_an_answer_that_is_awaited_are_a_finding(
+    options: dict[str, Any], paths: list[tuple[Any, ...]]
+) -> None:
+    result = problems(**options)
+    assert [problem.path for problem in result] == paths
+    assert all(problem.what.startswith("'retries' does nothing without 'response'") for problem in result)

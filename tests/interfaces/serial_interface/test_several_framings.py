@@ -70,6 +70,31 @@ def test_each_request_is_written_in_its_framing() -> None:
     assert written == [b"\r\n", b"\x16\x00", b"GO\r\n", b"\x1a", b":41BF\n"]
 
 
+FRAME: dict[str, Any] = {"name": "frame", "type": "fixed", "length": 4, "start": "<"}
+LEVEL: dict[str, Any] = {"match": {"action": "LEVEL"}, "arguments": {"level": {}}, "write": "<{level}"}
+
+
+@pytest.mark.parametrize("options", [{"write_framing": FRAME}, {"framing": [FRAME, {}], "write_framing": "frame"}])
+def test_what_does_not_fit_write_framing_is_a_finding_or_refused(options: dict[str, Any]) -> None:
+    short = {"match": {"action": "SHORT"}, "write": "<AB"}
+    conversation = {"polls": [{"hex": "3C 41 42"}], "opening": [{"write": "<ABC"}, {"write": "ABCD"}]}
+    found = list(check_rules(serial_params(**options, encode=[short], conversation=conversation)))
+    assert [(problem.path, problem.what) for problem in found] == [
+        (("encode", 0), "the written bytes cannot be framed: it has 3 bytes instead of 4"),
+        (("conversation", "polls", 0), "the written bytes cannot be framed: it has 3 bytes instead of 4"),
+        (("conversation", "opening", 1), "the written bytes cannot be framed: it does not begin with '<'"),
+    ]
+    params = serial_params(**options, encode=[LEVEL], address={"device": "d"})
+    assert list(check_rules(params)) == []
+    session, written = make_session(params), list[bytes]()
+    refused = session.submit(command("LEVEL").with_arguments({"level": "12"}), 0.0)
+    assert refused is not None
+    assert (refused.argument("response"), refused.argument("reason")) == ("REFUSED", "it has 3 bytes instead of 4")
+    assert session.submit(command("LEVEL").with_arguments({"level": "123"}), 0.0) is None
+    list(session.step(0.0, written.append))
+    assert written == [b"<123"]
+
+
 def test_an_answer_in_another_framing_is_no_answer() -> None:
     session = device()
     session.submit(command("HEX"), 0.0)

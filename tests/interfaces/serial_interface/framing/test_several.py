@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -28,6 +28,8 @@ KAMSTRUP: Options = {"name": "kmp", "type": "markers", "start": "@", "stop": "\r
                      "stuffing": {"@": "\x1b\xbf", "\r": "\x1b\xf2", "\x1b": "\x1b\xe4"}}  # fmt: skip
 JANDY: Options = {"name": "jandy", "type": "markers", "start": "\x10\x02", "stop": "\x10\x03",
                   "stuffing": {"\x10": "\x10\x00"}}  # fmt: skip
+SLIP: Options = {"name": "slip", "type": "slip"}
+HDLC: Options = {"name": "hdlc", "type": "hdlc"}
 VE_HEX: Options = {"name": "hex", "start": ":7", "terminator": "\n", "content": "hex", "embedded": True}
 VE_TEXT: Options = {"name": "text", "type": "markers", "start": "\r\nPID", "stop": "Checksum\t", "after": 1}
 
@@ -52,6 +54,12 @@ LINES: dict[str, tuple[list[Options], bytes]] = {
     "long terminators": ([{"start": "$", "terminator": ["ab", "abc", "a"]}, {**MARKED, "max_length": 3}], b"$abc<>x"),
     "one start within the other": (
         [{"start": "$$", "terminator": ";"}, {"name": "short", "start": "$", "terminator": ","}], b"$;,A"),
+    "slip before lines": ([SLIP, {"name": "line"}], b"\xc0\xdb\xdcA\r\n"),
+    "slip with a checksum, embedded": (
+        [{**SLIP, "checksum": XOR, "embedded": True}, {"name": "line", "prompts": ["> "]}], b"\xc0\xdb\x00A> \n"),
+    "hdlc between others": ([BINARY, {**HDLC, "checksum": XOR}, SENTENCE], b"\xb5b\x01\x00~}\x01$A*41\r\n"),
+    "hdlc and lines": ([{**HDLC, "checksum": XOR}, {"name": "line"}], b"~~}\x01\x01\n"),
+    "slip and hdlc": ([{**SLIP, "checksum": XOR}, HDLC, {"name": "line"}], b"\xc0\xdb\xdc~}\x01A\n"),
     "slip as the rest": ([BINARY, {"type": "slip", "checksum": XOR}], b"\xb5b\x00\x01\xc0\xdb\xdc"),
 }  # fmt: skip
 
@@ -72,10 +80,10 @@ def framing_of(frame: bytes) -> str:
     return frame.framing if isinstance(frame, NamedFrame) else ""
 
 
-def outcome(framing: list[Options], parts: Sequence[bytes]) -> tuple[Any, ...]:
+def outcome(framing: list[Options], parts: Sequence[bytes], *, is_finished: bool = False) -> tuple[Any, ...]:
     reader = codec(framing)
     pairs = [pair for part in parts for pair in reader.feed(part)]
-    pairs += reader.flush_partial()
+    pairs += reader.finish() if is_finished else reader.flush_partial()
     assert not reader.framer.has_partial_frame
     valid = [(framing_of(frame), bytes(frame)) for frame, error in pairs if not error]
     invalid = sorted((framing_of(frame), bytes(frame), error) for frame, error in pairs if error)
@@ -95,9 +103,11 @@ def test_any_chunking_gives_the_same_frames_and_counters(name: str, data: st.Dat
     framing = [{"max_length": longest, **options} for options in framing]
     parts = data.draw(st.lists(st.lists(st.sampled_from(tokens), min_size=1, max_size=6).map(b"".join), max_size=10))
     whole = b"".join(parts)
-    expected = outcome(framing, [whole])
-    assert outcome(framing, parts) == expected
-    assert outcome(framing, [whole[at : at + 1] for at in range(len(whole))]) == expected
+    is_finished = data.draw(st.booleans())
+    expected = outcome(framing, [whole], is_finished=is_finished)
+    assert outcome(framing, parts, is_finished=is_finished) == expected
+    single = [whole[at : at + 1] for at in range(len(whole))]
+    assert outcome(framing, single, is_finished=is_finished) == expected
 
 
 @pytest.mark.parametrize("name", LINES)
@@ -134,7 +144,8 @@ def test_intact_frames_of_all_kinds_are_delivered_from_a_bad_line(data: st.DataO
 
 def test_ten_megabytes_without_an_end_need_no_memory() -> None:
     for framing, begin in (([BINARY, SENTENCE], b"$"), ([STUFFED], b"\x10"), ([VE_HEX, VE_TEXT], b":7"),
-                           ([{**MARKED, "checksum": XOR}, {"name": "line", "start": "#"}], b"<")):  # fmt: skip
+                           ([{**MARKED, "checksum": XOR}, {"name": "line", "start": "#"}], b"<"),
+                           ([SLIP, SENTENCE], b"\xc0"), ([{**HDLC, "checksum": XOR}, SENTENCE], b"~")):  # fmt: skip
         reader = codec(framing)
         list(reader.feed(begin))
         tracemalloc.start()
@@ -205,6 +216,57 @@ def test_the_last_framing_reads_what_the_others_leave_over() -> None:
     assert (reader.framer.discarded_bytes, reader.framer.discarded_frames) == (3, 1), "the line that was cut"
 
 
+BOOT = b"ets Jul 29 2019\r\nrst:0x1\r\n"
+
+
+def test_byte_stuffing_shares_a_line_with_text() -> None:
+    """As with an ESP32, which prints text when it boots, and then speaks SLIP."""
+    reader = codec([SLIP, {"name": "line"}])
+    frames = [b"\x01\x08\xc0\xdb", b"\r\n"]
+    written = [reader.wrap(frame, "slip") for frame in frames]
+    expected = [("line", b"ets Jul 29 2019"), ("line", b"rst:0x1"), *(("slip", frame) for frame in frames)]
+    assert read(reader, BOOT, *written, BOOT) == [*expected, *expected[:2]]
+    assert (reader.framer.discarded_bytes, reader.framer.discarded_frames) == (0, 0)
+
+
+def test_several_delimiters_in_a_row_are_no_loss_and_those_in_a_text_belong_to_it() -> None:
+    reader = codec([{**HDLC, "checksum": {"type": "x-25", "byte_order": "little", "strip": True}}, {"name": "line"}])
+    frame = reader.wrap(b"A~}")
+    assert frame.startswith(b"~") and frame.endswith(b"~")
+    assert read(reader, b"~~" + frame + b"~~~ Boot ~~~\r\nOK\r\n" + frame) == [
+        ("hdlc", b"A~}"), ("line", b"~~~ Boot ~~~"), ("line", b"OK"), ("hdlc", b"A~}")]  # fmt: skip
+    assert (reader.framer.discarded_bytes, reader.framer.discarded_frames) == (0, 0)
+
+
+@pytest.mark.parametrize("other", [{"name": "line"}, SENTENCE])
+def test_frames_that_share_their_delimiters_are_all_found_if_they_have_a_checksum(other: Options) -> None:
+    """As RFC 1662 allows: one flag ends a frame, and begins the next one."""
+    reader = codec([{**HDLC, "checksum": {"type": "x-25", "byte_order": "little", "strip": True}}, other])
+    contents = [b"A", b"B~}$", b"C", b"D"]
+    wrapped = [reader.wrap(content, "hdlc") for content in contents]
+    parts = [wrapped[0], *(frame[1:] for frame in wrapped[1:3]), b"$OK*04\r\n", wrapped[3]]
+    expected = [("hdlc", content) for content in contents[:3]]
+    text = b"$OK*04"
+    assert read(reader, *parts) == [*expected, (other["name"], text), ("hdlc", b"D")]
+    assert (reader.framer.discarded_bytes, reader.framer.discarded_frames) == (0, 0)
+
+
+@pytest.mark.parametrize("damage", [lambda frame: frame[:-1], lambda frame: frame[1:], lambda frame: frame[:2] + b"?"])
+def test_a_lost_delimiter_costs_the_frames_beside_it_only(damage: Callable[[bytes], bytes]) -> None:
+    checked = {**SLIP, "checksum": {"type": "crc-8", "strip": True}}
+    reader = codec([checked, {"name": "line"}])
+    frame = reader.wrap(b"A\xc0B")
+    assert read(reader, frame, damage(frame), BOOT, frame, BOOT, frame)[-4:] == [
+        ("slip", b"A\xc0B"), ("line", b"ets Jul 29 2019"), ("line", b"rst:0x1"), ("slip", b"A\xc0B")]  # fmt: skip
+
+
+def test_without_a_checksum_silence_ends_what_a_lost_delimiter_has_begun() -> None:
+    reader = codec([SLIP, {"name": "line"}])
+    frame = reader.wrap(b"A")
+    assert read(reader, frame[1:], BOOT) == [("line", b"A\xc0ets Jul 29 2019"), ("line", b"rst:0x1")]
+    assert read(reader, frame) == [("slip", b"A")]
+
+
 def test_a_preamble_is_written_and_is_no_loss_when_received() -> None:
     """As in DL/T 645, whose frames follow four bytes FE, or fewer if the receiver has missed some."""
     framing = {"type": "length", "start": "h", "offset": 1, "size": 1, "correction": 4, "stop": "\x16"}
@@ -232,6 +294,54 @@ def test_writing_has_a_framing_of_its_own() -> None:
     frame = both.wrap(b"LOO\x01", "loop")
     assert read(both, b"\n\r" + frame) == [("loop", b"LOO\x01")]
     assert both.wrap(b"\x04", "raw") == b"\x04"
+
+
+FIXED: Options = {"type": "fixed", "length": 4, "start": "<", "stop": ">"}
+
+
+@pytest.mark.parametrize(
+    ("framing", "content", "reason"),
+    [
+        (FIXED, b"<A>", "it has 3 bytes instead of 4"),
+        (FIXED, b"<ABC>", "it has 5 bytes instead of 4"),
+        (FIXED, b"ABC>", "it does not begin with '<'"),
+        (FIXED, b"<ABC", "it does not end with '>'"),
+        ({**FIXED, "stop": "\xff", "checksum": {"type": "xor", "at": 2}}, b"<A", "it does not end with '\\xff'"),
+        ({**FIXED, "checksum": XOR, "stop": "A"}, b"<A", "it does not end with 'A'"),
+        ({"type": "length", "offset": 1, "size": 2}, b"AB", "it has 2 bytes, and the length in it needs 3"),
+        ({"type": "length", "offset": 1, "size": 1, "correction": 2}, b"A\x03BC", "it has 4 bytes instead of 5"),
+        ({"start": "$"}, b"GPQ", "it does not begin with '$'"),
+    ],
+)
+def test_what_is_written_in_a_framing_that_was_chosen_for_it_has_its_length_start_and_stop(
+    framing: Options, content: bytes, reason: str
+) -> None:
+    named = {**framing, "name": "frame"}
+    for both, name in (
+        (codec({}, write_framing=framing), ""),
+        (codec({}, write_framing=named), "frame"),
+        (codec(named, write_framing="frame"), ""),
+        (codec(named), "frame"),
+    ):
+        with pytest.raises(FramingError) as caught:
+            both.wrap(content, name)
+        assert str(caught.value) == reason
+    assert content in codec(framing).wrap(content), "a framing that is only read says nothing of what is written"
+
+
+@pytest.mark.parametrize(
+    ("framing", "content"),
+    [
+        (FIXED, b"<AB>"),
+        ({**FIXED, "stop": "<", "checksum": XOR}, b"<AA"),
+        ({"type": "length", "offset": 1, "size": 1, "correction": 2, "max_length": 3}, b"A\x02BC"),
+        ({"start": ":", "content": "hex"}, b"A"),
+        ({"start": "$"}, b"$GPQ"),
+        ({"type": "slip"}, b"\xc0"),
+    ],
+)
+def test_what_fits_the_framing_that_was_chosen_for_it_is_written(framing: Options, content: bytes) -> None:
+    assert codec({}, write_framing=framing).wrap(content) == codec(framing).wrap(content)
 
 
 def test_the_first_framing_of_a_list_is_written_unless_another_one_is_named() -> None:
@@ -270,7 +380,7 @@ def test_a_kept_frame_is_written_only_if_its_bytes_are_doubled() -> None:
         ({"framing": BINARY, "checksum": XOR}, ("checksum",), "a framing has its own checksum"),
         ({"framing": [{**BINARY, "checksum": {"type": "xorr"}}]}, ("framing", 0, "checksum", "type"), "unknown"),
         ({"framing": [BINARY, BINARY]}, ("framing", 1, "name"), "two framings are called 'binary'"),
-        ({"framing": [{"type": "slip"}, SENTENCE]}, ("framing", 0), "only the last framing may be without 'start'"),
+        ({"framing": [{"type": "cobs"}, SENTENCE]}, ("framing", 0), "only the last framing may be without 'start'"),
         ({"framing": [BINARY, {"type": "gap", "gap": 1}]}, ("framing", 1, "type"), "cannot share a line"),
         ({"framing": [VE_HEX]}, ("framing",), "there is none to be embedded in"),
         ({"framing": VE_HEX}, ("framing", "embedded"), "not embedded"),
@@ -279,6 +389,9 @@ def test_a_kept_frame_is_written_only_if_its_bytes_are_doubled() -> None:
         ({"framing": {"type": "raw"}, "port": "/dev/ttyUSB0"}, ("framing", "type"), "a serial line has no packets"),
         ({"framing": SENTENCE, "write_framing": "sentences"}, ("write_framing",), "there is no framing 'sentences'"),
         ({"framing": {}, "write_framing": {"type": "markers", "start": "<"}}, ("write_framing",), "needs 'stop'"),
+        ({"framing": {}, "write_framing": {"embedded": True}}, ("write_framing", "embedded"), "does nothing"),
+        ({"framing": {}, "write_framing": {"timeout": 1}}, ("write_framing", "timeout"), "'timeout' does nothing"),
+        ({"framing": {}, "write_framing": {"prompts": ["> "]}}, ("write_framing", "prompts"), "'prompts' does nothing"),
         ({"framing": {"preamble": "\u20ac"}}, ("framing", "preamble"), "is not bytes"),
         ({"framing": {"prompts": [">\r"]}}, ("framing", "prompts", 0), "contains part of a terminator"),
         ({"framing": {"prompts": ["> ", "> >"]}}, ("framing", "prompts", 1), "begins with '> '"),

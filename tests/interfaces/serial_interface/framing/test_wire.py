@@ -289,7 +289,7 @@ def test_bytes_that_a_checksum_covers_in_some_frames(checksum: dict[str, Any]) -
 
 
 def test_a_framing_of_several_that_cannot_have_a_start_is_the_last_one() -> None:
-    params = serial_params(framing=[{"type": "slip", "start": "\xc0"}, {}])
+    params = serial_params(framing=[{"type": "cobs", "start": "\x00"}, {}])
     useless, last = check_framings(params, did_you_mean)
     assert (last.path, last.remedy) == (("framing", 0), "move it to the end of the list")
     assert useless.path == ("framing", 0, "start")
