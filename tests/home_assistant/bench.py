@@ -16,8 +16,11 @@ from tests.support.waiting import wait_until
 
 SETTLED = 10.0  # s after which nothing may be unknown
 
+_STEADY = 2.0  # s for which what is right has to stay so
+
 # What Home Assistant itself says about a broker that is away, which is true.
 _BROKER_AWAY = (
+    "failed to receive on socket",
     "The connection was lost",
     "Disconnected from MQTT server",
     "Failed to connect to MQTT server",
@@ -121,16 +124,23 @@ class Bench:
         wait_until(lambda: not wrong(), timeout, lambda: f"right entities; wrong are {wrong()}", pause=0.05)
         return time.monotonic() - began
 
-    def stays_shown(self, wanted: dict[str, tuple[str, dict[str, Any]]], seconds: float) -> None:
-        """Return after some seconds, in which all these entities had their state."""
-        over = time.monotonic() + seconds
+    def wait_settled(self, wanted: dict[str, tuple[str, dict[str, Any]]], timeout: float) -> float:
+        """Return after how many seconds all these entities have had their state, and have kept it for two more.
 
-        def is_over() -> bool:
-            wrong = {each: state for each, state in self.shown(wanted).items() if state["state"] != wanted[each][0]}
-            assert not wrong, f"not right any more: {wrong}"
-            return time.monotonic() >= over
+        What has just been killed may look right for a moment, until others have noticed.
+        """
+        began = time.monotonic()
+        right_at = -1.0
 
-        wait_until(is_over, seconds + 10, "the end of the look", pause=0.05)
+        def is_settled() -> bool:
+            nonlocal right_at
+            now = time.monotonic()
+            is_right = all(state["state"] == wanted[each][0] for each, state in self.shown(wanted).items())
+            right_at = -1.0 if not is_right else now if right_at < 0 else right_at
+            return is_right and now - right_at >= _STEADY
+
+        wait_until(is_settled, timeout + _STEADY, lambda: f"right entities; are {self.shown(wanted)}", pause=0.05)
+        return right_at - began
 
     def wait_absent(self, ids: Iterable[str], since: float, timeout: float) -> float:
         """Return after how many seconds (since `since`, monotonic) all these entities were unavailable."""

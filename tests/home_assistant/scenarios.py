@@ -14,7 +14,11 @@ from typing import Any
 
 from tests.home_assistant import by_hand
 from tests.home_assistant.bench import SETTLED, Bench
+from tests.home_assistant.house import CALLS, House
+from tests.home_assistant.house import ENTITIES as HOUSE
+from tests.home_assistant.house import write_conf as house_conf
 from tests.home_assistant.plant import ENTITIES, SILENT_AFTER
+from tests.support.gateway_process import GatewayProcess
 from tests.support.waiting import wait_until
 
 Scenario = Callable[[Bench], None]
@@ -161,8 +165,9 @@ def restarts_in_any_order(bench: Bench) -> None:
         for step in [step for name in names for step in events[name]]:
             step()
         try:
-            took = bench.wait_shown(_READ, SETTLED + 5)  # and what the gateway and Home Assistant wait to connect again
-            bench.stays_shown(_READ, 2)
+            took = bench.wait_settled(
+                _READ, SETTLED + 5
+            )  # and what the gateway and Home Assistant wait to connect again
         except AssertionError as err:
             raise AssertionError(f"after {names} (seed {bench.seed}): {err}") from err
         bench.say(f"{' and '.join(names)}: right after {took:.1f} s")
@@ -214,6 +219,27 @@ def a_renamed_entity_survives(bench: Bench) -> None:
     assert "Kettle" in [entry["name"] for entry in bench.ha.api.entities().values()]
 
 
+def entities_of_several_points(bench: Bench) -> None:
+    """Light, cover, valve, lock and climate: each has its state, and each of its services reaches the device."""
+    with House(bench.folder) as house:
+        conf = bench.folder / "home.conf"
+        house_conf(conf, bench.broker.port, house.line.path, "device" if bench.release == "2026.11" else "components")
+        with GatewayProcess(conf) as gateway:
+            bench.say(f"all entities after {bench.wait_shown(HOUSE):.2f} s")
+            for call in CALLS:
+                bench.ha.api.call(call.service, call.entity, **call.data)
+                house.wait_received(call.line)
+                bench.wait_shown({call.entity: (call.state, dict(call.attributes))})
+            bench.ha.api.call("button.press", "button.house_restart")
+            house.wait_received("restart=1")
+            began = time.monotonic()
+            house.tell("bell", "long")
+            bench.ha.api.wait_change(
+                "event.house_bell", lambda state: state["attributes"].get("event_type") == "long", began
+            )
+            gateway.stop()
+
+
 BY_HAND: tuple[Scenario, ...] = (documents_by_hand,)
 WITH_GATEWAY: tuple[Scenario, ...] = (
     entities_are_right,
@@ -224,4 +250,5 @@ WITH_GATEWAY: tuple[Scenario, ...] = (
     restarts_in_any_order,
     a_reload_renames_adds_and_removes,
     a_renamed_entity_survives,
+    entities_of_several_points,
 )
