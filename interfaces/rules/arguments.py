@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from gateway.devices.argument_values import is_same, read_boolean, read_integer, read_number
+from gateway.devices.argument_values import TYPE_WORDS, is_same, read_boolean, read_integer, read_number
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg, reserved_argument
 from interfaces.rules.content import CONTROL
@@ -53,7 +53,7 @@ class Argument:
         received = msg.argument(self.name, self._options.get("default"))
         value = _READERS[self.type](received)
         if value is None:
-            raise CodecError(f"argument {self.name!a} is {as_text(received)}: expected {self.type}")
+            raise CodecError(f"argument {self.name!a} is {as_text(received)}: expected {TYPE_WORDS[self.type]}")
         self._check(value)
         return value
 
