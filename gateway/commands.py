@@ -17,7 +17,7 @@ from types import FunctionType
 from typing import Any, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
-from gateway.devices.argument_values import is_same, read_boolean, read_integer, read_number
+from gateway.devices.argument_values import TYPE_WORDS, is_same, read_boolean, read_integer, read_number
 from gateway.devices.declaration import Signature, Signatures
 from gateway.devices.point import ADDRESS_OF_DEVICE, PointType
 from gateway.errors import CommandRefusedError, Problem, RefusedError
@@ -39,6 +39,13 @@ class ArgumentSpec(NamedTuple):
     choices: tuple[Argument, ...] = ()
     default: Any = _REQUIRED
 
+    @property
+    def words(self) -> str:
+        """What the argument must be, in words: one of its choices, or a value of its type."""
+        if self.choices:
+            return f"one of {', '.join(map(str, self.choices))}"
+        return TYPE_WORDS[self.type.value]
+
     def read(self, name: str, value: object) -> Argument:
         """Return the value for the method; raise `CommandRefusedError` if `value` is not accepted.
 
@@ -47,10 +54,9 @@ class ArgumentSpec(NamedTuple):
         """
         converted = _READERS[self.type](value)
         expected = ""
-        if self.choices and not any(is_same(value, each) for each in self.choices):
-            expected = f"one of {', '.join(map(str, self.choices))}"
-        elif converted is None and not self.choices:
-            expected = _a(self.type.value)
+        is_fit = any(is_same(value, each) for each in self.choices) if self.choices else converted is not None
+        if not is_fit:
+            expected = self.words
         elif self.minimum is not None and converted < self.minimum:
             expected = f"at least {self.minimum:g}"
         elif self.maximum is not None and converted > self.maximum:
@@ -301,7 +307,7 @@ def _arguments(mark: Command, received: Mapping[str, Argument]) -> dict[str, Any
         if name in received:
             values[name] = spec.read(name, received[name])
         elif spec.default is _REQUIRED:
-            raise CommandRefusedError(f"argument {name!a} is missing: expected {_a(spec.type.value)}")
+            raise CommandRefusedError(f"argument {name!a} is missing: expected {spec.words}")
         else:
             values[name] = spec.default
     return values
@@ -336,9 +342,3 @@ _READERS: Mapping[PointType, Callable[[Any], Any]] = {
 def _shown(value: object) -> str:
     shown = ascii(value)
     return shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}..."
-
-
-def _a(kind: str) -> str:
-    if kind == PointType.TEXT.value:
-        return kind
-    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"

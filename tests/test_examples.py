@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -130,6 +131,8 @@ def test_mysensors_readings_become_messages(tmp_path: Path, mosquitto: Mosquitto
             (node, {"action": "battery", "percent": 87}),
         ]
         assert frame_counts(example.interface) == {"frames_received": 8, "frames_unmatched": 1}  # the log line
+        events = [payload for topic, payload in example.listener.pairs() if topic.endswith("/gateway/event")]
+        assert [json.loads(event)["value"] for event in events] == ["Gateway startup complete."]
 
 
 def test_mysensors_commands_get_their_outcome(
@@ -233,7 +236,7 @@ def test_modbus_commands_get_their_outcome(tmp_path: Path, mosquitto: Mosquitto)
         assert example.command(METER, "relay", on=False) == {"action": "relay", "on": False, "coil": False, **OK}
         assert meter.coils == {0: False}
         refused = example.command(METER, "relay", on="yes")
-        assert (refused["response"], refused["reason"]) == ("REFUSED", "argument 'on' is 'yes': expected boolean")
+        assert (refused["response"], refused["reason"]) == ("REFUSED", "argument 'on' is 'yes': expected true or false")
         meter.is_stuck = True
         refused = example.command(METER, "relay", on=True)
         assert (refused["response"], refused["exception"]) == ("REFUSED", meter.DEVICE_FAILURE)
@@ -329,7 +332,7 @@ def test_scpi_commands_get_their_outcome(tmp_path: Path, mosquitto: Mosquitto) -
         assert (refused["response"], refused["reason"]) == ("REFUSED", "argument 'volts' is 31: expected at most 30")
         refused = example.command(SUPPLY, "set_voltage", volts="5;OUTP OFF")
         assert (refused["response"], refused["reason"]) == (
-            "REFUSED", "argument 'volts' is '5;OUTP OFF': expected number"
+            "REFUSED", "argument 'volts' is '5;OUTP OFF': expected a number"
         )  # fmt: skip
         assert (supply.volts, supply.output) == (5.0, True)
         supply.errors.append((-310, "System error"))
@@ -407,7 +410,7 @@ def test_tank_commands_get_their_outcome(tmp_path: Path, mosquitto: Mosquitto) -
         assert example.command(TANK, "pump", on=True) == {"action": "pump", "on": True, **OK}
         wait_until(lambda: tank.is_pumping, what="the pump")
         refused = example.command(TANK, "pump", on=2)
-        assert (refused["response"], refused["reason"]) == ("REFUSED", "argument 'on' is 2: expected boolean")
+        assert (refused["response"], refused["reason"]) == ("REFUSED", "argument 'on' is 2: expected true or false")
         assert example.command(TANK, "pump", on=False)["response"] == "OK"
         wait_until(lambda: not tank.is_pumping, what="the pump")
         assert tank.rejected == []

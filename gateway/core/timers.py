@@ -8,10 +8,15 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
+import sys
 from collections.abc import Callable
+
+from gateway.message import shown
 
 Function = Callable[[], object]
 _MIN_PRUNED = 64
+_MOST_COUNTED = 2.0**53  # periods: a float tells more of them apart no longer, and may be infinite
+_LONGEST = sys.float_info.max  # s; an integer may be larger
 
 
 def _call(function: Function) -> object:
@@ -54,8 +59,11 @@ class Timer:
             call(self._function)
             return
         # The rhythm is kept: calls that were missed, for example while the machine was suspended, are skipped.
-        missed = max(0, math.floor((now - self.when) / self._period))
-        self.when += (missed + 1) * self._period
+        missed = max(0.0, (now - self.when) / self._period)
+        if missed < _MOST_COUNTED:
+            self.when += (math.floor(missed) + 1) * self._period
+        else:  # such a short period has no rhythm that could be kept
+            self.when = now + self._period
         self._timers.add(self)
         if call(self._function) is True:
             self.is_cancelled = True
@@ -75,14 +83,14 @@ class Timers:
 
         Raises `ValueError` unless `seconds` is a finite number above 0.
         """
-        if not 0 < seconds < math.inf:
-            raise ValueError(f"a period must be a finite number of seconds above 0, not {seconds!r}")
+        if not 0 < seconds <= _LONGEST:
+            raise ValueError(f"a period must be a finite number of seconds above 0, not {shown(seconds):.60}")
         return self.add(Timer(self, self._clock() + seconds, function, seconds))
 
     def after(self, seconds: float, function: Function) -> Timer:
         """Call `function` once, after `seconds`. Raises `ValueError` unless that is a finite number, 0 or above."""
-        if not 0 <= seconds < math.inf:
-            raise ValueError(f"a delay must be a finite number of seconds, 0 or above, not {seconds!r}")
+        if not 0 <= seconds <= _LONGEST:
+            raise ValueError(f"a delay must be a finite number of seconds, 0 or above, not {shown(seconds):.60}")
         return self.add(Timer(self, self._clock() + seconds, function, None))
 
     def add(self, timer: Timer) -> Timer:

@@ -5,6 +5,15 @@ from __future__ import annotations
 import json
 import math
 
+TYPE_WORDS = {
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "text": "a text",
+    "event": "a text",
+}
+"""What an argument of each type must be, for whoever has sent something else."""
+
 _WORDS = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
 
 

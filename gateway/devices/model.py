@@ -40,6 +40,7 @@ from gateway.devices.schedule import Schedule
 from gateway.devices.series import Event, Fed, Group, Report, Series
 from gateway.devices.series_memory import SeriesMemory
 from gateway.devices.template import MAX_ID, could_make, fits, instance_of, may_fit, remade
+from gateway.devices.value import is_value
 from gateway.message import Argument, InternalMsg
 
 
@@ -491,7 +492,7 @@ class Model:
             candidates = self._by_address.get(msg[1:5], [])
         except TypeError:  # a word that is no text
             return None
-        arguments = command_arguments(msg)
+        arguments = {name: value for name, value in command_arguments(msg).items() if is_value(value)}
         # An exact value goes before one that a client may have written in another way.
         exact = (state for state in candidates if fits(state.device.where, arguments))
         meant = (

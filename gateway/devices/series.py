@@ -11,6 +11,7 @@ from gateway.devices.point import Point, PointType
 from gateway.devices.reading import UNSET, Companion, Quality, Reading, Unset
 from gateway.devices.report import NEVER, has_moved, in_whole_seconds
 from gateway.devices.template import fits
+from gateway.devices.value import is_value
 from gateway.message import Argument, InternalMsg, ReportRule, shown
 
 MAX_SERIES = 10_000
@@ -352,8 +353,10 @@ class Group:
 
 
 def _place(names: tuple[str, ...], arguments: Mapping[str, Argument]) -> tuple[object, ...]:
-    """Return a key that is the same for all values that are equal, as `fits` has it; raises `TypeError` for a list."""
+    """Return a key that is the same for all values that are equal, as `fits` has it; raises `TypeError` for others."""
     values = [arguments.get(name) for name in names]
+    if not all(map(is_value, values)):
+        raise TypeError("what is no value equals nothing")
     place = tuple([(isinstance(value, bool), value) for value in values])
     hash(place)
     return place

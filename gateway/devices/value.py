@@ -25,13 +25,30 @@ def is_value(value: object) -> bool:
     if kind is bool or value is None or (kind is str and value.isascii()):  # type: ignore[attr-defined]
         return True
     try:
-        if isinstance(value, int | float):
-            return is_value(float(value))
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-        text.encode()  # raises an error for an unpaired surrogate, which is no character
+        if kind is not str:
+            return _is_sound(value)
+        value.encode()  # type: ignore[attr-defined]  # raises an error for an unpaired surrogate, which is no character
     except Exception:  # noqa: BLE001  (it may be of any class)
         return False
     return True
+
+
+def _is_sound(value: object) -> bool:
+    """Return whether an object can be written and compared, and all in it; raise what its class raises otherwise."""
+    if isinstance(value, int | float):
+        _compare(value, float(value))
+        return is_value(float(value))
+    # With `indent`, Python's own code reads the object, as the map does; that in C passes over methods of its class.
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, indent=0)
+    text.encode()
+    _compare(value, json.loads(text))
+    return True
+
+
+def _compare(value: object, other: object) -> None:
+    """Raise what the class of `value`, or of something in it, raises when it is compared."""
+    bool(value == other)
+    bool(value != other)
 
 
 def is_equal(value: object, wanted: object) -> bool:

@@ -117,6 +117,7 @@ class DeviceMemory:
         self._write_at = math.inf  # when the first of the documents in `_unwritten` is to be written
         # When a document was written to the disk last, and of which points it had a value, by topic.
         self._remembered: dict[str, tuple[float, frozenset[str]]] = {}
+        self._availabilities: dict[str, bytes] = {}  # what was published last, by topic: unknown is offline there, too
         self._unwritten: dict[str, _Document] = {}  # documents that are newer than what is on the disk, by topic
         # What the broker retains of devices that a template may still make, by topic; and those that it has made now.
         self._recalled: dict[str, bytes] = {}
@@ -196,8 +197,7 @@ class DeviceMemory:
         with self._publishing:
             self._lost.difference_update(gone)
             for topic in topics:
-                self._remembered.pop(topic, None)
-                self._unwritten.pop(topic, None)
+                self._forget(topic)
         self.publish_changed()
         return topics + self._drop_recalled()
 
@@ -479,9 +479,11 @@ class DeviceMemory:
             if document is not None:
                 documents.append(document)
             is_unknown = state.is_online is None and state.document_at == NEVER  # an earlier run may have left `online`
-            if state.is_status_new or is_unknown:
-                status = ONLINE if state.is_online else OFFLINE
-                documents.append(_Document(self._documents.topic(state.device.id, "availability"), status, status))
+            topic = self._documents.topic(state.device.id, "availability")
+            status = ONLINE if state.is_online else OFFLINE
+            if (state.is_status_new or is_unknown) and self._availabilities.get(topic) != status:
+                self._availabilities[topic] = status
+                documents.append(_Document(topic, status, status))
             if state.is_status_new:
                 state.is_status_new = False
                 self._statuses.append((state.device.id, state.is_online, state.reason))
@@ -528,12 +530,17 @@ class DeviceMemory:
     def _clear(self, device: str) -> None:
         """Clear the documents of a device that has given its place to another. The caller holds the publishing lock."""
         for topic in self._topics_of(device):
-            self._remembered.pop(topic, None)
-            self._unwritten.pop(topic, None)
+            self._forget(topic)
             self._documents.clear(topic)
         self._lost.discard(device)
         self._documents.release(device)
         LOG.info("device %a was not heard since the start, and has given its place to a new one", device)
+
+    def _forget(self, topic: str) -> None:
+        """Forget what was published and written on `topic`. The caller holds the publishing lock."""
+        self._remembered.pop(topic, None)
+        self._unwritten.pop(topic, None)
+        self._availabilities.pop(topic, None)
 
     def _write_due(self, now: float) -> None:
         """Have those documents on the disk that have waited long enough: a killed process would begin with older ones.

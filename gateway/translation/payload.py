@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 
 from gateway.core.bounded_cache import put
 from gateway.core.quoting import quote
-from gateway.errors import PayloadError, WordError
+from gateway.errors import MessageError, PayloadError, WordError
 from gateway.message import OUTCOME_WORDS, Argument
 from gateway.translation.field_map import FieldMap
 from gateway.translation.strict_json import (
@@ -208,10 +208,16 @@ class _Members:
     def _write_value(self, key: str, value: Argument, *, is_nested: bool = False) -> str:
         if key == "requested" and isinstance(value, dict) and not is_nested:
             return self._write_requested(value)
-        if isinstance(value, str) and key not in OUTCOME_WORDS:
-            return dump_text(self._argvalue.write(value))
-        check_value(key, value)
-        return dump(value)
+        try:
+            if isinstance(value, str) and key not in OUTCOME_WORDS:
+                return dump_text(self._argvalue.write(value))
+            check_value(key, value)
+            return dump(value)
+        except MessageError:
+            raise
+        except Exception as err:  # an interface may pass an object of any class
+            what = f"holds a {type(value).__name__}, which fails when it is read"
+            raise PayloadError(f"argument {quote(key)} {what}: {type(err).__name__}") from err
 
     def _write_requested(self, arguments: dict[str, Argument]) -> str:
         members = (self._write_key(k) + self._write_value(k, v, is_nested=True) for k, v in arguments.items())

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
-from gateway.devices.argument_values import is_same, read_boolean, read_integer, read_number
+from gateway.devices.argument_values import TYPE_WORDS, is_same, read_boolean, read_integer, read_number
 from gateway.errors import Problem
 from gateway.message import OUTCOME_WORDS, InternalMsg, reserved_argument
 from interfaces.rules.content import CONTROL
@@ -54,7 +54,7 @@ class Argument:
         value = _READERS[self.type](received)
         if value is None:
             quoted = f': put it in quotes: "{received}"' if self.type == "text" and type(received) is int else ""
-            raise CodecError(f"argument {self.name!a} is {as_text(received)}: expected {self.type}{quoted}")
+            raise CodecError(f"argument {self.name!a} is {as_text(received)}: expected {TYPE_WORDS[self.type]}{quoted}")
         self._check(value)
         return value
 

@@ -109,13 +109,25 @@ def test_a_function_that_plans_itself_for_now_leaves_room_for_others() -> None:
     assert bench.timers.due_in() == 0
 
 
-@pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf])
+@pytest.mark.parametrize("seconds", [1e-320, 1e-18])
+def test_a_period_that_is_too_short_for_any_rhythm_loses_no_timer(seconds: float) -> None:
+    bench = Bench()
+    timer = bench.timers.every(seconds, lambda: None)
+    for _ in range(3):
+        bench.now += 1.0
+        assert bench.timers.run_due(bench.report) == 1
+    assert bench.errors == [] and len(bench.timers) == 1
+    timer.cancel()
+    assert len(bench.timers) == 0
+
+
+@pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf, 10**400])
 def test_a_period_must_be_a_time(seconds: float) -> None:
     with pytest.raises(ValueError, match="a finite number of seconds above 0"):
         Bench().timers.every(seconds, print)
 
 
-@pytest.mark.parametrize("seconds", [-0.1, math.nan, math.inf])
+@pytest.mark.parametrize("seconds", [-0.1, math.nan, math.inf, 10**400])
 def test_a_delay_must_be_a_time(seconds: float) -> None:
     with pytest.raises(ValueError, match="a finite number of seconds, 0 or above"):
         Bench().timers.after(seconds, print)

@@ -117,13 +117,12 @@ def test_what_another_action_has_told_meanwhile_is_left_out_of_what_waits() -> N
     visitor = Point("visitor", PointType.TEXT, (Feed("CARD", "number"), Feed("PIN", "number")), report=rule)
     volts = Point("volts", PointType.NUMBER, (Feed("CARD", "volts"),), report=rule)
     model = Model([Device("door", (visitor, volts))])
-    told: tuple[tuple[str, dict[str, Any]], ...] = (
-        ("CARD", {"number": "1", "volts": 3.0}),
-        ("CARD", {"number": "2", "volts": 2.9}),
-        ("PIN", {"number": "3"}),
-    )
-    for action, arguments in told:
-        model.observe(InternalMsg(action=action, arguments=arguments), 0, 0)
+    for msg in (
+        InternalMsg(action="CARD", arguments={"number": "1", "volts": 3.0}),
+        InternalMsg(action="CARD", arguments={"number": "2", "volts": 2.9}),
+        InternalMsg(action="PIN", arguments={"number": "3"}),
+    ):
+        model.observe(msg, 0, 0)
     assert [msg.arguments for msg in model.finish().messages] == [{"volts": 2.9}, {"number": "3"}]
 
 

@@ -24,6 +24,8 @@ from gateway.devices.model import Model
 from gateway.devices.point import AUTO, Device, Feed, Point, PointType
 from gateway.devices.value import MAX_TEXT, is_equal
 from gateway.message import InternalMsg, ReportRule, shown
+from tests.conftest import ExpectedLogs
+from tests.support.desk import Desk
 
 RULE = ReportRule(on_change=True, deadband=0.1)
 
@@ -40,7 +42,51 @@ class Broken:
         raise RuntimeError("broken")
 
 
+def _fail(*_: object) -> Any:
+    raise RuntimeError("broken")
+
+
+class Incomparable(list[Any]):
+    __eq__ = _fail
+    __hash__ = None
+
+
+class IncomparableText(str):
+    __slots__ = ()
+    __eq__ = _fail
+    __hash__ = str.__hash__
+
+
+class IncomparableNumber(int):
+    __eq__ = _fail
+    __hash__ = int.__hash__
+
+
+class Different(dict[str, Any]):
+    __ne__ = _fail
+
+
+class Unreadable(dict[str, Any]):
+    items = _fail
+
+
+class Endless(list[Any]):
+    __iter__ = _fail
+
+
+HALF_BROKEN: list[Any] = [
+    Incomparable([1]),
+    IncomparableText("3"),
+    IncomparableNumber(3),
+    Different({"a": 1}),
+    Unreadable({"a": 1}),
+    Endless([1]),
+]
+"""Objects that are values of JSON, but of classes of which one method fails."""
+
 NO_VALUES: list[Any] = [
+    *HALF_BROKEN,
+    *([value] for value in HALF_BROKEN if not isinstance(value, Different)),
     10**400,
     -(10**400),
     10**5000,
@@ -114,6 +160,21 @@ def test_what_is_no_value_distinguishes_no_devices(value: Any) -> None:
         model.unanswered(msg)
     model.observe(status(c=1.0, u=value).reported_by(ReportRule(by=("u",))), 3.0, 3.0)
     assert list(model.states) == ["one"] and model.states["one"].is_online is None
+
+
+@pytest.mark.parametrize("value", HALF_BROKEN, ids=names)
+@pytest.mark.parametrize("rule", [None, RULE])
+@pytest.mark.parametrize("devices", [(), (Device("d", (), where={"x": 3}), Device("e", (point("x", PointType.TEXT),)))])
+def test_an_interface_goes_on_whatever_object_it_passes(
+    value: Any, rule: ReportRule | None, devices: tuple[Device, ...], expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.allow("'x' is left out")  # without devices and rules, what can be written is sent
+    desk = Desk(devices=[device._replace(address={"device": "d"}) for device in devices])
+    command = InternalMsg(True, device="d", action="T", arguments={"x": value, "y": 1})
+    for number in range(3):
+        assert desk.outlet.push(status(x=value, y=number).reported_by(rule))
+        desk.outlet.push(command.reply("OK").with_read({"x": value}))
+    assert [msg.argument("y") for msg in desk.collect() if not msg.is_outcome] == [0, 1, 2]
 
 
 def test_a_device_is_found_by_words_alone() -> None:

@@ -98,6 +98,18 @@ def test_a_device_was_heard_when_it_has_sent_something_and_not_when_its_interfac
     assert [(device.is_online, device.age) for device in bench.memory.statuses()] == [(False, 35.0)]
 
 
+def test_an_availability_is_published_only_when_it_has_changed() -> None:
+    bench = Bench(BOILER)
+    bench.memory.recover_all()
+    bench.push(status(21.5))
+    for _ in range(3):
+        bench.memory.lose_all("the port is gone")
+        bench.memory.recover_all()  # whether the device is there is unknown, and unknown is offline as well
+    bench.push(status(21.5))
+    payloads = [payload for _, topic, payload in bench.published if topic.endswith("/availability")]
+    assert payloads == [b"offline", b"online", b"offline", b"online"]
+
+
 def test_later_changes_wait_for_the_interval_and_messages_do_not() -> None:
     bench = Bench(BOILER)
     for value in (1, 2, 3):

@@ -106,7 +106,7 @@ def test_it_is_converted_as_an_argument_and_compared_with_the_answer() -> None:
     ("msg", "reason"),
     [
         (command("node255", level=1), "argument 'n' is 255: expected at most 254"),
-        (command("nodeX", level=1), "argument 'n' is 'X': expected integer"),
+        (command("nodeX", level=1), "argument 'n' is 'X': expected a whole number"),
         (command("node7"), "argument 'level' is missing"),
         (command("node7", level=1, n=8), "unknown argument 'n': use level"),
         (command("node7", "STOP"), "'STOP' is not an action of this device: use one of DIM"),
@@ -205,7 +205,7 @@ def test_rules_that_differ_by_their_multiples() -> None:
     ).encoder
     assert encoder.encode(command("", "VOLUME", v=50)).content == b"MV50"
     assert encoder.encode(command("", "VOLUME", v=50.5)).content == b"MV505"
-    with pytest.raises(CodecError, match=r"argument 'v' is 50\.3: expected integer"):
+    with pytest.raises(CodecError, match=r"argument 'v' is 50\.3: expected a whole number"):
         encoder.encode(command("", "VOLUME", v=50.3))
 
 
