@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from gateway import __version__
 from gateway.configuration.settings import Configuration
+from gateway.core.counting import counted
 from gateway.core.inbox import Wakeup
 from gateway.core.package_logger import package_logger
 from gateway.early_signals import EarlySignals
@@ -201,8 +202,8 @@ class Gateway:
             self.clear_retained(topic)
         if stale:
             LOG.info(
-                "clearing %d retained topics that this configuration does not publish: %s",
-                len(stale),
+                "clearing %s that this configuration does not publish: %s",
+                counted(len(stale), "retained topic"),
                 ", ".join(stale[:5]),
             )
         for topic in states:
@@ -409,9 +410,11 @@ class Gateway:
         if self.writer is not None:
             lost = self.writer.close()
             if undelivered > lost:
-                LOG.info("%d messages wait on disk for the next start", undelivered - lost)
+                waiting = counted(undelivered - lost, "message waits", "messages wait")
+                LOG.info("%s on disk for the next start", waiting)
         if lost:
-            LOG.error("%d messages did not reach the broker and are lost", lost)
+            words = "is lost" if lost == 1 else "are lost"
+            LOG.error("%s did not reach the broker and %s", counted(lost, "message"), words)
         self._watch.close()
         stats = self.stats()
         for name, number in offline.items():  # and not those that are offline because of the stop

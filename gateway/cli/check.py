@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from gateway.cli.message_options import address_options, chosen_interfaces, message_from
 from gateway.configuration.interface_loader import failure_text, file_of
 from gateway.configuration.settings import Configuration, InterfaceOptions
+from gateway.core.counting import counted
 from gateway.core.paths import SERVICE_CONF, SERVICE_STATE
 from gateway.devices.document import RETAINED_KINDS
 from gateway.devices.model import Model
@@ -99,7 +100,7 @@ def _devices(configuration: Configuration, interface: InterfaceOptions) -> Itera
         texts = ", ".join(filter(None, (device.name, device.area)))
         yield f"    device      {device.id}{f' ({texts})' if texts else ''}"
         if "{" in device.id:
-            yield f"                added at the first reading, at most {interface.max_devices} devices"
+            yield f"                added at the first reading, at most {counted(interface.max_devices, 'device')}"
         kinds = (*RETAINED_KINDS, *_passing_kinds(device))
         yield from (f"                {configuration.document_topic(device.id, kind)}" for kind in kinds)
         width = max((len(point.key) for point in device.points), default=0)

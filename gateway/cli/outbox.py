@@ -21,6 +21,7 @@ from gateway.cli.running import ask_gateway, gateway_name, reading_reply
 from gateway.configuration.settings import Configuration
 from gateway.control.client import NotRunningError
 from gateway.control.protocol import ControlError, printable
+from gateway.core.counting import counted
 from gateway.core.paths import SERVICE_STATE
 from gateway.core.topic import filter_problem
 from gateway.errors import GatewayError, UsageError
@@ -130,8 +131,8 @@ def _print_list(pages: Iterable[Page], options: argparse.Namespace) -> None:
     total = sum(counts.values())
     _print_more(total - shown[False] if is_first_dead else dead - shown[True])
     lanes = ", ".join(f"{counts[lane]} {lane}" for lane in (each.name.lower() for each in Lane) if lane in counts)
-    waiting = "" if options.set_aside else f"{total} messages waiting{f' ({lanes})' if lanes else ''}, "
-    print(f"{waiting}{dead} dead letters")  # noqa: T201
+    waiting = "" if options.set_aside else f"{counted(total, 'message')} waiting{f' ({lanes})' if lanes else ''}, "
+    print(f"{waiting}{counted(dead, 'dead letter')}")  # noqa: T201
 
 
 def _print_more(count: int) -> None:
@@ -153,8 +154,8 @@ def _export(store: OutboxStore, options: argparse.Namespace) -> None:
 def _purge(store: OutboxStore, options: argparse.Namespace) -> None:
     numbers = [row.number for row in _rows(store, options)]
     dead = _dead_letters(store, options)
-    waiting = "" if options.set_aside else f"{len(numbers)} waiting messages and "
-    what = f"{waiting}{len(dead)} dead letters"
+    waiting = "" if options.set_aside else f"{counted(len(numbers), 'waiting message')} and "
+    what = f"{waiting}{counted(len(dead), 'dead letter')}"
     if not options.yes:
         raise UsageError(f"purge removes {what} for good: confirm with --yes (and export them first, if need be)")
     store.purge(numbers, [row.number for row in dead])

@@ -14,6 +14,7 @@ from typing import Any, NoReturn, Protocol
 from gateway.cli.simulated_line import Line, PtyLine, TcpLine
 from gateway.configuration.interface_loader import find_interface
 from gateway.configuration.load_script import load_script
+from gateway.core.counting import counted
 from gateway.core.paths import find_script
 
 
@@ -97,7 +98,7 @@ def _play(device: Device, line: Line, start: float) -> NoReturn:
         while data := device.step(now):
             lost = len(data) - line.write(data)
             if lost:
-                _print(f"{now:9.3f} nobody reads: {lost} bytes are lost")
+                _print(f"{now:9.3f} nobody reads: {counted(lost, 'byte is', 'bytes are')} lost")
         due = device.due()
         received = line.wait(None if due is None else max(0.0, due - (time.monotonic() - start)))
         if received:

@@ -23,6 +23,7 @@ from gateway.configuration.schema_check import check_schema, convert_substituted
 from gateway.configuration.schemas import config_schema, interface_schema
 from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.configuration.yaml_reader import is_ini, load_yaml, variables
+from gateway.core.counting import counted
 from gateway.core.option_schema import record_of
 from gateway.core.own_files import NotOwnError, refuse_foreign_file
 from gateway.core.paths import expanded, find_legacy
@@ -190,7 +191,7 @@ def _bounded_notes(notes: Iterable[str]) -> tuple[str, ...]:
     """Return each of `notes` once; of very many, return the first and the number of the others."""
     distinct = tuple(dict.fromkeys(notes))
     more = len(distinct) - MAX_FINDINGS
-    return distinct if more <= 0 else (*distinct[:MAX_FINDINGS], f"and {more} more notes")
+    return distinct if more <= 0 else (*distinct[:MAX_FINDINGS], f"and {counted(more, 'more note')}")
 
 
 def _foreign_file(path: Path) -> Iterator[str]:

@@ -17,6 +17,7 @@ from gateway.configuration.document import MAX_BYTES, Document, FaultyDocumentEr
 from gateway.configuration.json_reader import load_json
 from gateway.configuration.schema_check import check_schema
 from gateway.configuration.schemas import map_schema
+from gateway.core.counting import counted
 from gateway.core.package_logger import package_logger
 from gateway.core.quoting import quote
 from gateway.core.topic import filter_levels, filter_problem, root_problem, word_problem
@@ -329,7 +330,7 @@ def _misfit(topic_filter: str, built: MsgMap) -> str:
     counts = sorted({len(form.levels) for form in built.forms})
     fitting = [form for form in built.forms if len(form.levels) == len(levels)]
     if levels[-1] != "#" and not fitting:
-        return f": it has {len(levels)} levels, but a topic has {' or '.join(map(str, counts))}"
+        return f": it has {counted(len(levels), 'level')}, but a topic has {' or '.join(map(str, counts))}"
     wrong = [next((at for at, (text, level) in enumerate(zip(levels, form.levels, strict=False))
                    if text not in ("+", "#") and text not in level), 0) for form in fitting or built.forms]  # fmt: skip
     deepest = max(wrong, default=0)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from threading import Lock, RLock
 
 from gateway.core.clock import boot_time
+from gateway.core.counting import counted
 from gateway.core.open_commands import OpenCommands
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
@@ -194,7 +195,7 @@ class MsgList:
         """Return why `push` has just returned False."""
         if self._is_closed:
             return "it is stopping"
-        waiting = f"{len(self._messages)} messages are already waiting"
+        waiting = f"{counted(len(self._messages), 'message is', 'messages are')} already waiting"
         if len(self._messages) >= self.limit:
             return waiting
         if self.bytes + _GUARANTEED < self.max_bytes and self._budget.used + _GUARANTEED >= self._budget.limit:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import ClassVar, NamedTuple
 
 from gateway.core import throttled_exception
+from gateway.core.counting import counted
 from gateway.core.option_schema import section_defaults
 from gateway.core.package_logger import PROGRAM, logger_name
 from gateway.core.paths import expanded
@@ -140,7 +141,7 @@ class RateLimit(logging.Filter):
         if now - self._since >= 60 or (is_last and self._suppressed):
             suppressed, self._since, self._passed, self._suppressed = self._suppressed, now, 0, 0
             if suppressed:
-                text = f"{suppressed} log lines suppressed: more than {self._limit} in one minute"
+                text = f"{counted(suppressed, 'log line')} suppressed: more than {self._limit} in one minute"
                 name = logger_name(__name__)
                 self._handler.handle(logging.LogRecord(name, logging.WARNING, __file__, 0, text, (), None))
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gateway.configuration.document import Path
+from gateway.core.counting import counted
 from gateway.errors import MessageError
 from gateway.map_tools.probe import FormProbe, Probe, statuses_first, word_in
 from gateway.map_tools.words import Example, shown, word_path
@@ -68,7 +69,8 @@ def _unused(probe: Probe, field: str) -> Iterator[Flaw]:
     entries = probe.map.fields[field].entries
     changed = next((internal for internal, words in entries.items() if internal != words[0]), None)
     if changed is not None:
-        what = f"its {len(entries)} entries are not used, since its maptype is none: {changed!a} is not translated"
+        unused = counted(len(entries), "entry is", "entries are")
+        what = f"its {unused} not used, since its maptype is none: {changed!a} is not translated"
         msg = next(msg for form in statuses_first(probe.forms) if (msg := form.with_word(field, changed)))
         example = _written(probe, msg)
         yield Flaw("warning", "unused", (field, "map"), what, "make it loose or strict, or remove the entries", example)
@@ -78,7 +80,7 @@ def _no_place(probe: Probe, field: str) -> Iterator[Flaw]:
     number = len(probe.map.fields[field].entries)
     if not number:
         return
-    what = f"its {number} entries are not used, since no form of the syntax has a place for it"
+    what = f"its {counted(number, 'entry is', 'entries are')} not used, since no form of the syntax has a place for it"
     example = _written(probe, probe.forms[0].message)
     yield Flaw("warning", "unused", (field, "map"), what, "give it a place in a form, or remove the entries", example)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple
 
+from gateway.core.counting import counted
 from gateway.core.package_logger import package_logger
 from gateway.outbox.options import MAX_DEAD_LETTER_BYTES, MAX_DEAD_LETTERS, DiscardPolicy
 
@@ -118,7 +119,7 @@ class LossLog:
 
     def _log_room(self) -> None:
         if self.dropped_since_full > self._logged:
-            LOG.warning("outbox has room again; %d messages were dropped in total", self.dropped_since_full)
+            LOG.warning("outbox has room again; %s dropped in total", _messages_were(self.dropped_since_full))
         self.dropped_since_full = self._logged = 0
 
     def log_expired(self, count: int) -> None:
@@ -130,7 +131,8 @@ class LossLog:
 
     def _log_expired(self, now: float) -> None:
         if self._expired and now - self._expired_since >= _PERIOD:
-            LOG.warning("%d messages were dropped: no broker accepted them within their lifetime", self._expired)
+            them = "it within its lifetime" if self._expired == 1 else "them within their lifetime"
+            LOG.warning("%s dropped: no broker accepted %s", _messages_were(self._expired), them)
             self._expired, self._expired_since = 0, now
 
     def log_dead_letter(self, topic: str, size: int, reason: str) -> None:
@@ -151,7 +153,7 @@ class LossLog:
                 self._end(next(iter(self._dead_letters)), now)
         if same_kind.lines < _MOST_LINES:
             same_kind.lines += 1
-            LOG.error("dead letter: %d bytes to %a: %s", size, topic, reason)
+            LOG.error("dead letter: %s to %a: %s", counted(size, "byte"), topic, reason)
             return
         same_kind.held_back += 1
         same_kind.last = f"{topic!a}: {reason}"
@@ -173,8 +175,8 @@ class LossLog:
     def _log_dead_letters_dropped(self, now: float) -> None:
         if self._dead_letters_dropped and now - self._dead_letters_dropped_since >= _PERIOD:
             LOG.error(
-                "dropped the oldest %d dead letters: only the last %d are kept, or %d MiB",
-                self._dead_letters_dropped, MAX_DEAD_LETTERS, MAX_DEAD_LETTER_BYTES // 1024**2,
+                "dropped the oldest %s: only the last %d are kept, or %d MiB",
+                counted(self._dead_letters_dropped, "dead letter"), MAX_DEAD_LETTERS, MAX_DEAD_LETTER_BYTES // 1024**2,
             )  # fmt: skip
             self._dead_letters_dropped, self._dead_letters_dropped_since = 0, now
 
@@ -229,7 +231,11 @@ class LevelGauge:
             self.is_high = not self.is_high
             self.next_watermark = 0.0 if self.is_high else _HIGH_WATER
             if self.is_high:
-                LOG.warning("outbox %d %% full (%d messages waiting)", level * 100, waiting)
+                LOG.warning("outbox %d %% full (%s waiting)", level * 100, counted(waiting, "message"))
             else:
-                LOG.info("outbox back to %d %% (%d messages waiting)", level * 100, waiting)
+                LOG.info("outbox back to %d %% (%s waiting)", level * 100, counted(waiting, "message"))
             return True
+
+
+def _messages_were(count: int) -> str:
+    return counted(count, "message was", "messages were")

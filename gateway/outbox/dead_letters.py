@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from gateway.core.counting import counted
 from gateway.outbox.rows import DeadLetterRow, Row
 from gateway.outbox.store import OutboxStore
 
@@ -23,12 +24,17 @@ class Retried(NamedTuple):
     full: int
 
     def __str__(self) -> str:
-        words = [f"{self.sent} dead letters are sent again"]
+        words = [f"{counted(self.sent, 'dead letter is', 'dead letters are')} sent again"]
         if self.outdated:
-            words.append(f"{self.outdated} stay, because there is a newer value of their topic")
+            whose = "its" if self.outdated == 1 else "their"
+            words.append(f"{_stay(self.outdated)}, because there is a newer value of {whose} topic")
         if self.full:
-            words.append(f"{self.full} stay, because the outbox is full: try again when it is emptier")
+            words.append(f"{_stay(self.full)}, because the outbox is full: try again when it is emptier")
         return "; ".join(words)
+
+
+def _stay(number: int) -> str:
+    return counted(number, "stays", "stay")
 
 
 def matching_dead_letters(store: OutboxStore, matches: Callable[[str], bool]) -> Iterator[tuple[DeadLetterRow, bool]]:

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from threading import Condition, Lock
 
+from gateway.core.counting import counted
 from gateway.errors import DeliveryError
 from gateway.message import Publication
 from gateway.outbox.queues import Entry, Source
@@ -77,9 +78,10 @@ class Waiters:
         self._flushes.remove(flush)
         dropped, reason, source.dropped = source.dropped, source.reason, 0
         if dropped:
-            raise DeliveryError(f"{dropped} messages were dropped: {reason}")
+            raise DeliveryError(f"{counted(dropped, 'message was', 'messages were')} dropped: {reason}")
         if flush.waiting > 0:
-            raise DeliveryError(f"{flush.waiting} messages were not acknowledged within {timeout:g} s")
+            waiting = counted(flush.waiting, "message was", "messages were")
+            raise DeliveryError(f"{waiting} not acknowledged within {timeout:g} s")
 
     def record_ended(self, entries: Sequence[Entry]) -> None:
         """Record that `entries` are delivered or dropped, and wake the threads that wait for nothing else."""

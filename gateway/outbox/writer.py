@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable
 
 from gateway.core.clock import boot_time
+from gateway.core.counting import counted
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.message import Lane
@@ -194,7 +195,8 @@ class OutboxWriter:
             missing = self._outbox.refill(lane, requested, [self._entry(row) for row in rows])
             if missing:
                 self._counts["rows_missing"] += missing
-                LOG.error("%d messages are missing in %s: does another program write to it?", missing, self._store.path)
+                words = counted(missing, "message is", "messages are")
+                LOG.error("%s missing in %s: does another program write to it?", words, self._store.path)
 
     def _run_tasks(self, count: int) -> None:
         for _ in range(count):
@@ -207,7 +209,8 @@ class OutboxWriter:
         counts = store.counts(OVERHEAD_ON_DISK)
         count = self._outbox.restore(store.last_number(), store.retained(), counts, store.topics(), latest)
         if count:
-            LOG.info("%d messages of an earlier run are waiting in %s", count, store.path)
+            words = counted(count, "message of an earlier run is", "messages of an earlier run are")
+            LOG.info("%s waiting in %s", words, store.path)
 
     def _entry(self, row: Row) -> Entry:
         since = min(self._start + row.since - self._wall_start, self._clock())  # the wall clock may have been put back
@@ -278,8 +281,8 @@ class OutboxWriter:
             return True
         self._counts["files_replaced"] += 1
         self._counts["messages_lost"] += lost
-        where = f"; moved to {moved}" if moved else ""
-        LOG.error("outbox file %s %s%s; created a new one; %d messages lost", path, self._damage, where, lost)
+        where, words = f"; moved to {moved}" if moved else "", counted(lost, "message")
+        LOG.error("outbox file %s %s%s; created a new one; %s lost", path, self._damage, where, words)
         self._damage, self._fault = "", None
         return False
 

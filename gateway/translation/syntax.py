@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from gateway.core.bounded_cache import put
+from gateway.core.counting import counted
 from gateway.core.quoting import quote
 from gateway.core.topic import filter_can_match, word_problem
 from gateway.errors import MessageError, Problem, TopicError, WordError
@@ -244,7 +245,8 @@ def misfit(topic: str, root: str, forms: Sequence[BoundForm]) -> str:
         counts = sorted({len(form.levels) - above for form in forms})
         expected = " or ".join(map(str, counts))
         after = " after the root" if rooted else ""
-        return f"{len(levels) - above} levels{after} instead of {expected} ({shapes(forms, start if rooted else '')})"
+        found = counted(len(levels) - above, "level")
+        return f"{found}{after} instead of {expected} ({shapes(forms, start if rooted else '')})"
     depth = {form: next(i for i, level in enumerate(form.levels) if level.split(levels[i]) is None) for form in fitting}
     deepest = max(depth.values())
     expected = " or ".join(dict.fromkeys(form.shape.split("/")[deepest] for form in fitting if depth[form] == deepest))

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from gateway.core.counting import counted
 from gateway.errors import GatewayError
 from interfaces.rules.repetition import MAX_REPETITIONS, Repetition
 
@@ -157,7 +158,9 @@ class Field(LayoutPart):
         if self.kind in _ANY_WIDTH and self.size > _MAX_WIDTH:
             raise LayoutError(f"{self.kind}: a number has at most {_MAX_WIDTH} bytes")
         if self.length_name and self.kind in _SIZES:
-            raise LayoutError(f"{self.kind}: it always has {self.size} bytes; for another length, use int or uint")
+            raise LayoutError(
+                f"{self.kind}: it always has {counted(self.size, 'byte')}; for another length, use int or uint"
+            )
         if self.length_name and (self.bits or self.is_swapped or "is" in options):
             raise LayoutError(f"{self.kind}: bits, is and word_swap need a length that is a number")
         if self.at is not None and self.at < 0 and self.has_fixed_size and self.size > -self.at:
@@ -261,7 +264,7 @@ class Field(LayoutPart):
         if self.is_open_ended:
             return data
         if len(data) > self.size:
-            raise ValueError(f"longer than {self.size} bytes")
+            raise ValueError(f"longer than {counted(self.size, 'byte')}")
         return data.ljust(self.size, b"\x00")
 
     def _integer_bytes(self, number: int, *, is_signed: bool = False) -> bytes:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from gateway.core.counting import counted
 from interfaces.rules.extractors import ExtractError, csv_splitter, extractor_kinds, framing_of, make_extractor
 from interfaces.rules.json_paths import JsonPaths, JsonTextError
 from interfaces.rules.layout import Layout
@@ -92,7 +93,7 @@ def _of_layout(options: Mapping[str, Any], frame: bytes) -> Mismatch | None:
             return _of_field(field, order, frame, _end_of(fields[:index], order, frame))
     if length is not None and len(frame) != length:
         depth = min(length, _end_of(fields, order, frame))
-        return Mismatch(depth, f"it expects {length} bytes, but the frame has {len(frame)}")
+        return Mismatch(depth, f"it expects {counted(length, 'byte')}, but the frame has {len(frame)}")
     return None
 
 
@@ -112,7 +113,7 @@ def _of_field(options: Mapping[str, Any], order: str, frame: bytes, position: in
         found = _shortened(frame[max(0, offset) :].hex(" ")) or _END
         return _expects(offset, f"{field.kind} with a length of {field.length_name}", found)
     data = frame[max(0, offset) : max(0, offset) + field.size]
-    expected = f"{field.size} bytes ({field.kind})" if field.constant is None else field.constant.hex(" ")
+    expected = f"{counted(field.size, 'byte')} ({field.kind})" if field.constant is None else field.constant.hex(" ")
     return _expects(offset, expected, data.hex(" ") or _END)
 
 
@@ -168,7 +169,9 @@ def _of_fields(options: Mapping[str, Any], text: str) -> Mismatch | None:
         ("maximum", len(fields) > options.get("maximum", len(fields)), "at most"),
     ):
         if is_wrong:
-            return Mismatch(len(text), f"it expects {word} {options[name]} fields, but there are {len(fields)}")
+            return Mismatch(
+                len(text), f"it expects {word} {counted(options[name], 'field')}, but there are {len(fields)}"
+            )
     return None
 
 

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable
 
+from gateway.core.counting import counted
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException, kind_of
 
@@ -136,15 +137,17 @@ class Reports:
         """Log that `count` requests in a row were not answered, and that the port is therefore reopened."""
         self._warn(
             NothingAnswers,
-            f"{self._name}: nothing has answered {count} requests in a row: closing the port and opening it again",
+            f"{self._name}: nothing has answered {counted(count, 'request')} in a row: closing the port and opening it "
+            "again",
             key=self._name,
         )
 
     def no_frames(self, count: int) -> None:
         """Log that `count` bytes have been discarded, and that there was no frame in them."""
+        discarded = counted(count, "byte discarded that contains no frame", "bytes discarded that contain no frame")
         self._warn(
             NoFrames,
-            f"{self._name}: {count} bytes discarded that contain no frame: check baudrate, parity and framing",
+            f"{self._name}: {discarded}: check baudrate, parity and framing",
             key=self._name,
         )
 
@@ -152,8 +155,8 @@ class Reports:
         """Log that the device has sent `count` bytes within `seconds`, and no frame has ended."""
         self._warn(
             NoFrames,
-            f"{self._name}: {count} bytes in {seconds:.0f} s and no frame ended: check framing (the terminator?), "
-            f"baudrate and parity; the bytes begin with {ascii(beginning)[1:]}",
+            f"{self._name}: {counted(count, 'byte')} in {seconds:.0f} s and no frame ended: "
+            f"check framing (the terminator?), baudrate and parity; the bytes begin with {ascii(beginning)[1:]}",
             key=f"{self._name} open-ended",
         )
 
@@ -209,7 +212,7 @@ class Reports:
 
 
 def _shortened(text: str, limit: int, frame: bytes) -> str:
-    return f"'{text}'" if len(text) <= limit else f"'{text[:limit]}...' ({len(frame)} bytes)"
+    return f"'{text}'" if len(text) <= limit else f"'{text[:limit]}...' ({counted(len(frame), 'byte')})"
 
 
 def _sent(frame: bytes) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from gateway.core.counting import counted
 from gateway.errors import DeviceError
 from gateway.message import ADDRESS_AND_ACTION, InternalMsg
 from interfaces.rules.answers import Answer, AnswerReader
@@ -393,7 +394,9 @@ class Session:
             return self._refuse(msg, str(err))
         if not self._conversation.submit(transaction, now):
             waiting = self._options.rate_limit.max_waiting
-            return self._refuse(msg, f"the send queue is full: {waiting} commands are already waiting")
+            return self._refuse(
+                msg, f"the send queue is full: {counted(waiting, 'command is', 'commands are')} already waiting"
+            )
         return None
 
     def _refuse(self, msg: InternalMsg, reason: str) -> InternalMsg:

@@ -51,7 +51,7 @@ def test_a_list_shows_waiting_messages_and_dead_letters(full: Path, capsys: pyte
     assert latest.endswith(r" latest home/b \\xff\n"), "nothing that is sent can harm a terminal"
     assert long.endswith("x...")
     assert dead.endswith(" dead letter home/c big: too large for the broker")
-    assert total == "3 messages waiting (1 event, 1 latest, 1 bulk), 1 dead letters"
+    assert total == "3 messages waiting (1 event, 1 latest, 1 bulk), 1 dead letter"
 
 
 def test_a_list_is_bounded_and_filtered(full: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,8 +78,8 @@ def test_a_purge_removes_what_it_is_told_to_and_only_if_it_is_meant(
     (refusal,) = run(full, capsys, "purge", "--topic", "home/a", code=EXIT_USAGE)
     assert "purge removes 2 waiting messages and 0 dead letters for good: confirm with --yes" in refusal
     assert run(full, capsys, "purge", "--topic", "home/a", "--yes")[0].startswith("removed 2 waiting messages")
-    assert run(full, capsys, "purge", "--set-aside", "--yes")[0].startswith("removed 1 dead letters")
-    assert run(full, capsys, "list")[-1] == "1 messages waiting (1 latest), 0 dead letters"
+    assert run(full, capsys, "purge", "--set-aside", "--yes")[0].startswith("removed 1 dead letter")
+    assert run(full, capsys, "list")[-1] == "1 message waiting (1 latest), 0 dead letters"
 
 
 def test_where_nothing_ever_waited_nothing_is_made(conf: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -132,9 +132,9 @@ def test_dead_letters_that_are_refused_again_are_not_multiplied(
             gateway.wait_log("in the broker's access rules, then 'mqttgateway outbox retry'")
             for times in range(1, 4):
                 wait_until(lambda times=times: refused() == times, 60, lambda: gateway.log)  # type: ignore[misc]
-                assert outbox("retry").startswith("1 dead letters are sent again")
+                assert outbox("retry").startswith("1 dead letter is sent again")
             wait_until(lambda: refused() == 4, 60)
-            assert outbox("list").endswith("\n0 messages waiting, 1 dead letters\n")
+            assert outbox("list").endswith("\n0 messages waiting, 1 dead letter\n")
             rules.write_text("topic readwrite #\n")
             broker.signal(signal.SIGHUP)
             wait_until(lambda: outbox("retry") and listener.messages, 60)

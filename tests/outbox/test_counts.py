@@ -103,7 +103,7 @@ def test_of_many_reasons_the_oldest_is_ended(
 def test_what_is_held_back_is_logged_by_a_tick_after_its_minute(
     losses: LossLog, clock: FakeClock, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
-    expected_logs.expect("within their lifetime", "dead letters: only the last 1000")
+    expected_logs.expect("it within its lifetime", "them within their lifetime", "dead letters: only the last 1000")
     losses.log_expired(1)
     losses.log_dead_letters_dropped(2)
     losses.log_expired(3)

@@ -62,6 +62,6 @@ def test_a_flush_raises_for_what_was_dropped_once_and_for_what_takes_too_long() 
     with lock:
         with pytest.raises(DeliveryError, match=r"^2 messages were dropped: the outbox is full$"):
             waiters.flush(source, last=5, count=1, timeout=30)
-        with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged within 0 s$"):
+        with pytest.raises(DeliveryError, match=r"^1 message was not acknowledged within 0 s$"):
             waiters.flush(source, last=5, count=1, timeout=0)
         waiters.flush(source, last=5, count=0, timeout=0)

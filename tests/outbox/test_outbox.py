@@ -301,7 +301,7 @@ def test_filling_up_is_logged_once_and_so_is_having_room_again(
 
 
 def test_filling_up_with_bytes_counts_as_well(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("outbox 90 % full (1 messages waiting)")
+    expected_logs.expect("outbox 90 % full (1 message waiting)")
     Outbox(options(max_bytes=10_000)).put(publication(0, 9000 - OVERHEAD - 8))
 
 
@@ -603,7 +603,7 @@ def test_a_publication_may_have_a_lifetime_of_its_own(
     lifetime: float, late: float, arrives: bool, expected_logs: ExpectedLogs
 ) -> None:
     if not arrives:
-        expected_logs.expect("1 messages were dropped: no broker accepted them within their lifetime")
+        expected_logs.expect("1 message was dropped: no broker accepted it within its lifetime")
     clock, receipt = FakeClock(0.0), Receipt()
     outbox = Outbox(options(command_lifetime=1.0, status_lifetime=1.0), clock=clock)
     outbox.put(Publication("a", b"", lifetime=lifetime), receipt)
@@ -646,7 +646,7 @@ def test_what_is_in_flight_is_not_republished() -> None:
 
 
 def test_a_dead_letter_is_not_republished(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dead letter: 1 bytes to 'a': too large")
+    expected_logs.expect("dead letter: 1 byte to 'a': too large")
     outbox = Outbox()
     outbox.put(retained("a", b"1"))
     outbox.dead_letter(outbox.take(1)[0], "too large")
@@ -706,7 +706,7 @@ def test_flush_ends_immediately_when_a_message_is_dropped(expected_logs: Expecte
 
     thread = threading.Thread(target=produce)
     thread.start()
-    with pytest.raises(DeliveryError, match="1 messages were dropped: the outbox is full"):
+    with pytest.raises(DeliveryError, match="1 message was dropped: the outbox is full"):
         outbox.flush(source, 30)
     is_over.set()
     thread.join()
@@ -717,11 +717,11 @@ def test_flush_waits_for_the_entries_of_its_source_only() -> None:
     outbox.put(publication(1), None, other)
     outbox.put(publication(2), None, mine)
     taken = outbox.take(2)
-    with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged within 0 s$"):
+    with pytest.raises(DeliveryError, match=r"^1 message was not acknowledged within 0 s$"):
         outbox.flush(mine, 0)
     outbox.settle(taken[1:])
     outbox.flush(mine, 0)
-    with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged"):
+    with pytest.raises(DeliveryError, match=r"^1 message was not acknowledged"):
         outbox.flush(other, 0)
 
 
@@ -754,7 +754,7 @@ def test_flush_raises_once_for_what_was_lost_since_the_last_flush(expected_logs:
     outbox.put(publication(1), None, mine)
     outbox.dead_letter(outbox.take(1)[0], "not authorized")
     outbox.put(publication(2), None, other)
-    with pytest.raises(DeliveryError, match=r"^1 messages were dropped: not authorized$"):
+    with pytest.raises(DeliveryError, match=r"^1 message was dropped: not authorized$"):
         outbox.flush(mine, 0)
     outbox.flush(mine, 0)
     for number in range(5):
@@ -836,7 +836,7 @@ def test_every_dead_letter_is_logged(expected_logs: ExpectedLogs, caplog: pytest
     outbox.put(Publication("home/other", b"xyz"))
     outbox.dead_letter(outbox.take(1)[0], "too large")
     assert lines(caplog, "dead letter") == [
-        *["dead letter: 1 bytes to 'home/lamp': not authorized"] * 3,
+        *["dead letter: 1 byte to 'home/lamp': not authorized"] * 3,
         "dead letter: 3 bytes to 'home/other': too large",
     ]
 

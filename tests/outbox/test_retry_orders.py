@@ -165,7 +165,7 @@ def test_each_message_is_in_the_file_exactly_once_after_each_commit(steps: list[
 
 
 def test_a_broker_that_refuses_what_is_retried_multiplies_nothing(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dead letter: 1 bytes to 't'")
+    expected_logs.expect("dead letter: 1 byte to 't'")
     scene = Scene(tmp_path / "gw.outbox")
     for _ in range(3):
         scene.put()
@@ -190,7 +190,7 @@ def test_a_broker_that_refuses_what_is_retried_multiplies_nothing(tmp_path: Path
 def test_a_dead_letter_that_is_refused_again_has_its_newest_reason(
     is_slow: bool, tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("dead letter: 1 bytes to 't'")
+    expected_logs.expect("dead letter: 1 byte to 't'")
     scene = Scene(tmp_path / "gw.outbox", [dead(b"0")])
     (Scene.retry_slowly if is_slow else Scene.retry)(scene)
     scene.take()
@@ -219,7 +219,7 @@ class TakenAway(OutboxStore):
 def test_what_ends_while_its_file_is_taken_away_is_written_at_most_once(
     is_refused: bool, tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("was removed or replaced; created a new one", *["dead letter: 1 bytes to 't'"] * is_refused)
+    expected_logs.expect("was removed or replaced; created a new one", *["dead letter: 1 byte to 't'"] * is_refused)
     path = tmp_path / "gw.outbox"
     store = TakenAway(path)
     outbox = DurableOutbox()
@@ -237,7 +237,7 @@ def test_what_ends_while_its_file_is_taken_away_is_written_at_most_once(
 def test_a_dead_letter_that_was_written_to_a_file_taken_away_is_not_written_twice(
     tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("was removed or replaced; created a new one", "dead letter: 1 bytes to 't'")
+    expected_logs.expect("was removed or replaced; created a new one", "dead letter: 1 byte to 't'")
     path = tmp_path / "gw.outbox"
     store = TakenAway(path)
     outbox = DurableOutbox()
@@ -273,7 +273,7 @@ class NoRoomOnce(OutboxStore):
 def test_on_a_disk_with_room_for_small_steps_only_a_dead_letter_is_never_nowhere(
     tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("the outbox cannot be written", "dead letter: 1 bytes to 't'")
+    expected_logs.expect("the outbox cannot be written", "dead letter: 1 byte to 't'")
     store = NoRoomOnce(tmp_path / "gw.outbox")
     outbox = DurableOutbox()
     writer = OutboxWriter(outbox, store)
@@ -291,7 +291,7 @@ def test_on_a_disk_with_room_for_small_steps_only_a_dead_letter_is_never_nowhere
 def test_dead_letters_beyond_those_that_are_kept_are_counted_and_logged(
     tmp_path: Path, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("dead letter: 1 bytes to 't'", "dropped the oldest 3 dead letters: only the last 1000")
+    expected_logs.expect("dead letter: 1 byte to 't'", "dropped the oldest 3 dead letters: only the last 1000")
     scene = Scene(tmp_path / "gw.outbox", [dead(b"%d" % number) for number in range(1000)])
     for _ in range(3):
         scene.put()
@@ -307,7 +307,7 @@ def test_dead_letters_beyond_those_that_are_kept_are_counted_and_logged(
 
 
 def test_dead_letters_that_are_dropped_before_a_commit_are_counted_too(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("bytes to 't'", "dropped the oldest 1 dead letters")
+    expected_logs.expect("1 byte to 't'", "dropped the oldest 1 dead letter")
     outbox = DurableOutbox()  # without a writer
     for number in range(MAX_DEAD_LETTERS + 1):
         outbox.put(Publication("t", b"%d" % number, 1))

@@ -227,7 +227,7 @@ def test_the_states_of_a_topic_are_told_apart_over_a_restart(path: Path) -> None
 
 
 def test_a_user_property_is_kept_over_a_restart_and_as_a_dead_letter(path: Path, expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("dead letter: 1 bytes to 't': why")
+    expected_logs.expect("dead letter: 1 byte to 't': why")
     with running(path) as (outbox, _):
         put_safely(outbox, message(1, user_property=("read_at", "noon")))
         put_safely(outbox, message(2, user_property=("ä", "")))
@@ -271,7 +271,7 @@ def test_what_is_retained_is_remembered_once_the_broker_has_it(path: Path) -> No
 def test_a_lifetime_goes_on_over_a_restart(
     path: Path, expected_logs: ExpectedLogs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    expected_logs.expect("1 messages were dropped: no broker accepted them within their lifetime")
+    expected_logs.expect("1 message was dropped: no broker accepted it within its lifetime")
     clock = FakeClock()
     with running(path, DurableOutbox(clock=clock), clock=clock) as (outbox, _):
         put_safely(outbox, message(1, lifetime=60.0))
@@ -377,7 +377,7 @@ def test_flush_raises_for_what_was_not_acknowledged(path: Path) -> None:
     with running(path) as (outbox, _):
         source = Source()
         outbox.put(message(1), None, source)
-        with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged within 0\.01 s$"):
+        with pytest.raises(DeliveryError, match=r"^1 message was not acknowledged within 0\.01 s$"):
             outbox.flush(source, 0.01)
 
 
@@ -389,7 +389,7 @@ def test_flush_knows_the_source_of_spilled_entries(path: Path) -> None:
             if number % 100 == 0:
                 outbox.wait_for_room()
         put_safely(outbox, message(count))
-        with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged"):
+        with pytest.raises(DeliveryError, match=r"^1 message was not acknowledged"):
             outbox.flush(mine, 0.01)
         with pytest.raises(DeliveryError, match=rf"^{count - 1} messages were not acknowledged"):
             outbox.flush(other, 0.01)
@@ -398,7 +398,7 @@ def test_flush_knows_the_source_of_spilled_entries(path: Path) -> None:
             taken_now = outbox.take(min(100, count - 2 - settled))
             outbox.settle(taken_now)
             settled += len(taken_now)
-        with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged"):
+        with pytest.raises(DeliveryError, match=r"^1 message was not acknowledged"):
             outbox.flush(mine, 0.01)
         take_all(outbox, 3)
         outbox.flush(mine, 0)
@@ -422,7 +422,7 @@ def test_flush_raises_for_what_was_lost_with_the_file(path: Path, expected_logs:
         outbox.settle(outbox.take(HEAD - 100))
         with pytest.raises(DeliveryError, match=r"messages were dropped: the file of the outbox was lost"):
             outbox.flush(mine, 10)
-        with pytest.raises(DeliveryError, match=r"^1 messages were not acknowledged"):
+        with pytest.raises(DeliveryError, match=r"^1 message was not acknowledged"):
             outbox.flush(other, 0)
 
 

@@ -76,7 +76,7 @@ def test_a_receipt_follows_its_message(desk: Desk) -> None:
     receipt.wait_accepted(0)  # in memory that is immediate
     with pytest.raises(DeliveryError, match="not delivered within 0 s"):
         receipt.wait_delivered(0)
-    with pytest.raises(DeliveryError, match="1 messages were not acknowledged within 0 s"):
+    with pytest.raises(DeliveryError, match="1 message was not acknowledged within 0 s"):
         desk.outlet.flush(0)
     desk.outbox.settle(desk.outbox.take(1))
     receipt.wait_delivered(0)

@@ -167,7 +167,7 @@ def test_a_word_that_a_strict_map_does_not_know_is_no_warning(house: House, capl
 
 
 def test_a_full_inbox_is_logged_and_does_not_affect_the_others(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("lamp: dropped: 1 messages are already waiting")
+    expected_logs.expect("lamp: dropped: 1 message is already waiting")
     house = House(limit=1)
     for _ in range(3):
         house.router.deliver(Arrival("home/a////me/C", b"on"))
@@ -373,10 +373,10 @@ def test_a_refused_command_without_response_topic_has_an_outcome(
 
 
 def test_a_command_for_a_full_inbox_has_an_outcome(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("gate: dropped: 1 messages are already waiting")
+    expected_logs.expect("gate: dropped: 1 message is already waiting")
     desk = Desk(limit=1, addresses={"log": []})
     assert [desk.deliver(reply_to=ME._replace(correlation=b"%d" % n)) for n in range(2)] == [1, 0]
-    full = ("REFUSED", "gate accepts no more messages: 1 messages are already waiting")
+    full = ("REFUSED", "gate accepts no more messages: 1 message is already waiting")
     assert desk.outcomes() == [(GATE, *full), (ME.topic, *full)]
     desk.close()
 
@@ -442,11 +442,11 @@ def test_an_interface_whose_filters_see_the_command_of_another_neither_gets_nor_
     expected_logs: ExpectedLogs,
 ) -> None:
     """An interface that counts on its addresses would execute commands for others as soon as a filter is added."""
-    expected_logs.expect("log: dropped: 1 messages are already waiting")
+    expected_logs.expect("log: dropped: 1 message is already waiting")
     addresses: dict[str, Addresses] = {"gate": [{"device": "other"}], "log": [{"device": "gate"}]}
     desk = Desk(limit=1, addresses=addresses, filters=only(FilterRule(True, {})))
     assert [desk.deliver(), desk.deliver()] == [0, 0]
-    assert desk.outcomes() == [(GATE, "REFUSED", "log accepts no more messages: 1 messages are already waiting")]
+    assert desk.outcomes() == [(GATE, "REFUSED", "log accepts no more messages: 1 message is already waiting")]
     desk.close()
 
 
@@ -482,7 +482,7 @@ def test_a_failing_accepts_method_loses_no_outcome(expected_logs: ExpectedLogs, 
 
 
 def test_a_command_that_one_interface_receives_is_refused_by_none(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("gate: dropped: 1 messages are already waiting")
+    expected_logs.expect("gate: dropped: 1 message is already waiting")
     desk = Desk(limit=1)
     desk.deliver()
     desk.second.pull()

@@ -301,17 +301,17 @@ def test_the_outbox_of_a_running_gateway_is_listed(tmp_path: Path) -> None:
         gateway.wait_log("started with")
         assert output(conf, "outbox", "list", "--count", "3") == offline
         assert output(conf, "outbox", "list", "--topic", "home/7") == expected_lines(offline, "home/7", 30)
-        assert output(conf, "outbox", "list", "--set-aside").endswith("\n1 dead letters\n")
+        assert output(conf, "outbox", "list", "--set-aside").endswith("\n1 dead letter\n")
         assert output(conf, "outbox", "export", code=1) == "mqttgateway: the gateway 'gw' runs: stop it first\n"
         gateway.kill()
     assert r"home/0 \x1b[31m0" in offline
     assert "... and 27 more (--count N)" in offline
-    assert offline.endswith("30 messages waiting (30 event), 1 dead letters\n")
+    assert offline.endswith("30 messages waiting (30 event), 1 dead letter\n")
 
 
 def expected_lines(offline: str, topic: str, _: int) -> str:
     (line,) = [line for line in offline.splitlines() if " home/0 " in line]
-    return f"{line.replace('home/0', topic).replace('[31m0', '[31m7')}\n1 messages waiting (1 event), 0 dead letters\n"
+    return f"{line.replace('home/0', topic).replace('[31m0', '[31m7')}\n1 message waiting (1 event), 0 dead letters\n"
 
 
 def test_an_outbox_in_memory_is_listed_while_it_runs(tmp_path: Path) -> None:
@@ -344,7 +344,7 @@ def test_dead_letters_are_sent_again(is_running: bool, tmp_path: Path, mosquitto
     letters = [set_aside("home/a", b"1"), set_aside("home/b", b"2"), set_aside("home/a", b"3"),
                set_aside("home/s", b"old", 1), set_aside("home/s", b"new", 1), set_aside("other", b"4")]  # fmt: skip
     fill(tmp_path / "gw.outbox", {}, letters)
-    expected = "4 dead letters are sent again; 1 stay, because there is a newer value of their topic\n"
+    expected = "4 dead letters are sent again; 1 stays, because there is a newer value of its topic\n"
     with mosquitto.client("#") as listener:
         if not is_running:
             assert output(conf, "outbox", "retry", "--topic", "home/#") == expected

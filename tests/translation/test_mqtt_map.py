@@ -308,12 +308,14 @@ def test_a_topic_of_another_root_is_refused(topic: str) -> None:
     assert str(info.value) == f"topic {topic!r}: the root is not 'site/home'"
 
 
-@pytest.mark.parametrize(("topic", "levels"), [("home/", 1), ("home/a/b/c/d/C", 5), ("home/a/b/c/d/e/f/C", 7)])
-def test_a_topic_of_another_number_of_levels_is_refused(topic: str, levels: int) -> None:
+@pytest.mark.parametrize(
+    ("topic", "levels"), [("home/", "1 level"), ("home/a/b/c/d/C", "5 levels"), ("home/a/b/c/d/e/f/C", "7 levels")]
+)
+def test_a_topic_of_another_number_of_levels_is_refused(topic: str, levels: str) -> None:
     with pytest.raises(TopicError) as info:
         plain_map().mqtt2internal(topic, b"ON")
     assert str(info.value) == (
-        f"topic {topic!r}: {levels} levels after the root instead of 6 (function/gateway/location/device/sender/C or S)"
+        f"topic {topic!r}: {levels} after the root instead of 6 (function/gateway/location/device/sender/C or S)"
     )
 
 

@@ -11,6 +11,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from gateway.core.counting import counted
 from gateway.errors import GatewayError
 from interfaces.serial_interface.framing.sums import ADLER, Algorithm, ByteOrder, fletcher, make_sum
 
@@ -164,7 +165,7 @@ class Checksum:
         at = self._offset(len(frame))
         actual = frame[at : at + self.size]
         if at < 0 or len(actual) < self.size:
-            raise ChecksumError(f"too short for a checksum: {len(frame)} bytes")
+            raise ChecksumError(f"too short for a checksum: {counted(len(frame), 'byte')}")
         expected = self._expected(frame, at)
         if actual != expected and not (self._form.ignores_case and actual.upper() == expected):
             raise ChecksumError(f"wrong checksum: expected {_as_text(expected)}, found {_as_text(actual)}")
@@ -181,7 +182,7 @@ class Checksum:
         """Return `content` with its checksum inserted; raise `ChecksumError` if it is too short for that position."""
         at = self._offset(len(content) + self.size)
         if not 0 <= at <= len(content):
-            raise ChecksumError(f"too short for a checksum: {len(content)} bytes")
+            raise ChecksumError(f"too short for a checksum: {counted(len(content), 'byte')}")
         frame = content[:at] + bytes(self.size) + content[at:]
         return content[:at] + self._expected(frame, at) + content[at:]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
+from gateway.core.counting import counted
 from gateway.errors import Problem
 from interfaces.serial_interface.framing.framer import (
     MAX_LENGTH,
@@ -199,4 +200,6 @@ class FixedFramer(LengthFramer):
         longest = options["max_length"]
         if not shortest <= options.get("length", shortest) <= longest:
             possible = f"{shortest} (start, stop) to {longest} (max_length) are possible"
-            yield Problem(("length",), f"no frame has {options['length']} bytes: {possible}", "correct one of them")
+            yield Problem(
+                ("length",), f"no frame has {counted(options['length'], 'byte')}: {possible}", "correct one of them"
+            )

@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from gateway.core.counting import counted
 from gateway.errors import Problem
 from interfaces.serial_interface.frame_watch import FrameWatch
 from interfaces.serial_interface.framing.wire import FramingError
@@ -214,7 +215,9 @@ class SimulatedDevice:
 
     def _send(self, data: bytes, at: float, *, is_own: bool = True) -> None:
         if self._waiting + len(data) > _MAX_WAITING:
-            self._on_event(Event(f"{len(data)} bytes dropped: more than {_MAX_WAITING} bytes wait to be sent"))
+            self._on_event(
+                Event(f"{counted(len(data), 'byte')} dropped: more than {_MAX_WAITING} bytes wait to be sent")
+            )
             return
         self._waiting += len(data)
         heapq.heappush(self._frames, (at, next(self._order), data, is_own))

@@ -49,7 +49,7 @@ CASES: list[tuple[dict[str, Any], bytes, int, str]] = [
     (fields(**{"is": {"-1": "B"}}), b"A,C", 2, "in field -1 it expects 'B', but there is 'C'"),
     (fields(**{"is": {"3": "B"}}), b"A,C", 3, "in field 3 it expects 'B', but there is no such field"),
     (fields(minimum=3), b"A,C", 3, "it expects at least 3 fields, but there are 2"),
-    (fields(maximum=1, at={"x": 0}), b"A,C", 3, "it expects at most 1 fields, but there are 2"),
+    (fields(maximum=1, at={"x": 0}), b"A,C", 3, "it expects at most 1 field, but there are 2"),
     (pairs(start="WS "), b"WX a=1", 1, "at offset 1 it expects 'S ', but there is 'X a=1'"),
     (pairs(keys=["V", "I"]), b"A=1", 0, "there is no pair KEY=VALUE with one of the keys V, I"),
     (

@@ -32,10 +32,10 @@ def test_a_checksum_error_is_logged_with_the_frame_and_counted(
     for number in range(3):
         reports.frame_dropped(DropReason.BAD_CHECKSUM, b"\x01A", f"wrong checksum: expected {number}")
     clock.now += 600
-    reports.frame_dropped(DropReason.BAD_CHECKSUM, b"\x02", "too short for a checksum: 1 bytes")
+    reports.frame_dropped(DropReason.BAD_CHECKSUM, b"\x02", "too short for a checksum: 1 byte")
     assert texts(caplog, request.node.name) == [
         "frame dropped: wrong checksum: expected 0: 01 41",
-        "frame dropped: too short for a checksum: 1 bytes (3 times in the last 600 s): 02",
+        "frame dropped: too short for a checksum: 1 byte (3 times in the last 600 s): 02",
     ]
     assert reports.unmatched_kinds == 0
 

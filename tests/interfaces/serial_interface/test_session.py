@@ -165,7 +165,7 @@ def test_how_commands_end_is_counted(name: str) -> None:
     full = device.submit("SET", n=4)
     wrong = device.submit("SET", n="x")
     assert full is not None and wrong is not None
-    assert full.argument("reason") == "the send queue is full: 1 commands are already waiting"
+    assert full.argument("reason") == "the send queue is full: 1 command is already waiting"
     assert wrong.argument("reason") == "argument 'n' is 'x': expected a whole number"
     assert device.session.due() == 2.0
     (late,) = device.step(2.0)

@@ -231,7 +231,7 @@ def test_with_a_checksum_markers_may_be_sent_in_a_frame() -> None:
 
 
 def test_a_content_that_is_too_short_for_its_checksum_is_refused() -> None:
-    with pytest.raises(FramingError, match="too short for a checksum: 1 bytes"):
+    with pytest.raises(FramingError, match="too short for a checksum: 1 byte"):
         codec({"type": "gap", "gap": 1}, {"type": "xor", "at": 4}).wrap(b"a")
 
 
@@ -248,7 +248,7 @@ def test_a_content_that_is_too_short_for_its_checksum_is_refused() -> None:
         ({"terminator": "\u20ac"}, None, ("framing", "terminator"), "'\\u20ac' is not bytes"),
         ({"terminator": ["a", "\u20ac"]}, None, ("framing", "terminator"), "is not bytes"),
         ({"write_terminator": "\u20ac"}, None, ("framing", "write_terminator"), "is not bytes"),
-        ({"type": "fixed", "length": 1, "start": "ab"}, None, ("framing", "length"), "no frame has 1 bytes"),
+        ({"type": "fixed", "length": 1, "start": "ab"}, None, ("framing", "length"), "no frame has 1 byte"),
         ({"type": "fixed", "length": 9, "max_length": 8}, None, ("framing", "length"), "no frame has 9 bytes"),
         ({}, {"type": "modbuss"}, ("checksum", "type"), "unknown checksum 'modbuss'"),
         ({"gap": 0.1}, None, ("framing", "gap"), "framing of type 'line' has no option 'gap'"),

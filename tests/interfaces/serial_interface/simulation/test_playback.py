@@ -261,7 +261,7 @@ def test_whatever_goes_wrong_each_command_has_one_outcome_and_no_value_is_wrong(
 
 def test_a_late_answer_is_no_other_value_after_the_port_was_opened_again(expected_logs: ExpectedLogs) -> None:
     """It is the gateway that has opened the port again; the device does not know of that, and goes on answering."""
-    expected_logs.expect("nothing has answered 1 requests in a row")
+    expected_logs.expect("nothing has answered 1 request in a row")
     expected_logs.allow("did not answer within 1 s", "answered after")
     slow = [{**answer, "delay": 2.5} for answer in METER]
     conversation = {"timeout": 1, "reopen_after": 1, "polls": [poll("VOLTS"), poll("AMPS")]}
