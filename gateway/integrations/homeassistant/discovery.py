@@ -15,8 +15,9 @@ from gateway.devices.point import Device
 from gateway.errors import Problem
 from gateway.integrations.homeassistant import templates
 from gateway.integrations.homeassistant.commands import CommandWriter
-from gateway.integrations.homeassistant.entities import Entity, Topics, entities_of, outcome_entity, slug
+from gateway.integrations.homeassistant.entities import Entity, entities_of, outcome_entity, slug
 from gateway.integrations.homeassistant.options import COMPONENTS, HomeAssistantOptions
+from gateway.integrations.homeassistant.parts import Topics
 from gateway.translation.mqtt_map import MsgMap
 
 GATEWAY = "-gateway"
@@ -130,11 +131,18 @@ class Discovery:
             component["availability"] = [*self._availability(device), reliable]
         return component
 
+    def _object(self, owner: str, key: str) -> str:
+        """Return what no other entity of the gateway is called: `a_b` with the point `c` is not `a` with `b_c`.
+
+        The key of a point has no hyphen.
+        """
+        return f"{owner}{'-' if '_' in owner else '_'}{key}"
+
     def _named(self, owner: str, entity: Entity) -> dict[str, Any]:
         name = slug(*((self._node, "gateway") if owner == GATEWAY else (owner,)), entity.key)
         return {
             "platform": entity.platform,
-            "unique_id": f"{self._node}_{owner}_{entity.key}",
+            "unique_id": f"{self._node}_{self._object(owner, entity.key)}",
             "default_entity_id": f"{entity.platform}.{name}",
             **entity.config,
         }
@@ -149,7 +157,7 @@ class Discovery:
             return {f"{prefix}/device/{self._node}/{owner}/config": {**base, "components": dict(components)}}
         documents: dict[str, Mapping[str, Any]] = {}
         for key, component in components.items():
-            topic = f"{prefix}/{component['platform']}/{self._node}/{owner}_{key}/config"
+            topic = f"{prefix}/{component['platform']}/{self._node}/{self._object(owner, key)}/config"
             # The name of 2026.4 and later, and that of the releases before.
             object_id = component["default_entity_id"].partition(".")[2]
             own = {name: value for name, value in component.items() if name != "platform"}
@@ -207,7 +215,7 @@ def _gateway_entities(availability: str, health: str, devices: Iterable[Device])
     heard = {"device_class": "timestamp"}
     for device in list(devices)[:_MAX_LAST_HEARD]:
         name = f"{device.name or device.id}: last heard"
-        yield sensor(f"heard_{slug(device.id)}", name, "devices", device.id, "last_heard", **heard)
+        yield sensor(f"heard_{device.id}", name, "devices", device.id, "last_heard", **heard)
 
 
 REFUSALS = (

@@ -25,7 +25,7 @@ HOSTILE = (
     "None", "\ufeff", " a ", "\n", '{"a": "{{ value }}"}', "{-", "-}}", "\\x7b",
 )  # fmt: skip
 
-texts = st.lists(st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=("Cs",)), max_size=5)).map("".join)
+texts = st.lists(st.sampled_from(HOSTILE) | st.text(st.characters(exclude_categories=["Cs"]), max_size=5)).map("".join)
 numbers = st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False)
 scalars = st.booleans() | numbers | texts
 WORDS = ("t", "items", "values", "it's {{ 1 }}")
