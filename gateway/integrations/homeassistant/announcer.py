@@ -4,6 +4,8 @@ Only the main thread calls it. What it sends goes through the outbox in the lane
 `_SLICE` documents at once, so that a thousand devices neither fill the outbox nor delay an answer.
 
     wanted (now) - sent (at the broker) -> queue -> under way -> sent
+
+Where a whole slice is refused in turn, nothing else is tried but one document from time to time.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+from gateway.core.backoff import Backoff, no_jitter
 from gateway.core.package_logger import package_logger
 from gateway.core.receipt import Receipt
 from gateway.integrations.homeassistant.discovery import MIGRATE, is_device_form, payload_of, with_tombstones
@@ -21,7 +24,7 @@ LOG = package_logger(__name__)
 
 _SLICE = 10  # documents that are under way
 _LONGEST_DELAY = 10.0  # s after the start of Home Assistant: many gateways would answer it at once
-_RETRY = 60.0  # s after which a document is sent again that could not be delivered
+_FIRST_RETRY, _LAST_RETRY = 60.0, 3600.0  # s after which documents are sent again that could not be delivered
 
 
 class _UnderWay(NamedTuple):
@@ -50,6 +53,9 @@ class Announcer:
         self._marks: dict[str, None] = {}
         self._under_way: dict[str, _UnderWay] = {}
         self._all_at = self._retry_at = math.inf
+        self._retries = Backoff(_FIRST_RETRY, _LAST_RETRY, no_jitter)
+        self._refused_in_turn = 0
+        self._is_refused = False  # and that has been logged
         self.announced = self.refused = 0
 
     def stats(self) -> dict[str, int]:
@@ -62,29 +68,39 @@ class Announcer:
         return {*self._wanted, *self._sent, *self._under_way}
 
     def restore(self, retained: Mapping[str, bytes]) -> None:
-        """Record what an earlier run has announced: what is not wanted any more is taken back."""
+        """Record what an earlier run has announced; `update` then takes back what is not wanted any more."""
         for topic, payload in retained.items():
             self._sent.setdefault(topic, payload)
             self._record(topic, payload)
-            if topic not in self._wanted:
-                self._queue[topic] = None
 
-    def update(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
-        """Announce `documents`, by topic, and nothing else; those that are first are sent first."""
+    def update(self, documents: Mapping[str, Mapping[str, Any]], kept: Collection[str] = ()) -> None:
+        """Announce `documents`, by topic, and nothing else; those that are first are sent first.
+
+        What an earlier run has announced on the topics `kept` stays as it is.
+        """
         self._wanted = dict(documents)
-        others = [topic for topic in (*self._sent, *self._under_way) if topic not in documents]
+        stay = {*documents, *kept}
+        others = [topic for topic in (*self._sent, *self._under_way) if topic not in stay]
         changed = [topic for topic, document in documents.items() if self._sent.get(topic) != payload_of(document)]
         # Those of another form are marked first, so that Home Assistant lets the new form take over their entities with
         # the names that people have given them, and they are removed at the end.
         forms = {is_device_form(topic) for topic in changed}
         marked = [topic for topic in others if self._sent.get(topic) and forms and is_device_form(topic) not in forms]
         self._marks = dict.fromkeys(marked)
-        self._queue = dict.fromkeys([*marked, *changed, *others])
+        # What waits already is to be announced again, though nothing in it has changed.
+        waiting = [topic for topic in self._queue if topic in documents]
+        if not {*changed, *others} <= {*self._queue, *self._under_way}:
+            self._retry_at = math.inf  # what is new is tried at once
+        self._queue = dict.fromkeys([*marked, *changed, *waiting, *others])
 
     def announce_all(self) -> None:
         """Announce everything again: the broker has lost its memory, or Home Assistant has started."""
         self._queue = dict.fromkeys([*self._wanted, *self._queue])
-        self._all_at = math.inf
+        self._all_at = self._retry_at = math.inf
+
+    def link_up(self) -> None:
+        """Try again what was refused: the broker may be another one now."""
+        self._retry_at = math.inf
 
     def home_assistant_started(self) -> None:
         """Announce everything again soon."""
@@ -93,9 +109,14 @@ class Announcer:
     @property
     def due_in(self) -> float:
         """The seconds until `step` has something to do of itself; infinite: only once something has been delivered."""
-        has_room = self._queue and len(self._under_way) < _SLICE and self._retry_at == math.inf
+        has_room = self._queue and len(self._under_way) < self._slice and self._retry_at == math.inf
         due = -math.inf if has_room else min(self._all_at, self._retry_at)
         return math.inf if due == math.inf else max(0.0, due - self._clock())
+
+    @property
+    def _slice(self) -> int:
+        """How many documents may be under way."""
+        return 1 if self._refused_in_turn >= _SLICE else _SLICE
 
     def step(self) -> None:
         """Send what is next, as far as there is room for it."""
@@ -106,7 +127,7 @@ class Announcer:
             self._retry_at = math.inf
         if self._under_way:
             self._settle(now)
-        while self._queue and len(self._under_way) < _SLICE and self._retry_at == math.inf:
+        while self._queue and len(self._under_way) < self._slice and self._retry_at == math.inf:
             topic = next((topic for topic in self._queue if topic not in self._under_way), None)
             if topic is None:
                 return
@@ -128,13 +149,24 @@ class Announcer:
             self._under_way[topic] = _UnderWay(payload, receipt)
         else:
             self._queue[topic] = None
-            self._retry_at = now + _RETRY
+            self._retry_at = now + _FIRST_RETRY
+
+    def _retry(self, topic: str, now: float) -> None:
+        """Send what is on `topic` again, but not soon, and nothing else until then."""
+        self._queue[topic] = None
+        if self._retry_at == math.inf:
+            self._retry_at = now + self._retries.next_delay()
 
     def _settle(self, now: float) -> None:
         for topic, (payload, receipt) in list(self._under_way.items()):
             if receipt.is_delivered:
                 del self._under_way[topic]
                 self.announced += 1
+                self._refused_in_turn = 0
+                self._retries.reset()
+                if self._is_refused:
+                    self._is_refused = False
+                    LOG.info("the broker accepts the announcements to Home Assistant again")
                 self._record(topic, payload)
                 if payload:
                     self._sent[topic] = payload
@@ -146,5 +178,13 @@ class Announcer:
             elif receipt.dropped:
                 del self._under_way[topic]
                 self.refused += 1
-                self._queue[topic] = None
-                self._retry_at = now + _RETRY
+                self._refused_in_turn += 1
+                self._retry(topic, now)
+                if not self._is_refused:
+                    self._is_refused = True
+                    LOG.warning(
+                        "%a could not be published for Home Assistant: %s: if the broker has refused it, let its "
+                        "access rules allow the gateway to publish there; it tries again from time to time",
+                        topic,
+                        receipt.dropped,
+                    )

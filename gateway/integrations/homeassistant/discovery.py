@@ -7,23 +7,29 @@ entity is made of ids, never of names or areas, which people change.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from gateway.core.topic import filter_matches
 from gateway.devices.point import Device
 from gateway.errors import Problem
 from gateway.integrations.homeassistant import templates
 from gateway.integrations.homeassistant.commands import CommandWriter
 from gateway.integrations.homeassistant.entities import Entity, entities_of, outcome_entity, slug
-from gateway.integrations.homeassistant.options import COMPONENTS, HomeAssistantOptions
+from gateway.integrations.homeassistant.options import (
+    COMPONENTS,
+    HomeAssistantOptions,
+    announced_filter,
+    node_of,
+)
 from gateway.integrations.homeassistant.parts import Topics
 from gateway.translation.mqtt_map import MsgMap
 
 GATEWAY = "-gateway"
 """The object of the gateway's own document: no device can have this id."""
 
-_NO_ID = re.compile(r"[^A-Za-z0-9_-]")
+
+_ORIGIN = "mqttgateway"
 
 
 class Source(NamedTuple):
@@ -67,7 +73,7 @@ class Discovery:
     ) -> None:
         self.options = options
         self._gateway = gateway
-        self._node = options.node or _NO_ID.sub("_", gateway)
+        self._node = node_of(options, gateway)
         self._version = version
         self._topic = document_topic
         self._availability_topic = availability_topic
@@ -80,8 +86,7 @@ class Discovery:
 
     def owns(self, topic: str) -> bool:
         """Return whether `topic` can be that of a discovery document of this gateway, in either form."""
-        levels = topic.removeprefix(f"{self.options.prefix}/").split("/")
-        return topic.startswith(f"{self.options.prefix}/") and levels[1:2] == [self._node] and levels[3:] == ["config"]
+        return filter_matches(announced_filter(self.options, self._gateway), topic)
 
     # --- devices
 
@@ -118,7 +123,7 @@ class Discovery:
         }
 
     def _origin(self) -> dict[str, str]:
-        return {"name": "mqttgateway", "sw_version": self._version}
+        return {"name": _ORIGIN, "sw_version": self._version}
 
     def _availability(self, device: Device) -> list[dict[str, str]]:
         topics = (self._availability_topic, self._topic(device.id, "availability"))
@@ -251,6 +256,23 @@ def with_tombstones(document: Mapping[str, Any], previous: bytes) -> Mapping[str
 
 MIGRATE = b'{"migrate_discovery": true}'
 """Has Home Assistant let the entities of a topic be taken over by documents of the other form."""
+
+
+def announced_device(payload: bytes) -> str | None:
+    """Return the id of the device that a retained document of an earlier run announces, `""` for the gateway itself.
+
+    None: nobody but another program can have written it.
+    """
+    if payload == MIGRATE:
+        return ""
+    try:
+        document = json.loads(payload)
+        if document["origin"]["name"] != _ORIGIN:
+            return None
+        topics = [entry["topic"].split("/") for entry in document.get("availability", ())]
+        return topics[1][-2] if len(topics) > 1 and "via_device" in document["device"] else ""
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def is_device_form(topic: str) -> bool:

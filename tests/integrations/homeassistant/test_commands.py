@@ -107,7 +107,9 @@ def test_the_action_may_be_in_the_topic_if_there_is_only_one() -> None:
     command = writer(msg_map).of_number(NUMBER)
     assert command.topic == "set/boiler/SET"
     assert read_back(msg_map, command, 21.5).argument("celsius") == 21.5
-    with pytest.raises(EntityError, match="its commands have several topics: 'set/boiler/OPEN', 'set/boiler/CLOSE'") as raised:
+    with pytest.raises(
+        EntityError, match="its commands have several topics: 'set/boiler/OPEN', 'set/boiler/CLOSE'"
+    ) as raised:
         writer(msg_map).of_values(GATE, {"open": True, "closed": False})
     assert raised.value.remedy
 
