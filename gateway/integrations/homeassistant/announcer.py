@@ -55,7 +55,7 @@ class Announcer:
         self._all_at = self._retry_at = math.inf
         self._retries = Backoff(_FIRST_RETRY, _LAST_RETRY, no_jitter)
         self._refused_in_turn = 0
-        self._is_refused = False  # and that has been logged
+        self._refused: set[str] = set()  # topics; that there are some has been logged
         self.announced = self.refused = 0
 
     def stats(self) -> dict[str, int]:
@@ -79,6 +79,7 @@ class Announcer:
         What an earlier run has announced on the topics `kept` stays as it is.
         """
         self._wanted = dict(documents)
+        self._refused &= documents.keys()
         stay = {*documents, *kept}
         others = [topic for topic in (*self._sent, *self._under_way) if topic not in stay]
         changed = [topic for topic, document in documents.items() if self._sent.get(topic) != payload_of(document)]
@@ -164,9 +165,10 @@ class Announcer:
                 self.announced += 1
                 self._refused_in_turn = 0
                 self._retries.reset()
-                if self._is_refused:
-                    self._is_refused = False
-                    LOG.info("the broker accepts the announcements to Home Assistant again")
+                if topic in self._refused:
+                    self._refused.discard(topic)
+                    if not self._refused:
+                        LOG.info("the broker accepts the announcements to Home Assistant again")
                 self._record(topic, payload)
                 if payload:
                     self._sent[topic] = payload
@@ -180,11 +182,11 @@ class Announcer:
                 self.refused += 1
                 self._refused_in_turn += 1
                 self._retry(topic, now)
-                if not self._is_refused:
-                    self._is_refused = True
+                if not self._refused:
                     LOG.warning(
                         "%a could not be published for Home Assistant: %s: if the broker has refused it, let its "
                         "access rules allow the gateway to publish there; it tries again from time to time",
                         topic,
                         receipt.dropped,
                     )
+                self._refused.add(topic)

@@ -247,9 +247,11 @@ def with_tombstones(document: Mapping[str, Any], previous: bytes) -> Mapping[str
         gone = {
             key: {"platform": component["platform"]}
             for key, component in before.items()
-            if len(component) > 1 and now.get(key, {}).get("platform") != component["platform"]
+            if len(component) > 1
+            and isinstance(component["platform"], str)
+            and now.get(key, {}).get("platform") != component["platform"]
         }
-    except (ValueError, AttributeError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return document  # what is retained there is of somebody else
     return {**document, "components": {**now, **gone}} if gone else document
 
