@@ -96,6 +96,7 @@ class HomeAssistant:
             if payload and self._owns(topic)
         }  # fmt: skip
         self._announcer.restore(owned)
+        self._announcer.try_again()
         self._health_at = -math.inf if self._discovery is not None else math.inf
         self._update()
 
@@ -134,7 +135,6 @@ class HomeAssistant:
         is_new_link = self._client.connects != self._connects
         if is_new_link:
             self._connects = self._client.connects
-            self._announcer.link_up()
         if not self._is_recall_awaited:
             self._announcer.step()
         if self._discovery is not None and (is_new_link or self._clock() >= self._health_at):

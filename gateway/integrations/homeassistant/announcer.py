@@ -5,7 +5,8 @@ Only the main thread calls it. What it sends goes through the outbox in the lane
 
     wanted (now) - sent (at the broker) -> queue -> under way -> sent
 
-Where a whole slice is refused in turn, nothing else is tried but one document from time to time.
+The first document goes alone: a broker that refuses one may close the link over it. Where two are refused in turn,
+nothing is tried but one of them from time to time.
 """
 
 from __future__ import annotations
@@ -55,6 +56,9 @@ class Announcer:
         self._all_at = self._retry_at = math.inf
         self._retries = Backoff(_FIRST_RETRY, _LAST_RETRY, no_jitter)
         self._refused_in_turn = 0
+        self._is_accepted = False  # what was settled last
+        self._is_paused = False  # until `_retry_at`
+        self._later: dict[str, None] = {}  # what was refused, until `_retry_at`
         self._refused: set[str] = set()  # topics; that there are some has been logged
         self.announced = self.refused = 0
 
@@ -90,18 +94,23 @@ class Announcer:
         self._marks = dict.fromkeys(marked)
         # What waits already is to be announced again, though nothing in it has changed.
         waiting = [topic for topic in self._queue if topic in documents]
-        if not {*changed, *others} <= {*self._queue, *self._under_way}:
-            self._retry_at = math.inf  # what is new is tried at once
-        self._queue = dict.fromkeys([*marked, *changed, *waiting, *others])
+        queue = dict.fromkeys([*marked, *changed, *waiting, *others])
+        if not queue.keys() <= {*self._queue, *self._later, *self._under_way}:
+            self._is_paused = False  # what is new is tried at once
+        self._later = {topic: None for topic in self._later if topic in queue}
+        self._queue = {topic: None for topic in queue if topic not in self._later}
 
     def announce_all(self) -> None:
         """Announce everything again: the broker has lost its memory, or Home Assistant has started."""
         self._queue = dict.fromkeys([*self._wanted, *self._queue])
-        self._all_at = self._retry_at = math.inf
+        self._all_at = math.inf
+        self.try_again()
 
-    def link_up(self) -> None:
-        """Try again what was refused: the broker may be another one now."""
-        self._retry_at = math.inf
+    def try_again(self) -> None:
+        """Try again what was refused."""
+        self._queue |= self._later
+        self._later = {}
+        self._retry_at, self._is_paused = math.inf, False
 
     def home_assistant_started(self) -> None:
         """Announce everything again soon."""
@@ -110,14 +119,13 @@ class Announcer:
     @property
     def due_in(self) -> float:
         """The seconds until `step` has something to do of itself; infinite: only once something has been delivered."""
-        has_room = self._queue and len(self._under_way) < self._slice and self._retry_at == math.inf
-        due = -math.inf if has_room else min(self._all_at, self._retry_at)
+        due = -math.inf if self._has_room and self._queue else min(self._all_at, self._retry_at)
         return math.inf if due == math.inf else max(0.0, due - self._clock())
 
     @property
-    def _slice(self) -> int:
-        """How many documents may be under way."""
-        return 1 if self._refused_in_turn >= _SLICE else _SLICE
+    def _has_room(self) -> bool:
+        """Whether another document may be under way."""
+        return not self._is_paused and len(self._under_way) < (_SLICE if self._is_accepted else 1)
 
     def step(self) -> None:
         """Send what is next, as far as there is room for it."""
@@ -125,10 +133,10 @@ class Announcer:
         if now >= self._all_at:
             self.announce_all()
         if now >= self._retry_at:
-            self._retry_at = math.inf
+            self.try_again()
         if self._under_way:
             self._settle(now)
-        while self._queue and len(self._under_way) < self._slice and self._retry_at == math.inf:
+        while self._queue and self._has_room:
             topic = next((topic for topic in self._queue if topic not in self._under_way), None)
             if topic is None:
                 return
@@ -150,11 +158,14 @@ class Announcer:
             self._under_way[topic] = _UnderWay(payload, receipt)
         else:
             self._queue[topic] = None
-            self._retry_at = now + _FIRST_RETRY
+            self._retry_at, self._is_paused = now + _FIRST_RETRY, True
 
     def _retry(self, topic: str, now: float) -> None:
-        """Send what is on `topic` again, but not soon, and nothing else until then."""
-        self._queue[topic] = None
+        """Send what is on `topic` again, but not soon."""
+        self._later[topic] = None
+        self._refused_in_turn += 1
+        self._is_accepted = False
+        self._is_paused = self._is_paused or self._refused_in_turn > 1
         if self._retry_at == math.inf:
             self._retry_at = now + self._retries.next_delay()
 
@@ -163,7 +174,7 @@ class Announcer:
             if receipt.is_delivered:
                 del self._under_way[topic]
                 self.announced += 1
-                self._refused_in_turn = 0
+                self._refused_in_turn, self._is_accepted = 0, True
                 self._retries.reset()
                 if topic in self._refused:
                     self._refused.discard(topic)
@@ -180,7 +191,6 @@ class Announcer:
             elif receipt.dropped:
                 del self._under_way[topic]
                 self.refused += 1
-                self._refused_in_turn += 1
                 self._retry(topic, now)
                 if not self._refused:
                     LOG.warning(
