@@ -24,6 +24,7 @@ from gateway.core.counting import counted
 from gateway.core.inbox import Wakeup
 from gateway.core.package_logger import package_logger
 from gateway.early_signals import EarlySignals
+from gateway.integrations.homeassistant.options import announced_filter
 from gateway.logs.init_logger import init_logger, log_stats
 from gateway.message import OFFLINE, Lane, Publication
 from gateway.mqtt.client import MgClient
@@ -89,7 +90,7 @@ class Gateway:
             on_msg=self.router.deliver,
             availability_topic=configuration.availability_topic(),
             run_topic=configuration.run_topic,
-            recall=self._recall.request(self._recalled_topics()),
+            recall=self._recall.request(*self._recalled_topics()),
             command_lifetime=configuration.outbox.command_lifetime,
         )
         self.outbox.attach(self.client.transmitter)
@@ -98,13 +99,18 @@ class Gateway:
         self._set_routes()
         self._clear_stale_topics()
 
-    def _recalled_topics(self) -> str:
-        """Return the filter of the topics on which an earlier run may have left documents; `""`: it has left none.
+    def _recalled_topics(self) -> list[str]:
+        """Return the filters of the topics on which an earlier run may have left documents, and announced devices.
 
-        Without a file, that is not known: all devices may have been removed since.
+        Without a file, that is not known: all devices may have been removed since, and Home Assistant be forgotten.
         """
-        may_have_left = self._interfaces.has_devices or not self.outbox.is_durable
-        return self.configuration.document_topic("+", "state") if may_have_left else ""
+        configuration, is_durable = self.configuration, self.outbox.is_durable
+        filters = []
+        if self._interfaces.has_devices or not is_durable:
+            filters.append(configuration.document_topic("+", "state"))
+        if configuration.home_assistant.enabled or not is_durable:
+            filters.append(announced_filter(configuration.home_assistant, configuration.name))
+        return filters
 
     # --- what it consists of; any thread may read it
 
@@ -135,6 +141,7 @@ class Gateway:
             "routing": self.router.stats(),
             "interfaces": self._interfaces.stats(),
             "removed_interfaces": self._interfaces.removed_stats(),
+            "home_assistant": self._home_assistant.stats() if self._home_assistant is not None else {},
             "log": log_stats(),
         }
 
@@ -153,14 +160,21 @@ class Gateway:
         if self._home_assistant is not None:
             self._home_assistant.configure(self.configuration, self.hosts)
 
-    def _new_home_assistant(self) -> HomeAssistant | None:
-        """Return what announces the devices; None if nothing is announced, and nothing was by an earlier run."""
+    def _new_home_assistant(self, recalled: Collection[str] = ()) -> HomeAssistant | None:
+        """Return what announces the devices; None if nothing is announced, and nothing was by an earlier run.
+
+        `recalled` are topics that the broker retains of an earlier run.
+        """
         options = self.configuration.home_assistant
-        if not options.enabled and not any(topic.endswith("/config") for topic in self.outbox.retained):
+        if not options.enabled and not any(topic.endswith("/config") for topic in (*self.outbox.retained, *recalled)):
             return None
         from gateway.runtime.home_assistant import HomeAssistant  # most gateways need none of it
 
-        return HomeAssistant(self.client, self.outbox, self.router.stats, random.uniform)
+        home_assistant = HomeAssistant(
+            self.client, self.outbox, self.router.stats, random.uniform, is_recall_awaited=self._recall.is_waiting
+        )
+        self.outbox.on_forgotten = home_assistant.announce_all
+        return home_assistant
 
     def _clear_gone(self, topics: Collection[str]) -> None:
         """Clear the `topics` of devices and interfaces that are gone, unless others have their names now."""
@@ -278,8 +292,20 @@ class Gateway:
 
     def _finish_recall(self) -> None:
         """Use what the broker retains of the devices of an earlier run, and clear the devices that are gone."""
-        gone = self._recall.finish(self._interfaces.recall)
+        gone = self._recall.finish(self._restore)
         self._clear_gone({*gone, *(topic.removesuffix("state") + "availability" for topic in gone)})
+
+    def _restore(self, retained: Mapping[str, bytes]) -> Collection[str]:
+        """Restore what the broker `retained` of an earlier run, by topic; return the topics that are not cleared."""
+        announced = {topic: payload for topic, payload in retained.items() if topic.endswith("/config")}
+        known = self._interfaces.recall({topic: retained[topic] for topic in retained.keys() - announced.keys()})
+        if self._home_assistant is None and announced:
+            self._home_assistant = self._new_home_assistant(announced)
+            if self._home_assistant is not None:
+                self._home_assistant.configure(self.configuration, self.hosts)
+        if self._home_assistant is not None:
+            self._home_assistant.recall(announced)
+        return {*known, *announced}
 
     def _log_start(self) -> None:
         configuration = self.configuration

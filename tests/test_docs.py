@@ -456,9 +456,12 @@ def _option_tables() -> dict[str, Mapping[str, Any]]:
         "### `commands`": options["commands"]["properties"],
         "### `filters`": config_schema()["$defs"]["filters"]["properties"],
         "### `interface`, `interfaces`": interface_schema(type("Any", (), {"SCHEMA": {}}))["properties"],
+        "### `home_assistant`": options["home_assistant"]["properties"],
+        "### An entity": config_schema()["$defs"]["home_assistant_entity"]["properties"],
         "### `log`": options["log"]["properties"],
     }
     named = {name for heading in groups for name in re.findall(r"`(\w+)", heading)}
+    named -= {"home_assistant"}  # it may be a mapping, and need not
     return {"### The gateway": {name: o for name, o in options.items() if name not in named}, **groups}
 
 

@@ -213,7 +213,7 @@ COMMANDS: dict[str, Command] = {
         "Test a map, explain how it translates a message, compare two maps, or draw one.",
     ),
     "ha": Command(
-        "[CONF]",
+        "--conf FILE",
         "print what is announced to Home Assistant",
         add_common,
         Needs.CONFIGURATION,
@@ -222,7 +222,7 @@ COMMANDS: dict[str, Command] = {
         "home_assistant: true. The configuration need not have that option. Devices of templates are announced\n"
         "at their first reading; of these the documents of the template are printed, with its words in braces.\n"
         "\n"
-        "  mqttgateway ha boiler.conf",
+        "  mqttgateway ha --conf boiler.conf",
     ),
     "options": Command(
         "",

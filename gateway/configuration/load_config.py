@@ -7,7 +7,7 @@ classes, the files that hold secrets. Nothing here opens a device or a connectio
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from gateway.configuration.load_map import read_text
 from gateway.configuration.load_sections import load_commands, load_mqtt, load_outbox, missing_folders
 from gateway.configuration.schema_check import check_schema, convert_substituted
 from gateway.configuration.schemas import config_schema, interface_schema
-from gateway.configuration.settings import Configuration, InterfaceOptions
+from gateway.configuration.settings import Configuration
 from gateway.configuration.yaml_reader import is_ini, load_yaml, variables
 from gateway.core.counting import counted
 from gateway.core.option_schema import record_of
@@ -92,7 +92,9 @@ def _load(context: LoadContext) -> Configuration:
     mqtt = load_mqtt(context, data.get("mqtt", {}), name) if fits else MqttOptions()
     outbox = load_outbox(context, data.get("outbox", {}), name, mqtt.qos) if fits else OutboxOptions()
     loader = InterfacesLoader(context, data, name, mqtt.qos)
+    found_before = context.finding_count
     interfaces = loader.load()
+    are_all_known = context.finding_count == found_before
     commands = load_commands(context, data.get("commands", {}), interfaces) if fits else CommandOptions()
     maps = [interface.msg_map for interface in interfaces]
     common_filters = loader.filters_of(data, (), maps) if fits else Filters()
@@ -105,7 +107,13 @@ def _load(context: LoadContext) -> Configuration:
             for each in interfaces
             if each.reading_time is not None and not each.reading_time.argument
         ]
-    home_assistant = _home_assistant(context, data, name, loader, interfaces) if fits else HomeAssistantOptions()
+    home_assistant = HomeAssistantOptions()
+    if fits and data.get("home_assistant", False) is not False:
+        from gateway.configuration.load_entities import load_home_assistant  # most gateways announce nothing
+
+        paths = loader.paths_of(interfaces)
+        section = data["home_assistant"]
+        home_assistant = load_home_assistant(context, section, name, loader.root, paths, are_all_known=are_all_known)
     context.collect_secrets()
     if context.findings:
         raise ConfigurationError(context.masked_findings())
@@ -129,20 +137,6 @@ def _load(context: LoadContext) -> Configuration:
         warnings=tuple(dict.fromkeys(warnings)),
         no_folders=tuple(missing_folders(context, log, outbox)),
     )
-
-
-def _home_assistant(
-    context: LoadContext,
-    data: Mapping[str, Any],
-    name: str,
-    loader: InterfacesLoader,
-    interfaces: Sequence[InterfaceOptions],
-) -> HomeAssistantOptions:
-    if not data.get("home_assistant"):
-        return HomeAssistantOptions()
-    from gateway.configuration.load_entities import load_home_assistant  # most gateways announce nothing
-
-    return load_home_assistant(context, data["home_assistant"], name, loader.root, loader.paths_of(interfaces))
 
 
 def _refuse_other_files(context: LoadContext, data: Any) -> None:

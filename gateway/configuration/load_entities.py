@@ -15,7 +15,7 @@ from gateway.configuration.load_context import LoadContext
 from gateway.configuration.load_devices import refusal_of
 from gateway.configuration.settings import InterfaceOptions, document_topic
 from gateway.core.option_schema import record_of
-from gateway.core.topic import filter_matches
+from gateway.core.topic import filter_matches, root_problem
 from gateway.errors import MessageError, Problem
 from gateway.integrations.homeassistant.commands import SENDER, Command
 from gateway.integrations.homeassistant.discovery import Discovery, Source
@@ -29,12 +29,21 @@ def load_home_assistant(
     name: str,
     root: str,
     interfaces: Mapping[DataPath, InterfaceOptions],
+    *,
+    are_all_known: bool = True,
 ) -> HomeAssistantOptions:
-    """Return the options of the section `home_assistant` of a gateway called `name`; add findings to `context`."""
+    """Return the options of the section `home_assistant` of a gateway called `name`; add findings to `context`.
+
+    If not `are_all_known`, there are devices that could not be loaded, beside those of `interfaces`.
+    """
     given = section if isinstance(section, Mapping) else {}
     plain = {key: value for key, value in given.items() if key != "entities"}
     options = record_of(HomeAssistantOptions, plain)._replace(enabled=True, entities=given.get("entities", {}))
 
+    prefix_problem = root_problem(options.prefix)
+    if prefix_problem:
+        context.complain(("home_assistant", "prefix"), prefix_problem, "write the discovery prefix of Home Assistant")
+        return options
     discovery = discovery_of(options, name, root)
     known: dict[str, list[str]] = {}
     for path, interface in interfaces.items():
@@ -53,7 +62,7 @@ def load_home_assistant(
             for problem in problems:
                 _complain(context, given.get("entities", {}), (*path, "devices", index), problem)
     for device_id in options.entities:
-        if device_id not in known:
+        if are_all_known and device_id not in known:
             what = f"there is no device {device_id!a}"
             context.complain(
                 ("home_assistant", "entities", device_id), what, f"known: {', '.join(known) or 'none'}", at_key=True

@@ -72,9 +72,9 @@ class Outbox:
 
         Also with whether sending may wait for more. See `count_direct` and `track_in_flight`.
         """
-        self.on_level_change: Callable[[], None] = lambda: None
         self.on_forgotten: Callable[[], None] = lambda: None
         """Called by `republish_retained`, for those who publish again what they have recorded themselves."""
+        self.on_level_change: Callable[[], None] = lambda: None
         """Called when `is_crowded` has changed, by any thread, which may have the send lock: it must return quickly."""
         self._max_messages, self._max_bytes = self.options.max_messages, self.options.max_bytes
         self._clock = clock

@@ -157,8 +157,7 @@ class DeviceMemory:
     def declarations(self) -> list[tuple[Device, str]]:
         """Return the devices that are known now, each with the id of its template, or `""`."""
         with self._lock:
-            states = list(self._model.states.values())
-        return [(state.device, state.template.id if state.template is not None else "") for state in states]
+            return [(each.device, each.template.id if each.template else "") for each in self._model.states.values()]
 
     @property
     def ids(self) -> list[str]:
@@ -228,7 +227,7 @@ class DeviceMemory:
         doubted = {topic: doubted_document(payload) for topic, payload in list(self._recalled.items())}
         with self._lock:
             self._recalled = {
-                topic: payload for topic, payload in self._recalled.items() if doubted[topic] and self._may_find(topic)
+                topic: payload for topic, payload in self._recalled.items() if doubted[topic] and self.may_find(topic)
             }
             waiting = list(self._recalled)
             known = {self._documents.topic(device, "state") for device in self._model.states}
@@ -240,7 +239,7 @@ class DeviceMemory:
         self.publish_changed()
         return (known & retained.keys()) | {*waiting}
 
-    def _may_find(self, topic: str) -> bool:
+    def may_find(self, topic: str) -> bool:
         """Return whether a template may make the device that has the state document on `topic`."""
         device = topic.split("/")[-2]
         is_own = self._documents.topic(device, "state") == topic
@@ -252,7 +251,7 @@ class DeviceMemory:
     def _drop_recalled(self) -> list[str]:
         """Forget what was recalled of devices that no template makes any more; return their retained topics."""
         with self._lock:
-            topics = [topic for topic in self._recalled if not self._may_find(topic)]
+            topics = [topic for topic in self._recalled if not self.may_find(topic)]
             for topic in topics:
                 del self._recalled[topic]
         return [each for topic in topics for each in (topic, self._availability_beside(topic))]

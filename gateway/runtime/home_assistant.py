@@ -13,7 +13,13 @@ from gateway.configuration.settings import Configuration
 from gateway.core.package_logger import package_logger
 from gateway.core.receipt import Receipt
 from gateway.integrations.homeassistant.announcer import Announcer
-from gateway.integrations.homeassistant.discovery import REFUSALS, Announcement, Discovery, Source
+from gateway.integrations.homeassistant.discovery import (
+    REFUSALS,
+    Announcement,
+    Discovery,
+    Source,
+    announced_device,
+)
 from gateway.message import Publication, iso_time
 from gateway.mqtt.client import MgClient
 from gateway.outbox.outbox import Outbox
@@ -27,9 +33,11 @@ _HEALTH_INTERVAL = 60.0  # s
 
 
 class HomeAssistant:
-    """Announces the devices of `hosts` as `configuration` says, and publishes the health document.
+    """Announces the devices of a gateway as its configuration says, and publishes the health document.
 
-    `counts` returns how many messages were refused, by kind, and `set_state` publishes a retained state.
+    If `is_recall_awaited`, nothing is announced before `recall` tells what the broker retains of an earlier run.
+
+    `counts` returns how many messages were refused, by kind. `uniform` draws a number between two bounds.
     """
 
     def __init__(
@@ -38,19 +46,26 @@ class HomeAssistant:
         outbox: Outbox,
         counts: Callable[[], Mapping[str, int]],
         uniform: Callable[[float, float], float],
+        *,
+        is_recall_awaited: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, self._outbox, self._counts, self._clock = client, outbox, counts, clock
         self._announcer = Announcer(self._put, outbox.record_retained, clock, uniform)
+        self._is_recall_awaited = is_recall_awaited
+        self._recalled: dict[str, str] = {}  # devices that an earlier run has announced, by topic
         self._discovery: Discovery | None = None
         self._configuration: Configuration | None = None
         self._health_topic = ""
         self._hosts: Mapping[str, InterfaceHost] = {}
         self._revisions: list[tuple[int, int]] = []
         self._health_at = math.inf
-        self._connects = 0  # at the last health document
+        self._connects = 0  # when the link was new last
         self._reported: set[str] = set()
-        outbox.on_forgotten = self._announcer.announce_all
+
+    def announce_all(self) -> None:
+        """Announce everything again: the broker has lost its memory."""
+        self._announcer.announce_all()
 
     def stats(self) -> dict[str, int]:
         """Return the counters. Any thread may call this."""
@@ -81,7 +96,19 @@ class HomeAssistant:
             if payload and self._owns(topic)
         }  # fmt: skip
         self._announcer.restore(owned)
+        self._announcer.try_again()
         self._health_at = -math.inf if self._discovery is not None else math.inf
+        self._update()
+
+    def recall(self, retained: Mapping[str, bytes]) -> None:
+        """Take back what an earlier run has announced, by topic, of devices that are gone; what others wrote stays.
+
+        A device that a template may still make is announced until then as it was.
+        """
+        self._is_recall_awaited = False
+        devices = {topic: announced_device(payload) for topic, payload in retained.items()}
+        self._recalled = {topic: device for topic, device in devices.items() if device is not None}
+        self._announcer.restore({topic: retained[topic] for topic in self._recalled})
         self._update()
 
     def _owns(self, topic: str) -> bool:
@@ -96,7 +123,8 @@ class HomeAssistant:
     @property
     def due_in(self) -> float:
         """The seconds until `step` has something to do."""
-        return min(self._announcer.due_in, max(0.0, self._health_at - self._clock()))
+        announced = math.inf if self._is_recall_awaited else self._announcer.due_in
+        return min(announced, max(0.0, self._health_at - self._clock()))
 
     def step(self) -> None:
         """Announce devices that have come or gone, send what is next, and publish the health document if it is due."""
@@ -104,11 +132,12 @@ class HomeAssistant:
             return
         if [host.devices.revision for host in self._hosts.values()] != self._revisions:
             self._update()
-        self._announcer.step()
-        if self._clock() >= self._health_at or (
-            self._discovery is not None and self._client.connects != self._connects
-        ):
+        is_new_link = self._client.connects != self._connects
+        if is_new_link:
             self._connects = self._client.connects
+        if not self._is_recall_awaited:
+            self._announcer.step()
+        if self._discovery is not None and (is_new_link or self._clock() >= self._health_at):
             self._health_at = self._clock() + _HEALTH_INTERVAL
             self._outbox.record_retained(self._health_topic, b"{}")  # a run without it has to clear the topic
             self._client.set_state(self._health_topic, self._health())
@@ -125,6 +154,7 @@ class HomeAssistant:
     def _update(self) -> None:
         self._revisions = [host.devices.revision for host in self._hosts.values()]
         documents: dict[str, Mapping[str, Any]] = {}
+        kept: list[str] = []
         if self._discovery is not None:
             sources = list(self._sources())
             documents.update(self._discovery.of_gateway(source.device for source in sources).documents)
@@ -132,7 +162,16 @@ class HomeAssistant:
                 announcement = self._discovery.of_device(source)
                 documents.update(announcement.documents)
                 self._report(source, announcement)
-        self._announcer.update(documents)
+            may_come = [topic for topic, device in self._recalled.items() if device and self._may_find(device)]
+            kept = [topic for topic in may_come if self._discovery.owns(topic)]
+        self._announcer.update(documents, kept)
+
+    def _may_find(self, device: str) -> bool:
+        """Return whether a template may make a device with this id."""
+        if self._configuration is None:
+            return False
+        topic = self._configuration.document_topic(device, "state")
+        return any(host.devices.may_find(topic) for host in self._hosts.values())
 
     def _sources(self) -> Iterable[Source]:
         for host in self._hosts.values():

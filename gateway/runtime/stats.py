@@ -15,6 +15,7 @@ Stats = dict[str, dict[str, Any]]
         "routing": {"received": 5, ...},
         "interfaces": {"boiler": {"pushed": 12, "failures": 0, ..., "device": {"frames": 12, ...}}, ...},
         "removed_interfaces": {...},  # those that reloads have removed: sums of the same counters
+        "home_assistant": {"documents": 3, ...},  # empty: nothing is announced
         "log": {"lines_suppressed": 0, "errors_suppressed": 3},
     }
 
@@ -78,6 +79,7 @@ def summary(stats: Stats) -> str:
         "outbox file": in_words(file),
         "interfaces": in_words(interfaces),
         "devices": in_words(device),
+        "home assistant": in_words(stats["home_assistant"]),
         "log": in_words(stats["log"]),
     }
     return "; ".join(f"{title}: {words}" for title, words in parts.items() if words)

@@ -591,3 +591,13 @@ def test_no_device_that_a_template_can_make_has_a_document_that_is_a_message(
         with pytest.raises(ConfigurationError) as info:
             load(tmp_path, text)
         assert f"its document '{document}" in str(info.value.findings[0])
+
+
+def test_a_command_has_those_of_the_points_values_that_it_takes_as_arguments(tmp_path: Path) -> None:
+    """`zone` is an argument of the command, and `unit` is not."""
+    text = point("fan", "{write: FAN.level, where: {zone: 3}}")
+    (device,) = load(tmp_path, text).interfaces[0].devices
+    assert device.points[0].writes == (Write("FAN", "level", None, ("zone",)),)
+    text = point("heat", "{write: HEAT.on, where: {zone: 3}}")
+    (device,) = load(tmp_path, text).interfaces[0].devices
+    assert device.points[0].writes == (Write("HEAT", "on", None, ()),)

@@ -48,12 +48,12 @@ class RecordingClient(mqtt.Client):
 class Bench:
     """A receiver on MQTT 5 with a fake clock; `received` is what it has delivered."""
 
-    def __init__(self, *filters: str, run_topic: str = "") -> None:
+    def __init__(self, *filters: str, run_topic: str = "", recalled: tuple[str, ...] = ("gw/+/state",)) -> None:
         self.clock = FakeClock()
         self.client = RecordingClient()
         self.received: list[str] = []
         self.recalled: list[tuple[str, bytes] | None] = []  # None: the end
-        recall = Recall("gw/+/state", lambda topic, payload: self.recalled.append((topic, payload)), self._end_recall)
+        recall = Recall(recalled, lambda topic, payload: self.recalled.append((topic, payload)), self._end_recall)
         self.memory = BrokerMemory(run_topic, RetainedStates(self.clock), lambda: None, 0.0, self.clock)
         self.memory.can_keep_session()
         self.receiver = Receiver(
@@ -234,3 +234,15 @@ def test_no_counter_has_the_name_of_one_of_sending() -> None:
 def test_an_invalid_filter_is_not_subscribed_to(bad: str, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect(f"cannot subscribe to {bad!a}: ")
     assert subscribed(Bench("a/#", bad)) == ["a/#"]
+
+
+def test_several_filters_are_recalled_and_one_that_is_refused_leaves_the_others() -> None:
+    bench = Bench(run_topic="gw/run", recalled=("gw/+/state", "ha/+/gw/+/config"))
+    assert [topic for topic, _ in bench.client.subscribes] == ["gw/+/state", "ha/+/gw/+/config", "gw/run"]
+    bench.receiver.on_suback(1, [REFUSED])
+    bench.receiver.on_suback(2, [GRANTED])
+    bench.receive_own("ha/device/gw/boiler/config", b"{}", retain=True)
+    assert bench.recalled == [("ha/device/gw/boiler/config", b"{}")]
+    bench.receive_own("gw/run", bench.memory.run.token)
+    assert bench.recalled[1:] == [None]
+    assert bench.client.unsubscribes == [["ha/+/gw/+/config"]]

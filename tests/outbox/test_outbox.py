@@ -1039,3 +1039,24 @@ def test_commands_and_qos_0_are_not_for_the_disk() -> None:
     assert outbox.at_risk == 2
     outbox.rebuild()
     assert outbox.next_batch().inserts == []
+
+
+def test_whoever_publishes_again_what_a_broker_has_forgotten_is_called() -> None:
+    outbox, called = Outbox(), []
+    outbox.on_forgotten = lambda: called.append(len(outbox))
+    outbox.republish_retained()
+    assert called == [0]
+
+
+def test_the_age_of_the_oldest_message_in_memory() -> None:
+    now = [100.0]
+    outbox = Outbox(clock=lambda: now[0])
+    assert outbox.oldest_age == 0.0
+    outbox.put(publication(1))
+    now[0] += 5
+    outbox.put(publication(2))
+    assert outbox.oldest_age == 5.0
+    outbox.settle(outbox.take(1))
+    assert outbox.oldest_age == 0.0
+    now[0] -= 9
+    assert outbox.oldest_age == 0.0, "a clock that was set back"

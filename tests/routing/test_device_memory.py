@@ -716,3 +716,28 @@ def test_a_thousand_devices_that_are_silent_at_once_do_not_flood_the_log(
         bench.push(status(1).replace(device=f"{number}"))
     bench.advance(10)
     assert 0 < len(caplog.records) <= 50 and bench.memory.stats()["devices_offline"] == 1000
+
+
+def test_the_declarations_of_devices_change_with_those_that_templates_find_and_lose() -> None:
+    template = Device("b_{device}", (TEMPERATURE,))
+    bench = Bench(BOILER._replace(address={"device": "boiler"}), template, max_devices=1)
+    revision = bench.memory.revision
+    assert [(device.id, made_by) for device, made_by in bench.memory.declarations()] == [("boiler", "")]
+    bench.push(status(21.5).replace(device="boiler"))
+    assert bench.memory.revision == revision, "nothing has come or gone"
+    bench.push(status(21.5).replace(device="lamp"))
+    assert bench.memory.revision != revision
+    assert [(device.id, made_by) for device, made_by in bench.memory.declarations()] == [
+        ("boiler", ""),
+        ("b_lamp", "b_{device}"),
+    ]
+    revision = bench.memory.revision
+    bench.memory.configure([BOILER], {}, {})
+    assert bench.memory.revision != revision
+
+
+def test_it_is_known_which_documents_a_template_may_still_make() -> None:
+    bench = Bench(BOILER, Device("b_{device}", (TEMPERATURE,), address={"function": "heating"}))
+    assert bench.memory.may_find("home/gw/b_lamp/state")
+    for topic in ("home/gw/boiler/state", "home/gw/c_lamp/state", "home/other/b_lamp/state"):
+        assert not bench.memory.may_find(topic)

@@ -29,7 +29,7 @@ from tests.support.docs import page, rows
 from tests.support.gateway_process import GatewayProcess, run_command
 from tests.support.waiting import wait_until
 
-PARTS = {"mqtt", "outbox", "routing", "interfaces", "removed_interfaces", "log"}
+PARTS = {"mqtt", "outbox", "routing", "interfaces", "removed_interfaces", "home_assistant", "log"}
 
 COUNTER_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -77,11 +77,12 @@ def test_the_summary_names_every_counter_that_is_not_0() -> None:
         "routing": {"received": 5, "queued_command": 1},
         "interfaces": {"hall": {"pushed": 1, "device": {"frames": 4}}, "door": {"pushed": 2, "device": {}}},
         "removed_interfaces": {"pushed": 10, "device": {"frames": 1}},
+        "home_assistant": {"documents": 4, "documents_refused": 0},
         "log": {"lines_suppressed": 0, "errors_suppressed": 8},
     }
     assert summary(stats) == (
         "received: 5 received, 1 queued command; link: 2 connects; outbox file: 3 commits; interfaces: 13 pushed; "
-        "devices: 5 frames; log: 8 errors suppressed"
+        "devices: 5 frames; home assistant: 4 documents; log: 8 errors suppressed"
     )
 
 
@@ -131,7 +132,7 @@ def figures_of(stats: dict[str, Any]) -> dict[str, int]:
             if name.startswith("file_") and name != "file_disk_free_bytes"}  # fmt: skip
     parts = {
         "received": stats["routing"], "link": stats["mqtt"], "outbox file": file, "interfaces": interfaces,
-        "devices": devices, "log": stats["log"],
+        "devices": devices, "home assistant": stats["home_assistant"], "log": stats["log"],
     }  # fmt: skip
     for title, counters in parts.items():
         figures |= {f"{title}: {name.replace('_', ' ')}": number for name, number in counters.items()}

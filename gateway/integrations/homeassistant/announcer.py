@@ -4,6 +4,9 @@ Only the main thread calls it. What it sends goes through the outbox in the lane
 `_SLICE` documents at once, so that a thousand devices neither fill the outbox nor delay an answer.
 
     wanted (now) - sent (at the broker) -> queue -> under way -> sent
+
+The first document goes alone: a broker that refuses one may close the link over it. Where two are refused in turn,
+nothing is tried but one of them from time to time.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+from gateway.core.backoff import Backoff, no_jitter
 from gateway.core.package_logger import package_logger
 from gateway.core.receipt import Receipt
 from gateway.integrations.homeassistant.discovery import MIGRATE, is_device_form, payload_of, with_tombstones
@@ -21,7 +25,7 @@ LOG = package_logger(__name__)
 
 _SLICE = 10  # documents that are under way
 _LONGEST_DELAY = 10.0  # s after the start of Home Assistant: many gateways would answer it at once
-_RETRY = 60.0  # s after which a document is sent again that could not be delivered
+_FIRST_RETRY, _LAST_RETRY = 60.0, 3600.0  # s after which documents are sent again that could not be delivered
 
 
 class _UnderWay(NamedTuple):
@@ -50,6 +54,12 @@ class Announcer:
         self._marks: dict[str, None] = {}
         self._under_way: dict[str, _UnderWay] = {}
         self._all_at = self._retry_at = math.inf
+        self._retries = Backoff(_FIRST_RETRY, _LAST_RETRY, no_jitter)
+        self._refused_in_turn = 0
+        self._is_accepted = False  # what was settled last
+        self._is_paused = False  # until `_retry_at`
+        self._later: dict[str, None] = {}  # what was refused, until `_retry_at`
+        self._refused: set[str] = set()  # topics; that there are some has been logged
         self.announced = self.refused = 0
 
     def stats(self) -> dict[str, int]:
@@ -62,29 +72,45 @@ class Announcer:
         return {*self._wanted, *self._sent, *self._under_way}
 
     def restore(self, retained: Mapping[str, bytes]) -> None:
-        """Record what an earlier run has announced: what is not wanted any more is taken back."""
+        """Record what an earlier run has announced; `update` then takes back what is not wanted any more."""
         for topic, payload in retained.items():
             self._sent.setdefault(topic, payload)
             self._record(topic, payload)
-            if topic not in self._wanted:
-                self._queue[topic] = None
 
-    def update(self, documents: Mapping[str, Mapping[str, Any]]) -> None:
-        """Announce `documents`, by topic, and nothing else; those that are first are sent first."""
+    def update(self, documents: Mapping[str, Mapping[str, Any]], kept: Collection[str] = ()) -> None:
+        """Announce `documents`, by topic, and nothing else; those that are first are sent first.
+
+        What an earlier run has announced on the topics `kept` stays as it is.
+        """
         self._wanted = dict(documents)
-        others = [topic for topic in (*self._sent, *self._under_way) if topic not in documents]
+        self._refused &= documents.keys()
+        stay = {*documents, *kept}
+        others = [topic for topic in (*self._sent, *self._under_way) if topic not in stay]
         changed = [topic for topic, document in documents.items() if self._sent.get(topic) != payload_of(document)]
         # Those of another form are marked first, so that Home Assistant lets the new form take over their entities with
         # the names that people have given them, and they are removed at the end.
         forms = {is_device_form(topic) for topic in changed}
         marked = [topic for topic in others if self._sent.get(topic) and forms and is_device_form(topic) not in forms]
         self._marks = dict.fromkeys(marked)
-        self._queue = dict.fromkeys([*marked, *changed, *others])
+        # What waits already is to be announced again, though nothing in it has changed.
+        waiting = [topic for topic in self._queue if topic in documents]
+        queue = dict.fromkeys([*marked, *changed, *waiting, *others])
+        if not queue.keys() <= {*self._queue, *self._later, *self._under_way}:
+            self._is_paused = False  # what is new is tried at once
+        self._later = {topic: None for topic in self._later if topic in queue}
+        self._queue = {topic: None for topic in queue if topic not in self._later}
 
     def announce_all(self) -> None:
         """Announce everything again: the broker has lost its memory, or Home Assistant has started."""
         self._queue = dict.fromkeys([*self._wanted, *self._queue])
         self._all_at = math.inf
+        self.try_again()
+
+    def try_again(self) -> None:
+        """Try again what was refused."""
+        self._queue |= self._later
+        self._later = {}
+        self._retry_at, self._is_paused = math.inf, False
 
     def home_assistant_started(self) -> None:
         """Announce everything again soon."""
@@ -93,9 +119,13 @@ class Announcer:
     @property
     def due_in(self) -> float:
         """The seconds until `step` has something to do of itself; infinite: only once something has been delivered."""
-        has_room = self._queue and len(self._under_way) < _SLICE and self._retry_at == math.inf
-        due = -math.inf if has_room else min(self._all_at, self._retry_at)
+        due = -math.inf if self._has_room and self._queue else min(self._all_at, self._retry_at)
         return math.inf if due == math.inf else max(0.0, due - self._clock())
+
+    @property
+    def _has_room(self) -> bool:
+        """Whether another document may be under way."""
+        return not self._is_paused and len(self._under_way) < (_SLICE if self._is_accepted else 1)
 
     def step(self) -> None:
         """Send what is next, as far as there is room for it."""
@@ -103,10 +133,10 @@ class Announcer:
         if now >= self._all_at:
             self.announce_all()
         if now >= self._retry_at:
-            self._retry_at = math.inf
+            self.try_again()
         if self._under_way:
             self._settle(now)
-        while self._queue and len(self._under_way) < _SLICE and self._retry_at == math.inf:
+        while self._queue and self._has_room:
             topic = next((topic for topic in self._queue if topic not in self._under_way), None)
             if topic is None:
                 return
@@ -128,13 +158,28 @@ class Announcer:
             self._under_way[topic] = _UnderWay(payload, receipt)
         else:
             self._queue[topic] = None
-            self._retry_at = now + _RETRY
+            self._retry_at, self._is_paused = now + _FIRST_RETRY, True
+
+    def _retry(self, topic: str, now: float) -> None:
+        """Send what is on `topic` again, but not soon."""
+        self._later[topic] = None
+        self._refused_in_turn += 1
+        self._is_accepted = False
+        self._is_paused = self._is_paused or self._refused_in_turn > 1
+        if self._retry_at == math.inf:
+            self._retry_at = now + self._retries.next_delay()
 
     def _settle(self, now: float) -> None:
         for topic, (payload, receipt) in list(self._under_way.items()):
             if receipt.is_delivered:
                 del self._under_way[topic]
                 self.announced += 1
+                self._refused_in_turn, self._is_accepted = 0, True
+                self._retries.reset()
+                if topic in self._refused:
+                    self._refused.discard(topic)
+                    if not self._refused:
+                        LOG.info("the broker accepts the announcements to Home Assistant again")
                 self._record(topic, payload)
                 if payload:
                     self._sent[topic] = payload
@@ -146,5 +191,12 @@ class Announcer:
             elif receipt.dropped:
                 del self._under_way[topic]
                 self.refused += 1
-                self._queue[topic] = None
-                self._retry_at = now + _RETRY
+                self._retry(topic, now)
+                if not self._refused:
+                    LOG.warning(
+                        "%a could not be published for Home Assistant: %s: if the broker has refused it, let its "
+                        "access rules allow the gateway to publish there; it tries again from time to time",
+                        topic,
+                        receipt.dropped,
+                    )
+                self._refused.add(topic)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Point, PointType, Write
-from gateway.errors import GatewayError, MessageError
+from gateway.errors import GatewayError, MessageError, WordError
 from gateway.integrations.homeassistant import templates
 from gateway.integrations.homeassistant.templates import CommandTemplate
 from gateway.message import Argument, InternalMsg
@@ -48,6 +48,7 @@ class CommandWriter:
 
     def __init__(self, msg_map: MsgMap, device: Device, own: Mapping[str, str]) -> None:
         self._map = msg_map.for_sender(SENDER, ())
+        self._own_map = msg_map
         self._words = {field: device.address.get(field, own.get(field, "")) for field in ADDRESS_OF_DEVICE}
         self._where = device.where
 
@@ -56,7 +57,11 @@ class CommandWriter:
 
         Raises `EntityError` if the point has none, or if the map cannot write it.
         """
-        msg = self._message(point, _write_of(point, value), value)
+        write = _write_of(point, value)
+        if value is None and write.argument is not None:
+            what = f"it is not known which value it writes to the point {point.key}"
+            raise EntityError(what, f"write {{point: {point.key}, value: VALUE}}")
+        msg = self._message(point, write, value)
         topic, payload = self._written(msg)
         return Command(topic, templates.constant(payload), ((shown, msg),))
 
@@ -115,9 +120,15 @@ class CommandWriter:
             publication = self._map.internal2mqtt(msg)
         except MessageError as err:
             remedy = "change the map, or the words of the device"
-            if self._map.problem_of("sender", SENDER):
-                remedy = f'add "{SENDER}": ["{SENDER}"] to "sender" in the map'
             raise EntityError(f"the map cannot write its command: {err}", remedy) from err
+        try:
+            self._own_map.mqtt2internal(publication.topic, publication.payload)
+        except WordError as err:
+            if str(err).startswith("sender:"):  # a strict map, which knows only its own sender
+                what = f"the map does not know {SENDER!r}, the sender of its command"
+                raise EntityError(what, f'add "{SENDER}": ["{SENDER}"] to "sender" in the map') from err
+        except MessageError:
+            pass  # `check` tells how the map reads it
         return publication.topic, publication.payload.decode()
 
 

@@ -7,22 +7,29 @@ entity is made of ids, never of names or areas, which people change.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from gateway.core.topic import filter_matches
 from gateway.devices.point import Device
 from gateway.errors import Problem
 from gateway.integrations.homeassistant import templates
 from gateway.integrations.homeassistant.commands import CommandWriter
-from gateway.integrations.homeassistant.entities import Entity, Topics, entities_of, outcome_entity, slug
-from gateway.integrations.homeassistant.options import COMPONENTS, HomeAssistantOptions
+from gateway.integrations.homeassistant.entities import Entity, entities_of, outcome_entity, slug
+from gateway.integrations.homeassistant.options import (
+    COMPONENTS,
+    HomeAssistantOptions,
+    announced_filter,
+    node_of,
+)
+from gateway.integrations.homeassistant.parts import Topics
 from gateway.translation.mqtt_map import MsgMap
 
 GATEWAY = "-gateway"
 """The object of the gateway's own document: no device can have this id."""
 
-_NO_ID = re.compile(r"[^A-Za-z0-9_-]")
+
+_ORIGIN = "mqttgateway"
 
 
 class Source(NamedTuple):
@@ -66,7 +73,7 @@ class Discovery:
     ) -> None:
         self.options = options
         self._gateway = gateway
-        self._node = options.node or _NO_ID.sub("_", gateway)
+        self._node = node_of(options, gateway)
         self._version = version
         self._topic = document_topic
         self._availability_topic = availability_topic
@@ -79,8 +86,7 @@ class Discovery:
 
     def owns(self, topic: str) -> bool:
         """Return whether `topic` can be that of a discovery document of this gateway, in either form."""
-        levels = topic.removeprefix(f"{self.options.prefix}/").split("/")
-        return topic.startswith(f"{self.options.prefix}/") and levels[1:2] == [self._node] and levels[3:] == ["config"]
+        return filter_matches(announced_filter(self.options, self._gateway), topic)
 
     # --- devices
 
@@ -117,7 +123,7 @@ class Discovery:
         }
 
     def _origin(self) -> dict[str, str]:
-        return {"name": "mqttgateway", "sw_version": self._version}
+        return {"name": _ORIGIN, "sw_version": self._version}
 
     def _availability(self, device: Device) -> list[dict[str, str]]:
         topics = (self._availability_topic, self._topic(device.id, "availability"))
@@ -130,11 +136,18 @@ class Discovery:
             component["availability"] = [*self._availability(device), reliable]
         return component
 
+    def _object(self, owner: str, key: str) -> str:
+        """Return what no other entity of the gateway is called: `a_b` with the point `c` is not `a` with `b_c`.
+
+        The key of a point has no hyphen.
+        """
+        return f"{owner}{'-' if '_' in owner else '_'}{key}"
+
     def _named(self, owner: str, entity: Entity) -> dict[str, Any]:
         name = slug(*((self._node, "gateway") if owner == GATEWAY else (owner,)), entity.key)
         return {
             "platform": entity.platform,
-            "unique_id": f"{self._node}_{owner}_{entity.key}",
+            "unique_id": f"{self._node}_{self._object(owner, entity.key)}",
             "default_entity_id": f"{entity.platform}.{name}",
             **entity.config,
         }
@@ -149,7 +162,7 @@ class Discovery:
             return {f"{prefix}/device/{self._node}/{owner}/config": {**base, "components": dict(components)}}
         documents: dict[str, Mapping[str, Any]] = {}
         for key, component in components.items():
-            topic = f"{prefix}/{component['platform']}/{self._node}/{owner}_{key}/config"
+            topic = f"{prefix}/{component['platform']}/{self._node}/{self._object(owner, key)}/config"
             # The name of 2026.4 and later, and that of the releases before.
             object_id = component["default_entity_id"].partition(".")[2]
             own = {name: value for name, value in component.items() if name != "platform"}
@@ -207,7 +220,7 @@ def _gateway_entities(availability: str, health: str, devices: Iterable[Device])
     heard = {"device_class": "timestamp"}
     for device in list(devices)[:_MAX_LAST_HEARD]:
         name = f"{device.name or device.id}: last heard"
-        yield sensor(f"heard_{slug(device.id)}", name, "devices", device.id, "last_heard", **heard)
+        yield sensor(f"heard_{device.id}", name, "devices", device.id, "last_heard", **heard)
 
 
 REFUSALS = (
@@ -234,15 +247,34 @@ def with_tombstones(document: Mapping[str, Any], previous: bytes) -> Mapping[str
         gone = {
             key: {"platform": component["platform"]}
             for key, component in before.items()
-            if len(component) > 1 and now.get(key, {}).get("platform") != component["platform"]
+            if len(component) > 1
+            and isinstance(component["platform"], str)
+            and now.get(key, {}).get("platform") != component["platform"]
         }
-    except (ValueError, AttributeError, KeyError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return document  # what is retained there is of somebody else
     return {**document, "components": {**now, **gone}} if gone else document
 
 
 MIGRATE = b'{"migrate_discovery": true}'
 """Has Home Assistant let the entities of a topic be taken over by documents of the other form."""
+
+
+def announced_device(payload: bytes) -> str | None:
+    """Return the id of the device that a retained document of an earlier run announces, `""` for the gateway itself.
+
+    None: nobody but another program can have written it.
+    """
+    if payload == MIGRATE:
+        return ""
+    try:
+        document = json.loads(payload)
+        if document["origin"]["name"] != _ORIGIN:
+            return None
+        topics = [entry["topic"].split("/") for entry in document.get("availability", ())]
+        return topics[1][-2] if len(topics) > 1 and "via_device" in document["device"] else ""
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def is_device_form(topic: str) -> bool:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gateway.core.option_schema import section_defaults
+
+_NO_ID = re.compile(r"[^A-Za-z0-9_-]")
 
 DEVICE, COMPONENTS = "device", "components"
 
@@ -24,3 +27,13 @@ class HomeAssistantOptions(NamedTuple):
     node: str = _DEFAULT["node"]
     form: str = _DEFAULT["form"]
     entities: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
+
+
+def node_of(options: HomeAssistantOptions, gateway: str) -> str:
+    """Return the level of the topics that separates the gateway called `gateway` from others."""
+    return options.node or _NO_ID.sub("_", gateway)
+
+
+def announced_filter(options: HomeAssistantOptions, gateway: str) -> str:
+    """Return the filter of the topics on which the gateway called `gateway` announces its devices, in both forms."""
+    return f"{options.prefix}/+/{node_of(options, gateway)}/+/config"

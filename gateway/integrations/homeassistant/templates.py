@@ -45,6 +45,10 @@ def literal(value: object) -> str:
     return repr(value).lower() if isinstance(value, bool) else repr(value)
 
 
+_DOCUMENT = "(value_json | default({}))"
+"""The document that was received; an empty payload is none, and `value_json` is undefined then."""
+
+
 def shown(value: object) -> str:
     """Return a value as a template shows it, and as Home Assistant's users see it."""
     if isinstance(value, bool):
@@ -58,7 +62,7 @@ def shown(value: object) -> str:
 def plain(key: str, unknown: str = UNKNOWN) -> ValueTemplate:
     """Return the template for the value of a point as it is: a number, or a text."""
     return ValueTemplate(
-        f"{{{{ value_json.get({literal(key)}, {literal(unknown)}) }}}}",
+        f"{{{{ {_DOCUMENT}.get({literal(key)}, {literal(unknown)}) }}}}",
         lambda document: str(document.get(key, unknown)),
     )
 
@@ -66,17 +70,16 @@ def plain(key: str, unknown: str = UNKNOWN) -> ValueTemplate:
 def text(key: str, unknown: str = UNKNOWN) -> ValueTemplate:
     """Return the template for the value of a point as a text that is no longer than a state can be."""
     return ValueTemplate(
-        f"{{{{ (value_json.get({literal(key)}, {literal(unknown)}) | string)[:{_MAX_STATE}] }}}}",
+        f"{{{{ ({_DOCUMENT}.get({literal(key)}, {literal(unknown)}) | string)[:{_MAX_STATE}] }}}}",
         lambda document: str(document.get(key, unknown))[:_MAX_STATE],
     )
 
 
 def kept(key: str) -> ValueTemplate:
     """Return the template for the value of a text that can be written; without a value, the state stays as it is."""
-    name = literal(key)
-    given = f"value_json[{name}] if {name} in value_json else this.state"
+    given = f"{_DOCUMENT}.get({literal(key)}, this.state)"
     return ValueTemplate(
-        f"{{{{ ({given})[:{_MAX_STATE}] }}}}", lambda document: str(document.get(key, UNKNOWN))[:_MAX_STATE]
+        f"{{{{ ({given} | string)[:{_MAX_STATE}] }}}}", lambda document: str(document.get(key, UNKNOWN))[:_MAX_STATE]
     )
 
 
@@ -88,13 +91,13 @@ def between(key: str, low: float, high: float) -> ValueTemplate:
 
     name = literal(key)
     value = f"value_json[{name}] if {low!r} <= value_json[{name}] <= {high!r} else {literal(UNKNOWN)}"
-    return ValueTemplate(f"{{{{ '' if {name} not in value_json else {value} }}}}", twin)
+    return ValueTemplate(f"{{{{ '' if {name} not in {_DOCUMENT} else {value} }}}}", twin)
 
 
 def mapped(key: str, words: Mapping[Any, str], unknown: str = UNKNOWN) -> ValueTemplate:
     """Return the template for a point whose values stand for `words`; another value is unknown, too."""
     table = ", ".join(f"{literal(value)}: {literal(word)}" for value, word in words.items())
-    text = f"{{{{ {{{table}}}.get(value_json.get({literal(key)}), {literal(unknown)}) }}}}"
+    text = f"{{{{ {{{table}}}.get({_DOCUMENT}.get({literal(key)}), {literal(unknown)}) }}}}"
     return ValueTemplate(text, lambda document: words.get(document.get(key), unknown))
 
 
@@ -106,7 +109,7 @@ def rising(key: str, on: str, off: str) -> ValueTemplate:
 
     name = literal(key)
     condition = f"{literal(on)} if value_json[{name}] > 0 else {literal(off)}"
-    return ValueTemplate(f"{{{{ {literal(UNKNOWN)} if {name} not in value_json else {condition} }}}}", twin)
+    return ValueTemplate(f"{{{{ {literal(UNKNOWN)} if {name} not in {_DOCUMENT} else {condition} }}}}", twin)
 
 
 def reliable(keys: Iterable[str]) -> ValueTemplate:
@@ -117,7 +120,7 @@ def reliable(keys: Iterable[str]) -> ValueTemplate:
         quality = document.get("_quality", {})
         return "offline" if any(quality.get(key) in _STALE for key in keys) else "online"
 
-    quality = "(value_json | default({})).get('_quality', {})"
+    quality = f"{_DOCUMENT}.get('_quality', {{}})"
     tests = " or ".join(f"{quality}.get({literal(key)}) in ['stale', 'bad']" for key in keys)
     return ValueTemplate(f"{{{{ 'offline' if {tests} else 'online' }}}}", twin)
 
@@ -172,7 +175,7 @@ def at(*path: str, unknown: str = UNKNOWN) -> ValueTemplate:
         return unknown if value is None else str(value)
 
     outer = "".join(f".get({literal(name)}, {{}})" for name in path[:-1])
-    found = f"value_json{outer}.get({literal(path[-1])})"
+    found = f"{_DOCUMENT}{outer}.get({literal(path[-1])})"
     return ValueTemplate(f"{{{{ {literal(unknown)} if {found} is none else {found} }}}}", twin)
 
 
@@ -204,5 +207,6 @@ def chosen(payloads: Mapping[str, str]) -> CommandTemplate:
 
 def _kept(part: str) -> str:
     """Return a part of a template that stands for itself."""
-    is_plain = part[-1:] not in ("{", "\n") and not any(mark in part for mark in ("{{", "{%", "{#"))
+    # Jinja would begin an expression, and it writes each end of a line as `\\n`, or leaves it out.
+    is_plain = not part.endswith("{") and not any(mark in part for mark in ("{{", "{%", "{#", "\n", "\r"))
     return part if is_plain else f"{{{{ {literal(part)} }}}}"

@@ -1,0 +1,330 @@
+"""Devices that are announced to Home Assistant by way of a real broker, and the commands that come back."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as mqtt
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from gateway.devices.point import Feed, Point, PointType
+from tests.conftest import ExpectedLogs
+from tests.support.broker import Mosquitto
+from tests.support.configuration import replaying_map
+from tests.support.device import PtyDevice
+from tests.support.running import RunningGateway
+from tests.support.waiting import wait_until
+from tests.test_devices_end_to_end import BOILER, HUMIDITY, TEMPERATURE, Running, reading, retained, running
+
+NODE = "homeassistant/device/gw"
+OTHER = BOILER._replace(id="other", address={"device": "other"})
+TEMPLATE = BOILER._replace(id="b_{device}", address={})
+
+
+def topic(device: str) -> str:
+    return f"{NODE}/{device}/config"
+
+
+def announced(mosquitto: Mosquitto, device: str) -> dict[str, Any] | None:
+    """Return what the broker retains of the announcement of a device."""
+    payload = retained(mosquitto, topic(device))
+    return json.loads(payload) if payload else None
+
+
+def components(mosquitto: Mosquitto, device: str = "boiler") -> dict[str, Any]:
+    return (announced(mosquitto, device) or {"components": {}})["components"]  # type: ignore[no-any-return]
+
+
+def wait_announced(mosquitto: Mosquitto, *devices: str) -> None:
+    def missing() -> list[str]:
+        return [device for device in devices if announced(mosquitto, device) is None]
+
+    wait_until(lambda: not missing(), timeout=20, what=lambda: f"the announcement of {missing()}")
+
+
+def wait_gone(mosquitto: Mosquitto, *devices: str) -> None:
+    def left() -> list[str]:
+        return [device for device in devices if announced(mosquitto, device) is not None]
+
+    wait_until(lambda: not left(), timeout=20, what=lambda: f"{left()} to be gone")
+
+
+def outbox(folder: Path, *, is_on_disk: bool) -> dict[str, Any]:
+    return {"outbox": {"file": str(folder / "gw.outbox")}} if is_on_disk else {}
+
+
+def test_devices_and_the_gateway_are_announced(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with running(tmp_path, mosquitto.port, BOILER, OTHER, home_assistant=True) as gateway:
+        wait_announced(mosquitto, "-gateway", "boiler", "other")
+        assert set(components(mosquitto)) == {"temperature", "humidity"}
+        health = json.loads(retained(mosquitto, "home/gw/health") or b"{}")
+        assert health["link"]["protocol"] == "MQTT 5" and set(health["devices"]) == {"boiler", "other"}
+        wait_until(lambda: gateway.gateway.stats()["home_assistant"]["documents_sent"] == 3)
+        assert gateway.gateway.stats()["home_assistant"] == {
+            "documents": 3,
+            "documents_sent": 3,
+            "documents_refused": 0,
+        }
+    assert announced(mosquitto, "boiler"), "it stays while the gateway is stopped"
+
+
+def test_a_gateway_that_announces_nothing_has_no_counters_of_it(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with running(tmp_path, mosquitto.port, BOILER) as gateway:
+        assert gateway.gateway.stats()["home_assistant"] == {}
+        assert announced(mosquitto, "boiler") is None
+
+
+@pytest.mark.parametrize("is_on_disk", [False, True])
+def test_a_broker_that_has_forgotten_everything_gets_it_again(
+    is_on_disk: bool, tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.allow("the link to the broker was lost", "no connection to the broker", "lost its memory", "broker")
+    options = outbox(tmp_path, is_on_disk=is_on_disk)
+    with running(tmp_path, mosquitto.port, BOILER, home_assistant=True, **options):
+        wait_announced(mosquitto, "-gateway", "boiler")
+        mosquitto.kill()
+        mosquitto.start()
+        wait_announced(mosquitto, "-gateway", "boiler")
+    mosquitto.kill()
+    mosquitto.start()
+    with running(tmp_path, mosquitto.port, BOILER, home_assistant=True, **options):
+        wait_announced(mosquitto, "-gateway", "boiler")
+
+
+@pytest.mark.parametrize("is_on_disk", [False, True])
+def test_nothing_of_a_device_that_is_gone_is_left(is_on_disk: bool, tmp_path: Path, mosquitto: Mosquitto) -> None:
+    options = outbox(tmp_path, is_on_disk=is_on_disk)
+    foreign = b'{"origin": {"name": "another"}, "components": {}}'
+    with mosquitto.client() as client:
+        client.publish(topic("foreign"), foreign, retain=True)
+    with running(tmp_path, mosquitto.port, BOILER, OTHER, home_assistant=True, **options):
+        wait_announced(mosquitto, "-gateway", "boiler", "other")
+    with running(tmp_path, mosquitto.port, BOILER, home_assistant=True, **options):
+        wait_gone(mosquitto, "other")
+        assert announced(mosquitto, "boiler") and announced(mosquitto, "-gateway")
+    with running(tmp_path, mosquitto.port, BOILER, **options):
+        wait_gone(mosquitto, "boiler", "-gateway")
+    assert retained(mosquitto, topic("foreign")) == foreign
+
+
+@pytest.mark.parametrize("is_on_disk", [False, True])
+def test_a_component_that_is_gone_while_the_gateway_was_stopped_is_removed_first(
+    is_on_disk: bool, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    options = outbox(tmp_path, is_on_disk=is_on_disk)
+    with running(tmp_path, mosquitto.port, BOILER, home_assistant=True, **options):
+        wait_announced(mosquitto, "boiler")
+    with (
+        mosquitto.client(topic("boiler")) as listener,
+        running(tmp_path, mosquitto.port, BOILER._replace(points=(TEMPERATURE,)), home_assistant=True, **options),
+    ):
+        wait_until(lambda: len(listener.pairs()) == 3)
+    tombstone, last = (json.loads(payload)["components"] for _, payload in listener.pairs()[1:])
+    assert tombstone["humidity"] == {"platform": "sensor"} and "unique_id" in tombstone["temperature"]
+    assert set(last) == {"temperature"}
+
+
+@pytest.mark.parametrize("is_on_disk", [False, True])
+def test_what_a_template_finds_is_announced_and_stays_over_a_restart(
+    is_on_disk: bool, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    options = outbox(tmp_path, is_on_disk=is_on_disk)
+    with running(tmp_path, mosquitto.port, TEMPLATE, home_assistant=True, **options) as first:
+        wait_announced(mosquitto, "-gateway")
+        assert announced(mosquitto, "b_boiler") is None
+        first.push(reading(celsius=21.5))
+        wait_announced(mosquitto, "b_boiler")
+    with (
+        mosquitto.client(topic("b_boiler")) as listener,
+        running(tmp_path, mosquitto.port, TEMPLATE, home_assistant=True, **options) as second,
+    ):
+        wait_until(lambda: second.gateway.stats()["home_assistant"]["documents_sent"])
+        assert announced(mosquitto, "b_boiler"), "the name that a person has given it would be lost"
+        second.push(reading(celsius=22.0))
+        wait_until(lambda: second.gateway.stats()["home_assistant"]["documents"] == 2)
+        second.reload(BOILER)
+        wait_announced(mosquitto, "boiler")
+        wait_gone(mosquitto, "b_boiler")
+    assert b"" not in [payload for _, payload in listener.pairs()][:-1]
+
+
+def test_a_reload_changes_what_is_announced(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with (
+        mosquitto.client(topic("boiler")) as listener,
+        running(tmp_path, mosquitto.port, BOILER, home_assistant=True) as gateway,
+    ):
+        wait_announced(mosquitto, "boiler")
+        added = Point("level", PointType.INTEGER, (Feed("LEVEL", "n"),))
+        gateway.reload(BOILER._replace(points=(TEMPERATURE._replace(name="Renamed"), HUMIDITY, added)))
+        wait_until(lambda: set(components(mosquitto)) == {"temperature", "humidity", "level"})
+        assert components(mosquitto)["temperature"]["name"] == "Renamed"
+        other = Point("humidity", PointType.BOOLEAN, (Feed("TEMPERATURE", "percent"),))
+        listener.messages.clear()
+        gateway.reload(BOILER._replace(points=(TEMPERATURE, other)))
+        wait_until(lambda: len(listener.pairs()) == 2)
+        wait_until(lambda: set(components(mosquitto)) == {"temperature", "humidity"})
+    first, last = (json.loads(payload)["components"] for _, payload in listener.pairs())
+    assert first["humidity"] == {"platform": "sensor"} and first["level"] == {"platform": "sensor"}
+    assert last["humidity"]["platform"] == "binary_sensor" and "level" not in last
+
+
+def test_a_reload_switches_the_form_and_the_announcing_off_and_on(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    component = "homeassistant/sensor/gw/boiler_temperature/config"
+
+    def reload(gateway: Running, option: Any) -> None:
+        gateway.options["home_assistant"] = option
+        gateway.gateway.reload()
+
+    with mosquitto.client("homeassistant/#") as listener:
+        with running(tmp_path, mosquitto.port, BOILER) as gateway:
+            reload(gateway, True)
+            listener.wait_topic(topic("boiler"))
+            listener.messages.clear()
+            reload(gateway, {"form": "components"})
+            wait_gone(mosquitto, "boiler", "-gateway")
+            assert retained(mosquitto, component)
+            reload(gateway, False)
+            wait_until(lambda: retained(mosquitto, component) is None)
+            wait_until(lambda: retained(mosquitto, "home/gw/health") is None)
+            wait_until(lambda: not gateway.gateway.outbox.counts().waiting)
+        of_boiler = [payload for name, payload in listener.pairs() if name == topic("boiler")]
+    assert of_boiler == [b'{"migrate_discovery": true}', b""]
+    with mosquitto.client("homeassistant/#", "home/#") as late:
+        left = {message.topic for message in late.messages if message.retain}
+    assert not {name for name in left if name.startswith("homeassistant") or name.endswith("health")}
+
+
+def test_everything_is_announced_again_when_home_assistant_starts(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with (
+        mosquitto.client(topic("boiler")) as listener,
+        running(tmp_path, mosquitto.port, BOILER, home_assistant=True),
+    ):
+        listener.wait_topic(topic("boiler"))
+        listener.publish("homeassistant/status", "offline")
+        listener.publish("homeassistant/status", "online")
+        wait_until(lambda: len(listener.pairs()) == 2, timeout=15)
+
+
+def test_a_broker_that_forbids_the_prefix_hinders_nothing_else(
+    tmp_path: Path, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("could not be published for Home Assistant")
+    expected_logs.allow("dead letter", "lost the broker", "the broker refused the filter")
+    rules = tmp_path / "acl"
+    rules.write_text("topic readwrite home/#\n")
+    with Mosquitto(tmp_path, f"allow_anonymous true\nacl_file {rules}\n") as broker:
+        devices = [BOILER._replace(id=f"d{i}", address={"device": f"d{i}"}) for i in range(20)]
+        with running(tmp_path, broker.port, *devices, home_assistant=True) as gateway:
+            wait_until(lambda: gateway.gateway.stats()["home_assistant"]["documents_refused"] == 2)
+            gateway.push(reading(celsius=21.5).replace(device="d3"))
+            wait_until(lambda: b"21.5" in (retained(broker, "home/gw/d3/state") or b""))
+            assert gateway.gateway.stats()["home_assistant"]["documents_refused"] == 2
+            assert gateway.gateway.client.stats()["connects"] <= 3, (
+                "some brokers close the link over each refused message"
+            )
+    texts = [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    assert sum("could not be published for Home Assistant" in text for text in texts) == 1
+    assert len(texts) <= 6, texts
+
+
+SERIAL = """\
+name: gw
+root: home
+topics: [home/heating/+/hall/+/+/C]
+mqtt: {{port: {port}}}
+home_assistant: true
+interface:
+  type: serial
+  port: {device}
+  address: {{function: heating, location: hall, device: boiler}}
+  decode:
+    - regex: 'H(?P<on>[01])'
+      values: {{on: {{bool: {{"true": "1", "false": "0"}}}}}}
+      message: {{action: HEATING, arguments: {{on: "{{on}}"}}}}
+  encode:
+    - match: {{action: HEAT}}
+      arguments: {{on: {{type: boolean, convert: {{bool: {{"true": "1", "false": "0"}}}}}}}}
+      write: "H{{on}}"
+      response: {{regex: 'H[01]'}}
+      refusal: {{regex: 'ERR'}}
+  devices:
+    - id: boiler
+      points:
+        heater: {{from: HEATING.on, write: HEAT.on}}
+"""
+
+
+def serial_gateway(folder: Path, broker: Mosquitto, line: PtyDevice) -> RunningGateway:
+    conf = folder / "gw.conf"
+    conf.write_text(SERIAL.format(port=broker.port, device=line.path))
+    return RunningGateway(conf)
+
+
+def expiring(seconds: int) -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.MessageExpiryInterval = seconds
+    return properties
+
+
+def test_a_command_reaches_the_device_and_a_refused_one_leaves_the_state(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with (
+        PtyDevice(tmp_path) as line,
+        mosquitto.client("home/gw/boiler/outcome") as listener,
+        serial_gateway(tmp_path, mosquitto, line),
+    ):
+        wait_until(lambda: components(mosquitto).get("heater"))
+        heater = components(mosquitto)["heater"]
+        client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+        client.connect("127.0.0.1", mosquitto.port)
+        client.loop_start()
+        try:
+            seconds = heater["message_expiry_interval"]
+            client.publish(heater["command_topic"], heater["payload_on"], 1, properties=expiring(seconds))
+            assert line.read_until(b"\n").strip() == b"H1"
+            line.write(b"H1\r\n")
+            wait_until(lambda: b'"heater":true' in (retained(mosquitto, "home/gw/boiler/state") or b""))
+            client.publish(heater["command_topic"], heater["payload_off"], 1, properties=expiring(seconds))
+            assert line.read_until(b"\n").strip() == b"H0"
+            line.write(b"ERR\r\n")
+            wait_until(lambda: len(listener.pairs()) == 2)
+        finally:
+            client.disconnect()
+            client.loop_stop()
+        state = json.loads(retained(mosquitto, "home/gw/boiler/state") or b"{}")
+    outcomes = [json.loads(payload) for _, payload in listener.pairs()]
+    assert [outcome["response"] for outcome in outcomes] == ["OK", "REFUSED"]
+    assert outcomes[1]["arguments"] == {"on": False} and outcomes[1]["reason"]
+    assert state["heater"] is True
+
+
+def test_a_command_that_has_waited_at_the_broker_for_too_long_is_not_executed(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    """Also with a map that lets commands wait for the gateway: Home Assistant says for how long each may."""
+    command = "home/trial//hall/boiler/homeassistant/C"
+    options = {"map": replaying_map(tmp_path)}
+    with running(tmp_path, mosquitto.port, BOILER, **options):
+        pass
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    client.connect("127.0.0.1", mosquitto.port)
+    client.loop_start()
+    try:
+        client.publish(command, '{"action": "set", "n": 1}', 1, properties=expiring(1)).wait_for_publish(10)
+        client.publish(command, '{"action": "set", "n": 2}', 1, properties=expiring(60)).wait_for_publish(10)
+        time.sleep(2.1)  # the broker counts whole seconds
+        with (
+            mosquitto.client("home/trial/#") as listener,
+            running(tmp_path, mosquitto.port, BOILER, **options),
+        ):
+            listener.wait_for(lambda message: b"GOT" in message.payload)
+            got = [payload for _, payload in listener.pairs() if b"GOT" in payload]
+    finally:
+        client.disconnect()
+        client.loop_stop()
+    assert len(got) == 1 and b"n=2" in got[0]
