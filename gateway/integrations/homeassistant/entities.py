@@ -134,6 +134,20 @@ def entities_of(
     return entities, problems
 
 
+def _check_options(platform: str, point: Point | None, options: Mapping[str, Any]) -> None:
+    """Raise `EntityError` if an entity of this platform, that of `point` or a composed one, has no such option."""
+    if point is not None and "platform" in options:
+        raise EntityError(f"{point.key} is a point, and no composed entity", "give the composed entity another name")
+    known = _OPTIONS[platform]
+    if platform == "sensor" and point is not None and point.type not in _NUMERIC:
+        known = () if point.type is PointType.CHOICE else ("class",)
+    for name in options:
+        if name not in known and name not in _OPTIONS_OF_ALL:
+            words = [word for word in (*known, *_OPTIONS_OF_ALL) if word != "platform"]
+            what = f"a {platform.replace('_', ' ')} has no option {name}"
+            raise EntityError(what, f"it can have: {', '.join(words)}")
+
+
 def outcome_entity(topics: Topics) -> Entity:
     """Return the entity that tells how each command has ended."""
     config = {
@@ -173,6 +187,7 @@ def _point_entity(parts: _Parts, point: Point, options: Mapping[str, Any]) -> st
         platform = "sensor"
     else:
         platform = {PointType.CHOICE: "select", PointType.TEXT: "text"}.get(kind, "number")
+    _check_options(platform, point, options)
     _ENTITIES[platform](parts, point, device_class, options)
     return platform
 
@@ -379,10 +394,9 @@ def _composed(parts: _Parts, key: str, options: Mapping[str, Any], points: Mappi
         raise EntityError(
             f"the device has no point {key!r}", f"name one of its points ({', '.join(points)}), or add platform"
         )
+    _check_options(platform, None, options)
     _COMPOSED[platform](parts, _Roles(options, points), options)
     device_class = options.get("class", "")
-    if device_class and platform not in ("cover", "valve"):
-        raise EntityError(f"a {platform} has no class", "leave the class out")
     device_classes.check_class(platform, device_class)
     _add_class(parts, device_class)
     return platform
@@ -460,6 +474,9 @@ def _valve(parts: _Parts, roles: _Roles, _: Mapping[str, Any]) -> None:
             raise EntityError("it needs the option state, or position", "write state: KEY, with the key of a point")
         _open_close_stop(parts, roles, state, None)
         return
+    for name in ("state", "open", "close", "stop"):
+        if roles.get(name) is not None:
+            raise EntityError(f"a valve with a position has no {name}", f"leave {name} or position out")
     low, high = _range(position.point)
     parts.read(position.point, templates.plain(position.point.key, NOTHING))
     parts.write(parts.writer.of_number(position.point))
@@ -580,6 +597,26 @@ _COMPOSED: Mapping[str, Callable[[_Parts, _Roles, Mapping[str, Any]], None]] = {
     "valve": _valve,
     "lock": _lock,
 }
+
+_OPTIONS_OF_ALL = ("platform", "hidden", "name", "icon", "category", "enabled")
+_OPTIONS: Mapping[str, Sequence[str]] = {
+    "binary_sensor": ("class",),
+    "switch": ("class",),
+    "sensor": ("class", "state_class", "precision"),  # of a number
+    "number": ("class", "step"),
+    "select": (),
+    "text": (),
+    "button": ("class",),
+    "event": ("class",),
+    "light": ("state", "brightness", "color_temperature", "effect"),
+    "cover": ("class", "state", "position", "open", "close", "stop"),
+    "valve": ("class", "state", "position", "open", "close", "stop"),
+    "lock": ("state", "lock", "unlock", "open"),
+    "climate": (
+        "mode", "temperature", "step", "current_temperature", "current_humidity", "action", "fan_mode", "swing_mode",
+        "preset_mode",
+    ),
+}  # fmt: skip
 
 ROLES = frozenset((
     "state", "brightness", "color_temperature", "effect", "position", "open", "close", "stop", "lock", "unlock", "mode",
