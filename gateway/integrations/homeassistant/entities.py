@@ -22,6 +22,7 @@ from gateway.devices.point import Device, Point, PointType
 from gateway.errors import Problem
 from gateway.integrations.homeassistant import device_classes, templates
 from gateway.integrations.homeassistant.commands import Command, CommandWriter, EntityError
+from gateway.integrations.homeassistant.entity_options import check_options
 from gateway.integrations.homeassistant.templates import NOTHING, UNKNOWN, ValueTemplate
 from gateway.message import Argument
 
@@ -134,20 +135,6 @@ def entities_of(
     return entities, problems
 
 
-def _check_options(platform: str, point: Point | None, options: Mapping[str, Any]) -> None:
-    """Raise `EntityError` if an entity of this platform, that of `point` or a composed one, has no such option."""
-    if point is not None and "platform" in options:
-        raise EntityError(f"{point.key} is a point, and no composed entity", "give the composed entity another name")
-    known = _OPTIONS[platform]
-    if platform == "sensor" and point is not None and point.type not in _NUMERIC:
-        known = () if point.type is PointType.CHOICE else ("class",)
-    for name in options:
-        if name not in known and name not in _OPTIONS_OF_ALL:
-            words = [word for word in (*known, *_OPTIONS_OF_ALL) if word != "platform"]
-            what = f"a {platform.replace('_', ' ')} has no option {name}"
-            raise EntityError(what, f"it can have: {', '.join(words)}")
-
-
 def outcome_entity(topics: Topics) -> Entity:
     """Return the entity that tells how each command has ended."""
     config = {
@@ -187,7 +174,7 @@ def _point_entity(parts: _Parts, point: Point, options: Mapping[str, Any]) -> st
         platform = "sensor"
     else:
         platform = {PointType.CHOICE: "select", PointType.TEXT: "text"}.get(kind, "number")
-    _check_options(platform, point, options)
+    check_options(platform, point, options)
     _ENTITIES[platform](parts, point, device_class, options)
     return platform
 
@@ -394,7 +381,7 @@ def _composed(parts: _Parts, key: str, options: Mapping[str, Any], points: Mappi
         raise EntityError(
             f"the device has no point {key!r}", f"name one of its points ({', '.join(points)}), or add platform"
         )
-    _check_options(platform, None, options)
+    check_options(platform, None, options)
     _COMPOSED[platform](parts, _Roles(options, points), options)
     device_class = options.get("class", "")
     device_classes.check_class(platform, device_class)
@@ -597,26 +584,6 @@ _COMPOSED: Mapping[str, Callable[[_Parts, _Roles, Mapping[str, Any]], None]] = {
     "valve": _valve,
     "lock": _lock,
 }
-
-_OPTIONS_OF_ALL = ("platform", "hidden", "name", "icon", "category", "enabled")
-_OPTIONS: Mapping[str, Sequence[str]] = {
-    "binary_sensor": ("class",),
-    "switch": ("class",),
-    "sensor": ("class", "state_class", "precision"),  # of a number
-    "number": ("class", "step"),
-    "select": (),
-    "text": (),
-    "button": ("class",),
-    "event": ("class",),
-    "light": ("state", "brightness", "color_temperature", "effect"),
-    "cover": ("class", "state", "position", "open", "close", "stop"),
-    "valve": ("class", "state", "position", "open", "close", "stop"),
-    "lock": ("state", "lock", "unlock", "open"),
-    "climate": (
-        "mode", "temperature", "step", "current_temperature", "current_humidity", "action", "fan_mode", "swing_mode",
-        "preset_mode",
-    ),
-}  # fmt: skip
 
 ROLES = frozenset((
     "state", "brightness", "color_temperature", "effect", "position", "open", "close", "stop", "lock", "unlock", "mode",
