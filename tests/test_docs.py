@@ -57,12 +57,16 @@ README, ARCHITECTURE, CHANGELOG = page("README.md"), page("ARCHITECTURE.md"), pa
 CONFIGURATION, MAPS = page("docs/configuration.md"), page("docs/maps.md")
 INTERFACES, OPERATIONS = page("docs/interfaces.md"), page("docs/operations.md")
 MIGRATION, DEVICES = page("docs/migration.md"), page("docs/devices.md")
+HOME_ASSISTANT = page("docs/home-assistant.md")
 
 CHECKED_BLOCKS = {
     "yaml": "test_blocks_load_and_run_in_order",
     "yaml file=": "test_blocks_load_and_run_in_order",
     "yaml partial": "test_blocks_load_and_run_in_order",
     "yaml written=": "test_blocks_load_and_run_in_order",
+    "yaml automation": "test_docs_home_assistant",
+    "yaml by-hand": "test_docs_clients",
+    "yaml mqtt2prometheus": "test_docs_clients",
     "ini file=": "test_blocks_load_and_run_in_order (by the console block that follows)",
     "yaml wrong file=": "test_blocks_load_and_run_in_order (by the console block that follows)",
     "json map file=": "test_blocks_load_and_run_in_order, test_map_*",
@@ -71,12 +75,15 @@ CHECKED_BLOCKS = {
     "json command": "test_the_document_of_an_outcome_is_as_shown",
     "json outcome": "test_the_document_of_an_outcome_is_as_shown",
     "json event": "test_the_document_of_an_event_is_as_shown",
+    "json flow": "test_docs_clients",
     "console": "test_blocks_load_and_run_in_order",
     "console exit=": "test_blocks_load_and_run_in_order",
     "console run=": "test_the_picture_of_a_run_is_true",
     "sh": "test_shell_lines_name_what_is_there",
     "sh update": "test_shell_lines_name_what_is_there, test_packaging",
+    "sh clients": "test_shell_lines_name_what_is_there, test_docs_clients",
     "toml": "test_the_entry_point_is_of_the_group_that_is_searched",
+    "toml telegraf": "test_docs_clients",
     "python from=": "test_quoted_code_is_in_its_file",
     "python file=": "test_example_*",
     "text": "test_the_flow_names_classes",
@@ -88,7 +95,12 @@ CHECKED_BLOCKS = {
     "text run=": "test_an_outage_is_logged_as_shown",
     "text availability": "test_an_outage_is_logged_as_shown",
     "text mosquitto": "test_an_outage_is_logged_as_shown",
+    "text acl": "test_docs_home_assistant",
+    "text metrics": "test_docs_clients",
+    "text openhab": "test_docs_clients",
 }
+
+OF_OTHER_PROGRAMS = {"automation", "by-hand", "mqtt2prometheus"}
 
 _NAMES = [entry.name for entry in PAGES]
 
@@ -164,6 +176,8 @@ _SHELL_WORDS = {
     "mkdir",
     "systemctl",
     "journalctl",
+    "mosquitto_pub",
+    "mosquitto_sub",
     "mqttgateway",
 }
 
@@ -211,7 +225,7 @@ def _run_console(block: Block, folder: Path) -> None:
     for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
         command, _, shown = part.partition("\n")
         name, *words = shlex.split(command)
-        subcommands = ("check", "map", "migrate", "options", "--version", "--help")
+        subcommands = ("check", "ha", "map", "migrate", "options", "--version", "--help")
         assert name == "mqttgateway" and words[0] in subcommands, block.place
         ran = subprocess.run(
             [*COMMAND, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=20, check=False
@@ -233,7 +247,7 @@ def test_blocks_load_and_run_in_order(entry: Page, tmp_path: Path) -> None:
             (tmp_path / block.settings["file"]).write_text(block.text)
         if "written" in block.settings:
             assert (tmp_path / block.settings["written"]).read_text() == block.text, block.place
-        elif block.language == "yaml":
+        elif block.language == "yaml" and not block.marks & OF_OTHER_PROGRAMS:
             _load(block, tmp_path)
         elif block.language == "json" and "map" in block.marks:
             load_map(tmp_path / block.settings["file"], sender="hall")
@@ -441,7 +455,7 @@ def _described(options: Mapping[str, Any]) -> list[list[str]]:
         if "enum" in option:
             meaning += f" One of {', '.join(map(str, option['enum']))}."
         default = option.get("default")
-        has_none = default is None or option.get("type") == "object"
+        has_none = default in (None, "") or option.get("type") == "object"
         shown = "" if has_none else f"`{default if isinstance(default, str) else json.dumps(default)}`"
         table.append([f"`{name}`", shown, meaning])
     return table
@@ -490,6 +504,19 @@ def _device_tables() -> dict[str, Mapping[str, Any]]:
 @pytest.mark.parametrize("heading", _device_tables())
 def test_options_of_devices_are_described_as_in_their_schema(heading: str) -> None:
     assert rows(DEVICES.section(heading)) == _described(_device_tables()[heading])
+
+
+def _home_assistant_tables() -> dict[str, Mapping[str, Any]]:
+    schema = config_schema()
+    return {
+        "### `home_assistant`": schema["properties"]["home_assistant"]["properties"],
+        "### An entity": schema["$defs"]["home_assistant_entity"]["properties"],
+    }
+
+
+@pytest.mark.parametrize("heading", _home_assistant_tables())
+def test_options_of_home_assistant_are_described_as_in_their_schema(heading: str) -> None:
+    assert rows(HOME_ASSISTANT.section(heading)) == _described(_home_assistant_tables()[heading])
 
 
 def test_the_state_document_is_as_shown(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def load_home_assistant(
         return options
     discovery = discovery_of(options, name, root)
     known: dict[str, list[str]] = {}
+    owners: dict[tuple[str, str], str] = {}  # by platform and id, which Home Assistant accepts only once
     for path, interface in interfaces.items():
         own = own_words(interface)
         refusal = refusal_of(interface)
@@ -54,6 +55,10 @@ def load_home_assistant(
             announcement = discovery.of_device(Source(device, interface.msg_map, own))
             problems = list(announcement.problems)
             for entity in announcement.entities:
+                owner = owners.setdefault((entity.platform, f"{device.id}_{entity.key}"), device.id)
+                if owner != device.id:
+                    what = f"it would have the same id as an entity of the device {owner}"
+                    problems.append(Problem((device.id, entity.key), what, "rename the point, or one of the devices"))
                 for command in entity.commands:
                     found = next(_command_problems(command, interface.msg_map, refusal), None)
                     if found:
