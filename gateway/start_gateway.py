@@ -88,7 +88,7 @@ class Gateway:
             on_msg=self.router.deliver,
             availability_topic=configuration.availability_topic(),
             run_topic=configuration.run_topic,
-            recall=self._recall.request(*self._recalled_topics()),
+            recall=self._recall.request(self._recalled_topics()),
             command_lifetime=configuration.outbox.command_lifetime,
         )
         self.outbox.attach(self.client.transmitter)
@@ -97,18 +97,13 @@ class Gateway:
         self._set_routes()
         self._clear_stale_topics()
 
-    def _recalled_topics(self) -> Iterator[str]:
-        """Yield the filters of the topics on which an earlier run may have left documents.
+    def _recalled_topics(self) -> str:
+        """Return the filter of the topics on which an earlier run may have left documents; `""`: it has left none.
 
         Without a file, that is not known: all devices may have been removed since.
         """
-        configuration, is_unknown = self.configuration, not self.outbox.is_durable
-        if self._interfaces.has_devices or is_unknown:
-            yield configuration.document_topic("+", "state")
-        if configuration.home_assistant.enabled and is_unknown:
-            from gateway.configuration.load_entities import discovery_of  # most gateways need none of it
-
-            yield discovery_of(configuration.home_assistant, configuration.name, configuration.root).topic_filter
+        may_have_left = self._interfaces.has_devices or not self.outbox.is_durable
+        return self.configuration.document_topic("+", "state") if may_have_left else ""
 
     # --- what it consists of; any thread may read it
 
@@ -254,7 +249,7 @@ class Gateway:
                     if self._recall.is_due:
                         self._finish_recall()
                     self._interfaces.tick()
-                    if self._home_assistant is not None and not self._recall.is_waiting:
+                    if self._home_assistant is not None:
                         self._home_assistant.step()
                     self._watch.check()
                     self._interfaces.drop_ended()
@@ -268,7 +263,7 @@ class Gateway:
     def _due_in(self) -> float | None:
         """The seconds until one of the parts that the loop steps through has something to do; None: none of them."""
         due = self._interfaces.due_in
-        if self._home_assistant is None or self._recall.is_waiting:
+        if self._home_assistant is None:
             return due
         announced = self._home_assistant.due_in
         due = announced if due is None else min(due, announced)
@@ -282,19 +277,7 @@ class Gateway:
 
     def _finish_recall(self) -> None:
         """Use what the broker retains of the devices of an earlier run, and clear the devices that are gone."""
-        announced: dict[str, bytes] = {}
-        known: set[str] = set()
-
-        def restore(retained: Mapping[str, bytes]) -> Collection[str]:
-            announced.update((topic, payload) for topic, payload in retained.items() if topic.endswith("/config"))
-            known.update(
-                self._interfaces.recall({topic: retained[topic] for topic in retained.keys() - announced.keys()})
-            )
-            return known
-
-        gone = self._recall.finish(restore)
-        if self._home_assistant is not None:
-            self._home_assistant.recall(announced, {topic.split("/")[-2] for topic in known})
+        gone = self._recall.finish(self._interfaces.recall)
         self._clear_gone({*gone, *(topic.removesuffix("state") + "availability" for topic in gone)})
 
     def _log_start(self) -> None:

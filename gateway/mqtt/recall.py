@@ -17,19 +17,19 @@ TIMEOUT = 15.0
 
 
 class Recall(NamedTuple):
-    """What is asked for: the topics that one of `filters` matches.
+    """What is asked for: the topics that `topic_filter` matches (`""`: nothing).
 
     `on_retained` gets topic and payload of each message that the broker retains there, and `on_end` is called when
     there are no more, or when nobody knows whether there are. Both are called by the main thread, with the send lock.
     """
 
-    filters: tuple[str, ...] = ()
+    topic_filter: str = ""
     on_retained: Callable[[str, bytes], None] = lambda _topic, _payload: None
     on_end: Callable[[], None] = lambda: None
 
     def matches(self, topic: str) -> bool:
         """Return whether messages on `topic` are asked for."""
-        return any(filter_matches(topic_filter, topic) for topic_filter in self.filters)
+        return filter_matches(self.topic_filter, topic)
 
 
 NOTHING = Recall()

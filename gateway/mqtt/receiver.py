@@ -104,8 +104,8 @@ class Receiver:
         self._subscriptions.reset(is_resumed=session_present)
         self._subscribe(self.filters)
         if self._run.is_used:  # last, because a broker may close the link over it
-            for topic_filter in self._recall.filters:
-                self._subscribe_with_retained(topic_filter)
+            if self._recall.topic_filter:
+                self._subscribe_with_retained(self._recall.topic_filter)
                 self._recall_until = self._clock() + RECALL_SECONDS
             self._subscribe_with_retained(self._run.topic)
             self._update_is_subscribed()
@@ -117,12 +117,12 @@ class Receiver:
         self._await_suback(topic_filter, self._client.subscribe(topic_filter, **self._subscribe_arguments(options)))
 
     def _end_recall(self) -> None:
-        if self._recall is NOTHING:
+        if not self._recall.topic_filter:
             return
         recall, self._recall = self._recall, NOTHING
-        if self._recall_until < math.inf and recall.filters:
-            self._client.unsubscribe(list(recall.filters))
-        self._recall_until = math.inf
+        if self._recall_until < math.inf:
+            self._client.unsubscribe([recall.topic_filter])
+            self._recall_until = math.inf
         recall.on_end()
 
     def change_filters(self, filters: Iterable[str], *, wants_retained: bool, no_local: bool, is_up: bool) -> None:
@@ -180,14 +180,9 @@ class Receiver:
         is_refused = any(code.is_failure for code in codes)
         if is_refused and topic_filter == self._run.topic:
             self._run.forbid()
-        elif is_refused and topic_filter in self._recall.filters:
-            LOG.info(
-                "the broker does not let the gateway read %a: what an earlier run has left is unknown", topic_filter
-            )
-            others = tuple(each for each in self._recall.filters if each != topic_filter)
-            self._recall = self._recall._replace(filters=others)
-            if not others:
-                self._end_recall()
+        elif is_refused and topic_filter == self._recall.topic_filter:
+            LOG.info("the broker does not let the gateway read %a: its devices begin with no values", topic_filter)
+            self._end_recall()
         elif is_refused:
             self._refused_filters += 1
             LOG.error("the broker refused the filter %a: %s: check its access rules", topic_filter, codes[0])

@@ -7,7 +7,7 @@ from threading import Lock
 
 from gateway.core.package_logger import package_logger
 from gateway.devices.document import is_state_document, published_part
-from gateway.mqtt.recall import NOTHING, Recall
+from gateway.mqtt.recall import Recall
 from gateway.outbox.retained import MAX_BYTES, MAX_TOPICS, RetainedPayloads
 
 LOG = package_logger(__name__)
@@ -31,12 +31,11 @@ class DocumentRecall:
         self._retained = RetainedPayloads(max_topics, max_bytes)
         self._has_ended = self._is_full = False
 
-    def request(self, *filters: str) -> Recall:
-        """Return what is to be asked for at the broker; without `filters`, nothing is held back either."""
-        if not filters:
+    def request(self, topic_filter: str) -> Recall:
+        """Return what is to be asked for at the broker; `""`: nothing, so that nothing is held back either."""
+        if not topic_filter:
             self._held = None
-            return NOTHING
-        return Recall(filters, self._on_retained, self._on_end)
+        return Recall(topic_filter, self._on_retained, self._on_end)
 
     def _on_retained(self, topic: str, payload: bytes) -> None:
         if not self._retained.put(topic, payload) and not self._is_full:
@@ -62,11 +61,6 @@ class DocumentRecall:
                     self._held[topic] = payload
                     return
         self._publish(topic, payload)
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether it is not known yet what the broker retains."""
-        return self._held is not None
 
     @property
     def is_due(self) -> bool:

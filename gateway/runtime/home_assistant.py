@@ -13,7 +13,7 @@ from gateway.configuration.settings import Configuration
 from gateway.core.package_logger import package_logger
 from gateway.core.receipt import Receipt
 from gateway.integrations.homeassistant.announcer import Announcer
-from gateway.integrations.homeassistant.discovery import REFUSALS, Announcement, Discovery, Source, is_of_device
+from gateway.integrations.homeassistant.discovery import REFUSALS, Announcement, Discovery, Source
 from gateway.message import Publication, iso_time
 from gateway.mqtt.client import MgClient
 from gateway.outbox.outbox import Outbox
@@ -82,20 +82,6 @@ class HomeAssistant:
         }  # fmt: skip
         self._announcer.restore(owned)
         self._health_at = -math.inf if self._discovery is not None else math.inf
-        self._update()
-
-    def recall(self, retained: Mapping[str, bytes], devices: Collection[str]) -> None:
-        """Use what the broker retains of the announcements of an earlier run; what is gone is taken back.
-
-        What is announced of `devices`, by id, stays: a template may still find them.
-        """
-        self._update()
-        wanted = self._announcer.topics
-        self._announcer.restore({
-            topic: payload
-            for topic, payload in retained.items()
-            if self._owns(topic) and (topic in wanted or not any(is_of_device(topic, each) for each in devices))
-        })  # fmt: skip
         self._update()
 
     def _owns(self, topic: str) -> bool:

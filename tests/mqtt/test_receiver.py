@@ -53,9 +53,7 @@ class Bench:
         self.client = RecordingClient()
         self.received: list[str] = []
         self.recalled: list[tuple[str, bytes] | None] = []  # None: the end
-        recall = Recall(
-            ("gw/+/state",), lambda topic, payload: self.recalled.append((topic, payload)), self._end_recall
-        )
+        recall = Recall("gw/+/state", lambda topic, payload: self.recalled.append((topic, payload)), self._end_recall)
         self.memory = BrokerMemory(run_topic, RetainedStates(self.clock), lambda: None, 0.0, self.clock)
         self.memory.can_keep_session()
         self.receiver = Receiver(

@@ -77,11 +77,6 @@ class Discovery:
         """The topic on which Home Assistant tells that it has started."""
         return f"{self.options.prefix}/status"
 
-    @property
-    def topic_filter(self) -> str:
-        """The filter of the topics of all discovery documents of this gateway, in either form."""
-        return f"{self.options.prefix}/+/{self._node}/+/config"
-
     def owns(self, topic: str) -> bool:
         """Return whether `topic` can be that of a discovery document of this gateway, in either form."""
         levels = topic.removeprefix(f"{self.options.prefix}/").split("/")
@@ -253,9 +248,3 @@ MIGRATE = b'{"migrate_discovery": true}'
 def is_device_form(topic: str) -> bool:
     """Return whether a discovery topic is that of a device's document, not of a component's."""
     return topic.split("/")[-4] == "device"
-
-
-def is_of_device(topic: str, device: str) -> bool:
-    """Return whether a discovery topic is that of a device with this id, or can be that of one of its components."""
-    name = topic.split("/")[-2]
-    return name == device if is_device_form(topic) else name.startswith(f"{device}_")
