@@ -22,7 +22,6 @@ from gateway.devices.point import Device, Point, PointType
 from gateway.errors import Problem
 from gateway.integrations.homeassistant import device_classes, templates
 from gateway.integrations.homeassistant.commands import Command, CommandWriter, EntityError
-from gateway.integrations.homeassistant.entity_options import check_options
 from gateway.integrations.homeassistant.templates import NOTHING, UNKNOWN, ValueTemplate
 from gateway.message import Argument
 
@@ -174,7 +173,6 @@ def _point_entity(parts: _Parts, point: Point, options: Mapping[str, Any]) -> st
         platform = "sensor"
     else:
         platform = {PointType.CHOICE: "select", PointType.TEXT: "text"}.get(kind, "number")
-    check_options(platform, point, options)
     _ENTITIES[platform](parts, point, device_class, options)
     return platform
 
@@ -381,9 +379,10 @@ def _composed(parts: _Parts, key: str, options: Mapping[str, Any], points: Mappi
         raise EntityError(
             f"the device has no point {key!r}", f"name one of its points ({', '.join(points)}), or add platform"
         )
-    check_options(platform, None, options)
     _COMPOSED[platform](parts, _Roles(options, points), options)
     device_class = options.get("class", "")
+    if device_class and platform not in ("cover", "valve"):
+        raise EntityError(f"a {platform} has no class", "leave the class out")
     device_classes.check_class(platform, device_class)
     _add_class(parts, device_class)
     return platform
@@ -461,9 +460,6 @@ def _valve(parts: _Parts, roles: _Roles, _: Mapping[str, Any]) -> None:
             raise EntityError("it needs the option state, or position", "write state: KEY, with the key of a point")
         _open_close_stop(parts, roles, state, None)
         return
-    for name in ("state", "open", "close", "stop"):
-        if roles.get(name) is not None:
-            raise EntityError(f"a valve with a position has no {name}", f"leave {name} or position out")
     low, high = _range(position.point)
     parts.read(position.point, templates.plain(position.point.key, NOTHING))
     parts.write(parts.writer.of_number(position.point))
