@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from gateway.devices.point import Device
 from gateway.mqtt.link_state import LinkState
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto
@@ -159,52 +158,3 @@ def test_the_availability_of_an_interface_is_not_that_of_a_device_that_had_its_n
         wait_until(lambda: second.gateway.client.sender.states.is_idle)
         assert retained(mosquitto, availability) == b"online"
         assert [payload for _, payload in listener.pairs()][-1] == b"online"
-
-
-ANNOUNCED = "homeassistant/device/gw/{}/config"
-
-
-def announced(broker: Mosquitto, device: str) -> dict[str, object]:
-    """Return the components of a device that are announced to Home Assistant; empty if it is not."""
-    payload = retained(broker, ANNOUNCED.format(device))
-    return json.loads(payload)["components"] if payload else {}
-
-
-def announcing(folder: Path, *, is_on_disk: bool) -> dict[str, object]:
-    """Return the options of a gateway that announces its devices, and has its outbox on disk or in memory."""
-    return {"home_assistant": True, **({"outbox": {"file": str(folder / "gw.outbox")}} if is_on_disk else {})}
-
-
-@pytest.mark.parametrize("is_on_disk", [False, True])
-def test_what_an_earlier_run_has_announced_to_home_assistant_is_taken_back(
-    is_on_disk: bool, tmp_path: Path, mosquitto: Mosquitto
-) -> None:
-    options = announcing(tmp_path, is_on_disk=is_on_disk)
-    with running(tmp_path, mosquitto.port, BOILER, OTHER, **options):
-        wait_until(lambda: announced(mosquitto, "boiler") and announced(mosquitto, "other"))
-    smaller = BOILER._replace(points=BOILER.points[:1])
-    with mosquitto.client(ANNOUNCED.format("+")) as listener:
-        with running(tmp_path, mosquitto.port, smaller, **options):
-            wait_until(lambda: announced(mosquitto, "boiler").keys() == {"temperature"})
-            wait_until(lambda: not announced(mosquitto, "other"))
-        sent = [json.loads(payload)["components"] for topic, payload in listener.pairs() if "/boiler/" in topic]
-    # Home Assistant removes an entity that has nothing but its platform, and none that is merely left out.
-    assert [components.get("humidity", {}).keys() for components in sent][1:] == [{"platform"}, set()]
-
-
-@pytest.mark.parametrize("is_on_disk", [False, True])
-def test_a_device_of_a_template_is_not_taken_back_in_between(
-    is_on_disk: bool, tmp_path: Path, mosquitto: Mosquitto
-) -> None:
-    options = announcing(tmp_path, is_on_disk=is_on_disk)
-    template = Device("{device}", BOILER.points)
-    with running(tmp_path, mosquitto.port, template, **options) as gateway:
-        gateway.push(reading(celsius=21.5))
-        wait_until(lambda: announced(mosquitto, "boiler"))
-    with mosquitto.client(ANNOUNCED.format("+")) as listener:
-        with running(tmp_path, mosquitto.port, template, **options) as gateway:
-            gateway.push(reading(celsius=22))
-            wait_until(lambda: state(mosquitto).get("temperature") == 22)
-        payloads = [payload for topic, payload in listener.pairs() if topic == ANNOUNCED.format("boiler")]
-    assert all(payloads)
-    assert set(payloads) == {payloads[0]}

@@ -189,7 +189,7 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
         beside_a_gateway("watch --conf lamp.conf --count 1"),
     ),
     ("`watch`", "no broker is available, or it refuses the connection"): (command("watch --conf away.conf"),),
-    ("`simulate`", "ended with Ctrl-C"): (simulation_interrupted,),
+    ("`simulate`", "ended with Ctrl-C or SIGTERM, or with its terminal"): (simulation_interrupted,),
     ("`simulate`", "the port cannot be created"): (command("simulate modbus2mqtt.sim --pty one.json"),),
     ("`send`", "the answer is `OK`"): (beside_a_gateway(to_lamp("LAMP_ON")),),
     ("`send`", "the broker has the message (`--status`, or `--wait 0`)"): (
@@ -254,10 +254,11 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
     ),
     ("`map diff`", "the two maps are equivalent"): (command("map diff one.json one.json"),),
     ("`map diff`", "they are not"): (command("map diff one.json other.json"),),
-    ("`map graph`, `options`, `migrate`", "success"): (
+    ("`map graph`, `options`, `migrate`, `ha`", "success"): (
         command("map graph one.json --svg map.svg"),
         command("options"),
         command("migrate old.conf"),
+        command("ha --conf lamp.conf"),
     ),
     ("`map graph`, `migrate`", "a file cannot be written, or already exists"): (
         command("map graph one.json --svg /no/such/folder/map.svg"),
