@@ -227,3 +227,24 @@ def test_a_template_of_words_is_checked_with_those_that_a_strict_map_has(tmp_pat
     )
     text = "map: map.json\nhome_assistant: true\n" + DEVICES.replace("id: boiler", 'id: "{device}"')
     assert load(tmp_path, text.replace(", device: boiler}", "}")).home_assistant.enabled
+
+
+def test_a_choice_that_the_device_only_reports_is_no_mistake(tmp_path: Path) -> None:
+    text = HEAD + "home_assistant: true\n" + DEVICES
+    text = text.replace(
+        "  decode:\n",
+        """  decode:
+    - regex: 'M(?P<m>.)'
+      values: {m: {enum: {o: open, c: closed, m: moving}}}
+      message: {action: AT, arguments: {at: "{m}"}}
+""",
+    ).replace(
+        "  encode:\n",
+        """  encode:
+    - {match: {action: GO}, arguments: {to: {type: text, choices: [open, closed]}}, write: "G{to}"}
+    - {match: {action: OPEN}, write: "O"}
+    - {match: {action: CLOSE}, write: "C"}
+""",
+    )
+    for write in "GO.to", "{OPEN: open, CLOSE: closed}":
+        assert load(tmp_path, f"{text}        gate: {{from: AT.at, write: {write}}}\n").home_assistant.enabled
