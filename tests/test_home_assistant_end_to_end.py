@@ -97,9 +97,11 @@ def test_a_broker_that_has_forgotten_everything_gets_it_again(
         wait_announced(mosquitto, "-gateway", "boiler")
 
 
-@pytest.mark.parametrize("is_on_disk", [False, True])
-def test_nothing_of_a_device_that_is_gone_is_left(is_on_disk: bool, tmp_path: Path, mosquitto: Mosquitto) -> None:
-    options = outbox(tmp_path, is_on_disk=is_on_disk)
+@pytest.mark.parametrize(("is_on_disk", "version"), [(False, 5), (True, 5), (False, "3.1.1")])
+def test_nothing_of_a_device_that_is_gone_is_left(
+    is_on_disk: bool, version: object, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    options = {**outbox(tmp_path, is_on_disk=is_on_disk), "mqtt": {"version": version}}
     foreign = b'{"origin": {"name": "another"}, "components": {}}'
     with mosquitto.client() as client:
         client.publish(topic("foreign"), foreign, retain=True)
@@ -154,6 +156,22 @@ def test_what_a_template_finds_is_announced_and_stays_over_a_restart(
     assert b"" not in [payload for _, payload in listener.pairs()][:-1]
 
 
+def test_a_point_of_a_found_device_that_can_be_no_entity_is_logged_once(
+    tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect("b_boiler.temperature is not announced to Home Assistant: 'heat' is no class of a sensor")
+    wrong = TEMPLATE._replace(points=(TEMPERATURE._replace(device_class="heat"), HUMIDITY))
+    with running(tmp_path, mosquitto.port, wrong, home_assistant=True) as gateway:
+        gateway.push(reading(celsius=21.5))
+        wait_announced(mosquitto, "b_boiler")
+        assert set(components(mosquitto, "b_boiler")) == {"humidity"}
+        gateway.push(reading(celsius=21.5).replace(device="lamp"))
+        gateway.push(reading(celsius=22.5))
+        expected_logs.expect("b_lamp.temperature is not announced")
+        wait_announced(mosquitto, "b_lamp")
+    assert caplog.text.count("b_boiler.temperature is not announced") == 1
+
+
 def test_a_reload_changes_what_is_announced(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with (
         mosquitto.client(topic("boiler")) as listener,
@@ -198,6 +216,24 @@ def test_a_reload_switches_the_form_and_the_announcing_off_and_on(tmp_path: Path
     with mosquitto.client("homeassistant/#", "home/#") as late:
         left = {message.topic for message in late.messages if message.retain}
     assert not {name for name in left if name.startswith("homeassistant") or name.endswith("health")}
+
+
+@pytest.mark.parametrize("is_on_disk", [False, True])
+def test_what_was_announced_under_another_prefix_is_taken_back_if_it_is_remembered(
+    is_on_disk: bool, tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    options = outbox(tmp_path, is_on_disk=is_on_disk)
+    with running(tmp_path, mosquitto.port, BOILER, home_assistant={"node": "attic"}, **options) as gateway:
+        wait_until(lambda: retained(mosquitto, "homeassistant/device/attic/boiler/config"))
+        if not is_on_disk:
+            gateway.options["home_assistant"] = {"prefix": "ha"}
+            gateway.gateway.reload()
+            wait_until(lambda: retained(mosquitto, "ha/device/gw/boiler/config"))
+            wait_until(lambda: retained(mosquitto, "homeassistant/device/attic/boiler/config") is None)
+    if is_on_disk:
+        with running(tmp_path, mosquitto.port, BOILER, home_assistant={"prefix": "ha"}, **options):
+            wait_until(lambda: retained(mosquitto, "ha/device/gw/boiler/config"))
+            wait_until(lambda: retained(mosquitto, "homeassistant/device/attic/boiler/config") is None)
 
 
 def test_everything_is_announced_again_when_home_assistant_starts(tmp_path: Path, mosquitto: Mosquitto) -> None:

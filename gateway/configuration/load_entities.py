@@ -16,6 +16,7 @@ from gateway.configuration.load_devices import refusal_of
 from gateway.configuration.settings import InterfaceOptions, document_topic
 from gateway.core.option_schema import record_of
 from gateway.core.topic import filter_matches, root_problem
+from gateway.devices.point import ADDRESS_OF_DEVICE, Device
 from gateway.errors import MessageError, Problem
 from gateway.integrations.homeassistant.commands import SENDER, Command
 from gateway.integrations.homeassistant.discovery import Discovery, Source
@@ -52,13 +53,18 @@ def load_home_assistant(
         refusal = refusal_of(interface)
         for index, device in enumerate(interface.devices):
             known[device.id] = [point.key for point in device.points]
-            announcement = discovery.of_device(Source(device, interface.msg_map, own))
+            is_template = "{" in device.id
+            example = _example_of(device, interface.msg_map) if is_template else device
+            announcement = discovery.of_device(Source(example, interface.msg_map, own, device.id))
             problems = list(announcement.problems)
-            for entity in announcement.entities:
+            for entity in () if is_template else announcement.entities:
                 owner = owners.setdefault((entity.platform, f"{device.id}_{entity.key}"), device.id)
                 if owner != device.id:
                     what = f"it would have the same id as an entity of the device {owner}"
                     problems.append(Problem((device.id, entity.key), what, "rename the point, or one of the devices"))
+            # Nobody knows the words of a device that a template will find: whether the interface accepts them, and a
+            # filter matches them, turns out then.
+            for entity in () if is_template else announcement.entities:
                 for command in entity.commands:
                     found = next(_command_problems(command, interface.msg_map, refusal), None)
                     if found:
@@ -73,6 +79,14 @@ def load_home_assistant(
                 ("home_assistant", "entities", device_id), what, f"known: {', '.join(known) or 'none'}", at_key=True
             )
     return options
+
+
+def _example_of(template: Device, msg_map: MsgMap) -> Device:
+    """Return a device that a template may find, in words that the map can write."""
+    words = {field: next(filter(None, msg_map.fields[field].entries), "sample")
+             for field in ADDRESS_OF_DEVICE if f"{{{field}}}" in template.id}  # fmt: skip
+    where = {name: 1 if isinstance(value, str) and "{" in value else value for name, value in template.where.items()}
+    return template._replace(address={**words, **template.address}, where=where)
 
 
 def discovery_of(options: HomeAssistantOptions, name: str, root: str) -> Discovery:

@@ -188,12 +188,14 @@ class _Builder:
                 self._add(place, f"{action}.{argument} is a list, which no point can have as its value", remedy)
             yield Feed(action, argument, action if is_event and argument is None and value is None else value)
 
-    def _writes(self, path: _Path, target: Any, where: Mapping[str, Argument]) -> Iterator[Write]:
+    def _writes(self, path: _Path, target: Any, of_point: Mapping[str, Argument]) -> Iterator[Write]:
         known = self._signatures.writes
         for place, action, argument, value in self._references((*path, "write"), target):
             self._check_known(place, "command", known, action, argument)
-            named = {**self._options.get("where", {}), **where}
-            yield Write(action, argument, value, tuple(n for n in named if known is None or (action, n) in known))
+            named = {**self._options.get("where", {}), **of_point}
+            where = tuple(name for name in named if known is None or (action, name) in known)
+            signature = known.get((action, argument)) if known is not None and argument is not None else None
+            yield Write(action, argument, value, where, () if signature is None else tuple(signature.choices))
 
     def _references(self, path: _Path, source: Any) -> Iterator[tuple[_Path, str, str | None, Argument]]:
         """Yield place, action, argument and value of each message that `from` or `write` names."""

@@ -37,13 +37,14 @@ class Write(NamedTuple):
 
     Where `argument` is None, the command has no arguments, and is the one for `value`; a point that is only written
     that way, whatever the value, is a button (`value` None). `where` are the names of those arguments that tell which
-    device or point it is for.
+    device or point it is for. `choices` are the only values that the command takes, if there are such.
     """
 
     action: str
     argument: str | None
     value: Argument = None
     where: tuple[str, ...] = ()
+    choices: tuple[Argument, ...] = ()
 
 
 class Point(NamedTuple):
@@ -113,6 +114,6 @@ def meanings(device: Device, words: Sequence[str]) -> dict[str, str]:
 
 def _fingerprint(source: Sequence[str], where: Mapping[str, Argument], point: Point) -> str:
     feeds = sorted(map(repr, map(tuple, point.feeds)))
-    writes = sorted(map(repr, map(tuple, point.writes))) if point.assumed else []
+    writes = sorted(repr(tuple(write[:3])) for write in point.writes) if point.assumed else []
     parts = (source, sorted((name, repr(value)) for name, value in where.items()), point.type.value, feeds, writes)
     return f"{crc32(repr(parts).encode(errors='replace')):08x}"

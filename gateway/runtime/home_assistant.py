@@ -90,11 +90,12 @@ class HomeAssistant:
         self._discovery = discovery_of(options, configuration.name, configuration.root) if options.enabled else None
         if was_enabled and (self._discovery is None or before != self._health_topic):
             self._client.set_state(before, b"")
+        # Whatever prefix and node were then: nobody but this gateway has published what is in its outbox.
         owned = {
             topic: payload
             for topic, payload in dict(self._outbox.retained).items()
-            if payload and self._owns(topic)
-        }  # fmt: skip
+            if topic.endswith("/config") and announced_device(payload) is not None
+        }
         self._announcer.restore(owned)
         self._announcer.try_again()
         self._health_at = -math.inf if self._discovery is not None else math.inf
@@ -110,15 +111,6 @@ class HomeAssistant:
         self._recalled = {topic: device for topic, device in devices.items() if device is not None}
         self._announcer.restore({topic: retained[topic] for topic in self._recalled})
         self._update()
-
-    def _owns(self, topic: str) -> bool:
-        """Return whether an earlier run may have announced something on `topic`, whatever its prefix was."""
-        levels = topic.split("/")
-        name = self._configuration.name if self._configuration is not None else ""
-        discovery = self._discovery
-        return levels[-1] == "config" and (
-            discovery.owns(topic) if discovery is not None else len(levels) >= 5 and levels[-3] == name
-        )
 
     @property
     def due_in(self) -> float:

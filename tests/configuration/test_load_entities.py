@@ -188,3 +188,63 @@ def test_devices_of_templates_are_checked_as_well(tmp_path: Path) -> None:
     text = text.replace("location: hall, device: boiler}", "location: hall}")
     (found,) = findings(tmp_path, text)
     assert "home_assistant.entities.{device}.heater: as an entity of Home Assistant: 'door' is no class" in found
+
+
+BUS = """\
+root: home
+topics: [home/meter/+/+/+/+/C]
+home_assistant: true
+interface:
+  type: serial
+  port: /dev/ttyUSB0
+  address: {function: meter, device: meter}
+  decode:
+    - regex: 'M(?P<u>\\d+) (?P<t>.*)'
+      values: {u: int, t: float}
+      message: {action: POWER, arguments: {unit: "{u}", watts: "{t}"}}
+  encode:
+    - match: {action: LIMIT}
+      arguments: {unit: {type: integer, minimum: 1, maximum: 9}, watts: {type: number, minimum: 0, maximum: 30}}
+      write: "S{unit} {watts}"
+  devices:
+    - id: "m_{unit}"
+      where: {unit: "{unit}"}
+      points:
+        power: {from: POWER.watts, unit: W, class: power}
+        limit: {write: LIMIT.watts, unit: W}
+"""
+
+
+def test_the_words_of_a_template_are_not_taken_for_those_of_a_device(tmp_path: Path) -> None:
+    assert load(tmp_path, BUS).home_assistant.enabled
+    (found,) = findings(tmp_path, BUS.replace("class: power", "class: energy"))
+    assert "the class energy does not have the unit 'W'" in found
+
+
+def test_a_template_of_words_is_checked_with_those_that_a_strict_map_has(tmp_path: Path) -> None:
+    (tmp_path / "map.json").write_text(
+        '{"root": "home", "topics": ["home/#"], "device": {"maptype": "strict", "map": {"boiler": ["kessel"]}}}'
+    )
+    text = "map: map.json\nhome_assistant: true\n" + DEVICES.replace("id: boiler", 'id: "{device}"')
+    assert load(tmp_path, text.replace(", device: boiler}", "}")).home_assistant.enabled
+
+
+def test_a_choice_that_the_device_only_reports_is_no_mistake(tmp_path: Path) -> None:
+    text = HEAD + "home_assistant: true\n" + DEVICES
+    text = text.replace(
+        "  decode:\n",
+        """  decode:
+    - regex: 'M(?P<m>.)'
+      values: {m: {enum: {o: open, c: closed, m: moving}}}
+      message: {action: AT, arguments: {at: "{m}"}}
+""",
+    ).replace(
+        "  encode:\n",
+        """  encode:
+    - {match: {action: GO}, arguments: {to: {type: text, choices: [open, closed]}}, write: "G{to}"}
+    - {match: {action: OPEN}, write: "O"}
+    - {match: {action: CLOSE}, write: "C"}
+""",
+    )
+    for write in "GO.to", "{OPEN: open, CLOSE: closed}":
+        assert load(tmp_path, f"{text}        gate: {{from: AT.at, write: {write}}}\n").home_assistant.enabled

@@ -132,6 +132,27 @@ class CommandWriter:
         return publication.topic, publication.payload.decode()
 
 
+def settable(point: Point, values: Mapping[str, Argument]) -> dict[str, Argument]:
+    """Return those of `values`, by the words of an entity, that a command of the point sets; it may report others.
+
+    Raises `EntityError` if there are none.
+    """
+    found = {word: value for word, value in values.items() if _can_write(point, value)}
+    if not found:
+        raise EntityError(f"no command of the point {point.key} sets one of its values", "name another point")
+    return found
+
+
+def _can_write(point: Point, value: Argument) -> bool:
+    for write in point.writes:
+        known = write.choices if write.argument is not None else (write.value,)
+        if (write.argument is not None and not known) or any(
+            value == each and type(value) is type(each) for each in known
+        ):
+            return True
+    return False
+
+
 def _write_of(point: Point, value: Argument) -> Write:
     """Return the command of a point for one value; the one without any if `value` is None, as that of a button."""
     for write in point.writes:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from gateway.devices.document import is_state
 from gateway.devices.point import Point, PointType
 from gateway.integrations.homeassistant import templates
-from gateway.integrations.homeassistant.commands import Command, EntityError
+from gateway.integrations.homeassistant.commands import Command, EntityError, settable
 from gateway.integrations.homeassistant.parts import NUMERIC, ON, Parts, choices_by_label, whole_bounds
 from gateway.integrations.homeassistant.templates import NOTHING, UNKNOWN, ValueTemplate
 from gateway.message import Argument
@@ -170,7 +170,7 @@ def _light(parts: Parts, roles: _Roles, _options: Mapping[str, Any]) -> None:
         config |= {"color_temp_kelvin": True, "min_kelvin": low, "max_kelvin": high}
     effect = roles.get("effect", kinds=(PointType.CHOICE,))
     if effect is not None:
-        effects = choices_by_label(effect.point)
+        effects = settable(effect.point, choices_by_label(effect.point))
         parts.read(effect.point, effect.template(effects, NOTHING), "effect_state_topic", "effect_value_template")
         parts.write(writer.of_values(effect.point, effects), "effect_command_topic", "effect_command_template")
         config["effect_list"] = list(effects)
@@ -268,6 +268,8 @@ def _climate(parts: Parts, roles: _Roles, options: Mapping[str, Any]) -> None:
     writer, config = parts.writer, parts.config
     mode = roles.need("mode", kinds=(PointType.BOOLEAN, PointType.CHOICE), is_read=True)
     words = mode.words(_MODES, ("heat", "off"))
+    if mode.point.writes:
+        words = settable(mode.point, words)
     parts.read(mode.point, mode.template(words), "mode_state_topic", "mode_state_template")
     if mode.point.writes:
         parts.write(writer.of_values(mode.point, words), "mode_command_topic", "mode_command_template")
@@ -306,6 +308,7 @@ def _climate(parts: Parts, roles: _Roles, options: Mapping[str, Any]) -> None:
         if role is not None:
             own = dict(role.values) or choices_by_label(role.point)
             role.check_values(own)
+            own = settable(role.point, own)
             if "none" in own:
                 remedy = "write values: {WORD: VALUE} with other words"
                 raise EntityError(f"Home Assistant does not accept none as a {name.replace('_', ' ')}", remedy)

@@ -20,10 +20,11 @@ from typing import Any, NamedTuple
 from gateway.devices.point import Device, Point, PointType
 from gateway.errors import Problem
 from gateway.integrations.homeassistant import device_classes, templates
-from gateway.integrations.homeassistant.commands import Command, CommandWriter, EntityError
+from gateway.integrations.homeassistant.commands import Command, CommandWriter, EntityError, settable
 from gateway.integrations.homeassistant.composed import ROLES, fill_composed, points_of
 from gateway.integrations.homeassistant.parts import OFF, ON, Parts, Topics, bounds, choices_by_label
 from gateway.integrations.homeassistant.templates import ValueTemplate
+from gateway.message import Argument
 
 EXPIRY = 10
 """Seconds after which the broker drops a command that has not reached the gateway: a gate never opens late."""
@@ -191,8 +192,8 @@ def _number(parts: Parts, point: Point, device_class: str, options: Mapping[str,
 
 
 def _select(parts: Parts, point: Point, _class: str, _: Mapping[str, Any]) -> None:
-    parts.read(point, _choice(point))
-    choices = choices_by_label(point)
+    choices = settable(point, choices_by_label(point))  # a state must be one of the options
+    parts.read(point, _choice(point) if len(choices) == len(point.choices) else _mapped(point, choices))
     parts.write(parts.writer.of_values(point, choices))
     parts.config["options"] = list(choices)
 
@@ -240,6 +241,10 @@ def _choice(point: Point) -> ValueTemplate:
     choices = choices_by_label(point)
     if all(isinstance(choice, str) for choice in point.choices):
         return templates.plain(point.key)
+    return _mapped(point, choices)
+
+
+def _mapped(point: Point, choices: Mapping[str, Argument]) -> ValueTemplate:
     return templates.mapped(point.key, {choice: label for label, choice in choices.items()})
 
 

@@ -112,6 +112,21 @@ def test_a_choice_is_a_sensor_with_options_or_a_select() -> None:
     assert command.template.twin("2.5") == '{"action": "SET", "v": 2.5}'
 
 
+@pytest.mark.parametrize(
+    "writes",
+    [
+        (Write("SET", "v", choices=("open", "closed")),),
+        (Write("OPEN", None, "open"), Write("CLOSE", None, "closed")),
+    ],
+)
+def test_a_value_that_is_only_reported_is_no_option(writes: tuple[Write, ...]) -> None:
+    gate = entity_of(point("choice", choices=("open", "closed", "moving"), writes=writes))
+    assert gate.config["options"] == ["open", "closed"]
+    assert states(gate, {"x": "open"}, {"x": "moving"}, {}) == ["open", "None", "None"]
+    never = point("choice", choices=("moving",), writes=writes)
+    assert problem_of(never)[0] == "no command of the point x sets one of its values"
+
+
 def test_a_text_is_a_sensor_or_a_text() -> None:
     sensor = entity_of(point("text"))
     assert sensor.platform == "sensor" and "state_class" not in sensor.config
