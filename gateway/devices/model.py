@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import NamedTuple
 
 from gateway.devices.device_state import DeviceState
 from gateway.devices.outcome import (
@@ -42,13 +41,6 @@ from gateway.devices.series_memory import SeriesMemory
 from gateway.devices.template import MAX_ID, could_make, fits, instance_of, may_fit, remade
 from gateway.devices.value import is_value
 from gateway.message import Argument, InternalMsg
-
-
-class Pending(NamedTuple):
-    """What is due: messages to be sent as they are, and devices of which a document is to be written."""
-
-    messages: list[InternalMsg]
-    states: list[DeviceState]
 
 
 class Model:

@@ -276,6 +276,13 @@ def _updated(msg: InternalMsg | None, newer: InternalMsg) -> InternalMsg | None:
     return updated if newer.time is None else updated.read_at(newer.time)
 
 
+class Pending(NamedTuple):
+    """What is due: messages to be sent as they are, and devices of which a document is to be written."""
+
+    messages: list[InternalMsg]
+    states: list[DeviceState]
+
+
 class Fed(NamedTuple):
     """A point of a device, and the values of arguments by which a message that feeds it differs from others."""
 
