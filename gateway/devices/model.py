@@ -36,7 +36,7 @@ from gateway.devices.reading import (
 )
 from gateway.devices.report import NEVER
 from gateway.devices.schedule import Schedule
-from gateway.devices.series import Event, Fed, Group, Report, Series
+from gateway.devices.series import Event, Fed, Group, Pending, Report, Series
 from gateway.devices.series_memory import SeriesMemory
 from gateway.devices.template import MAX_ID, could_make, fits, instance_of, may_fit, remade
 from gateway.devices.value import is_value
