@@ -74,6 +74,17 @@ def test_devices_and_the_gateway_are_announced(tmp_path: Path, mosquitto: Mosqui
     assert announced(mosquitto, "boiler"), "it stays while the gateway is stopped"
 
 
+def test_when_a_device_was_heard_first_is_told_soon(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with running(tmp_path, mosquitto.port, BOILER, home_assistant=True) as gateway:
+        wait_until(lambda: retained(mosquitto, "home/gw/health"))
+        gateway.push(reading(celsius=21.5))
+
+        def last_heard() -> object:
+            return json.loads(retained(mosquitto, "home/gw/health") or b"{}")["devices"]["boiler"]["last_heard"]
+
+        wait_until(last_heard, timeout=20)
+
+
 def test_a_gateway_that_announces_nothing_has_no_counters_of_it(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with running(tmp_path, mosquitto.port, BOILER) as gateway:
         assert gateway.gateway.stats()["home_assistant"] == {}

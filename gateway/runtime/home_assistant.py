@@ -29,7 +29,8 @@ from gateway.runtime.interface_host import InterfaceHost
 
 LOG = package_logger(__name__)
 
-_HEALTH_INTERVAL = 60.0  # s
+_HEALTH_INTERVAL, _FIRST_INTERVAL = 60.0, 2.0  # s
+_FIRST = 10  # health documents after a start or a reload come sooner: devices are heard for the first time
 
 
 class HomeAssistant:
@@ -60,6 +61,7 @@ class HomeAssistant:
         self._hosts: Mapping[str, InterfaceHost] = {}
         self._revisions: list[tuple[int, int]] = []
         self._health_at = math.inf
+        self._first_left = 0
         self._connects = 0  # when the link was new last
         self._reported: set[str] = set()
 
@@ -99,6 +101,7 @@ class HomeAssistant:
         self._announcer.restore(owned)
         self._announcer.try_again()
         self._health_at = -math.inf if self._discovery is not None else math.inf
+        self._first_left = _FIRST
         self._update()
 
     def recall(self, retained: Mapping[str, bytes]) -> None:
@@ -130,7 +133,8 @@ class HomeAssistant:
         if not self._is_recall_awaited:
             self._announcer.step()
         if self._discovery is not None and (is_new_link or self._clock() >= self._health_at):
-            self._health_at = self._clock() + _HEALTH_INTERVAL
+            self._first_left = max(0, self._first_left - 1)
+            self._health_at = self._clock() + (_FIRST_INTERVAL if self._first_left else _HEALTH_INTERVAL)
             self._outbox.record_retained(self._health_topic, b"{}")  # a run without it has to clear the topic
             self._client.set_state(self._health_topic, self._health())
 

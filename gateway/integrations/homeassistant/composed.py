@@ -270,7 +270,9 @@ def _climate(parts: Parts, roles: _Roles, options: Mapping[str, Any]) -> None:
     words = mode.words(_MODES, ("heat", "off"))
     if mode.point.writes:
         words = settable(mode.point, words)
-    parts.read(mode.point, mode.template(words), "mode_state_topic", "mode_state_template")
+    # Old releases know no unknown mode: each document without one would be an error in their log.
+    unknown = ("off" if "off" in words else next(iter(words))) if parts.is_old else UNKNOWN
+    parts.read(mode.point, mode.template(words, unknown), "mode_state_topic", "mode_state_template")
     if mode.point.writes:
         parts.write(writer.of_values(mode.point, words), "mode_command_topic", "mode_command_template")
     config["modes"] = list(words)

@@ -84,6 +84,10 @@ class Discovery:
         """The topic on which Home Assistant tells that it has started."""
         return f"{self.options.prefix}/status"
 
+    @property
+    def _is_old(self) -> bool:
+        return self.options.form == COMPONENTS
+
     def owns(self, topic: str) -> bool:
         """Return whether `topic` can be that of a discovery document of this gateway, in either form."""
         return filter_matches(announced_filter(self.options, self._gateway), topic)
@@ -96,7 +100,7 @@ class Discovery:
         topics = Topics(*(self._topic(device.id, kind) for kind in ("state", "outcome", "event")))
         declared = self.options.entities.get(source.template or device.id, {})
         writer = CommandWriter(source.msg_map, device, source.own)
-        entities, problems = entities_of(device, writer, topics, declared)
+        entities, problems = entities_of(device, writer, topics, declared, is_old=self._is_old)
         if any(entity.commands for entity in entities):
             entities.append(outcome_entity(topics))
         base = self._base(device)
@@ -158,7 +162,7 @@ class Discovery:
         if not components:
             return {}
         prefix = self.options.prefix
-        if self.options.form != COMPONENTS:
+        if not self._is_old:
             return {f"{prefix}/device/{self._node}/{owner}/config": {**base, "components": dict(components)}}
         documents: dict[str, Mapping[str, Any]] = {}
         for key, component in components.items():
@@ -173,7 +177,9 @@ class Discovery:
 
     def of_gateway(self, devices: Iterable[Device]) -> Announcement:
         """Return what is announced of the gateway itself: the link, what waits, what was refused."""
-        entities = list(_gateway_entities(self._availability_topic, self._health_topic, devices))
+        # In old releases, a time that is not known is a warning in the log, for each document.
+        heard = () if self._is_old else devices
+        entities = list(_gateway_entities(self._availability_topic, self._health_topic, heard))
         base = {
             "device": {
                 "identifiers": [f"mqttgateway_{self._node}"],

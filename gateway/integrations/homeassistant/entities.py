@@ -50,12 +50,18 @@ class Entity(NamedTuple):
 
 
 def entities_of(
-    device: Device, writer: CommandWriter, topics: Topics, options: Mapping[str, Mapping[str, Any]]
+    device: Device,
+    writer: CommandWriter,
+    topics: Topics,
+    options: Mapping[str, Mapping[str, Any]],
+    *,
+    is_old: bool = False,
 ) -> tuple[list[Entity], list[Problem]]:
     """Return the entities of a device, and what keeps points from being some; paths begin within `entities`.
 
     `options` are those of its entities, by key: a key of a point changes the entity of that point, any other one makes
     an entity that is composed of points. The points of such an entity are no others, unless they have options as well.
+    `is_old`: for a release before 2024.11.
     """
     points = {point.key: point for point in device.points}
     composed = {key: each for key, each in options.items() if key not in points}
@@ -64,7 +70,7 @@ def entities_of(
     for key, each in [*((key, options.get(key, {})) for key in points), *composed.items()]:
         if each.get("hidden") or (key in used and key not in options):
             continue
-        parts = Parts(topics, writer)
+        parts = Parts(topics, writer, is_old=is_old)
         try:
             if key in points:
                 platform = _fill(parts, points[key], each)

@@ -26,9 +26,10 @@ class Topics(NamedTuple):
 
 
 class Parts:
-    """What an entity consists of, while it is put together."""
+    """What an entity consists of, while it is put together; `is_old`: for a release before 2024.11."""
 
-    def __init__(self, topics: Topics, writer: CommandWriter) -> None:
+    def __init__(self, topics: Topics, writer: CommandWriter, *, is_old: bool = False) -> None:
+        self.is_old = is_old
         self.config: dict[str, Any] = {}
         self.commands: list[Command] = []
         self.points: list[str] = []

@@ -141,6 +141,9 @@ def test_one_document_for_each_component_for_releases_before_2024_11() -> None:
         del expected["platform"]
         assert document == expected
     assert is_device_form(DEVICE_TOPIC)
+    of_gateway = discovery(form=COMPONENTS).of_gateway([BOILER]).documents.values()
+    classes = {document.get("device_class") for document in of_gateway}
+    assert "connectivity" in classes and "timestamp" not in classes, "a time that is not known is a warning there"
 
 
 def test_names_and_areas_are_in_no_id() -> None:
@@ -191,7 +194,7 @@ def test_prefix_and_node_are_options() -> None:
     assert discovery("my gate.way").owns("homeassistant/device/my_gate_way/x/config")
 
 
-ids = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,4}", fullmatch=True)
+ids = st.from_regex(r"[a-z0-9_][a-z0-9_-]{0,4}", fullmatch=True)  # two that differ in case only are refused
 keys = st.from_regex(r"[a-z][a-z0-9_]{0,4}", fullmatch=True)
 
 

@@ -24,10 +24,11 @@ PLAIN_MAP = MsgMap("home", ["home/#"], sender="gw")
 
 
 def found(
-    *points: Point, options: Mapping[str, Mapping[str, Any]] | None = None
+    *points: Point, options: Mapping[str, Mapping[str, Any]] | None = None, is_old: bool = False
 ) -> tuple[dict[str, Entity], list[Problem]]:
     device = Device("d", points, address={"function": "f", "location": "l", "device": "d"})
-    entities, problems = entities_of(device, CommandWriter(PLAIN_MAP, device, {}), TOPICS, options or {})
+    writer = CommandWriter(PLAIN_MAP, device, {})
+    entities, problems = entities_of(device, writer, TOPICS, options or {}, is_old=is_old)
     assert len({entity.key for entity in entities}) == len(entities)
     return {entity.key: entity for entity in entities}, problems
 
@@ -302,6 +303,14 @@ def test_a_thermostat_has_all_roles() -> None:
     bare = point("number", key="target", writes=WRITE)
     entities, _ = found(MODE, bare, options={"x": {"platform": "climate", "mode": "mode", "temperature": "target"}})
     assert not {"min_temp", "max_temp"} & set(entities["x"].config), "those of Home Assistant"
+
+
+def test_the_mode_of_a_thermostat_is_never_unknown_for_old_releases() -> None:
+    """Each document without a mode would be an error in their log."""
+    options = {"x": {"platform": "climate", "mode": "mode"}}
+    for is_old, unknown in ((True, "off"), (False, "None")):
+        entities, _ = found(MODE, options=options, is_old=is_old)
+        assert states(entities["x"], {}, template="mode_state_template") == [unknown]
 
 
 @pytest.mark.parametrize(
