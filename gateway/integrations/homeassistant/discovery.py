@@ -226,7 +226,7 @@ def _gateway_entities(availability: str, health: str, devices: Iterable[Device])
     heard = {"device_class": "timestamp"}
     for device in list(devices)[:_MAX_LAST_HEARD]:
         name = f"{device.name or device.id}: last heard"
-        yield sensor(f"heard_{slug(device.id)}", name, "devices", device.id, "last_heard", **heard)
+        yield sensor(f"heard_{device.id}", name, "devices", device.id, "last_heard", **heard)
 
 
 REFUSALS = (
