@@ -36,7 +36,7 @@ def test_documents_wait_until_the_recall_has_ended() -> None:
 def test_where_nothing_is_asked_for_nothing_waits() -> None:
     published: list[str] = []
     recall = DocumentRecall(lambda topic, _payload: published.append(topic))
-    recall.request("")
+    recall.request()
     recall.publish("gw/a/state", b"1")
     assert published == ["gw/a/state"]
 
