@@ -28,6 +28,7 @@ class DocumentRecall:
         self._publish = publish
         self._lock = Lock()
         self._held: dict[str, bytes] | None = {}
+        self._cleared: set[str] = set()  # what is known to be gone, though the broker may still tell of it
         self._retained = RetainedPayloads(max_topics, max_bytes)
         self._has_ended = self._is_full = False
 
@@ -65,7 +66,9 @@ class DocumentRecall:
                 self._held.pop(topic, None)
                 if payload:
                     self._held[topic] = payload
+                    self._cleared.discard(topic)
                     return
+                self._cleared.add(topic)
         self._publish(topic, payload)
 
     @property
@@ -82,7 +85,8 @@ class DocumentRecall:
         """
         if self._held is None:
             return []
-        retained = {topic: published_part(payload) for topic, payload in self._retained.payloads.items()}
+        told = self._retained.payloads.items()
+        retained = {topic: published_part(payload) for topic, payload in told if topic not in self._cleared}
         known = restore(retained)
         with self._lock:  # also while they are published: a newer document could be published before the held one
             held, self._held = self._held or {}, None

@@ -41,6 +41,25 @@ def test_where_nothing_is_asked_for_nothing_waits() -> None:
     assert published == ["gw/a/state"]
 
 
+def test_what_was_cleared_meanwhile_is_not_recalled() -> None:
+    """The file tells that a device is gone. A template could make one with its id: `m{unit}` could be `meter2`."""
+    published: list[tuple[str, bytes]] = []
+    recall = DocumentRecall(lambda topic, payload: published.append((topic, payload)))
+    request = recall.request("gw/+/state")
+    recall.publish("gw/meter2/state", b"")
+    request.on_retained("gw/meter2/state", DOCUMENT)
+    request.on_retained("gw/a/state", DOCUMENT)
+    request.on_end()
+    asked: list[str] = []
+
+    def restore(retained: Mapping[str, bytes]) -> list[str]:
+        asked.extend(retained)
+        return asked
+
+    assert recall.finish(restore) == [] and asked == ["gw/a/state"]
+    assert published == [("gw/meter2/state", b"")]
+
+
 def test_documents_of_devices_that_are_gone_are_named_and_nothing_else() -> None:
     recall = DocumentRecall(lambda _topic, _payload: None)
     request = recall.request("gw/+/state")
