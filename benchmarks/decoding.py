@@ -105,7 +105,62 @@ _KINDS: dict[str, tuple[dict[str, Any], Make, Reading]] = {
         lambda number: b"\x7e\x10" + struct.pack(">8H", *[number % 65536] * 8),
         lambda number: {"size": 16, "value": [number] * 8},
     ),
+    "line, JSON": (
+        {"decode": [{"json": {"is": {"model": "probe"}, "at": {"value": "data.0.t"}}, "message": _MESSAGE}]},
+        lambda number: b'{"model": "probe", "data": [{"t": %d.5}]}\n' % number,
+        lambda number: {"value": number + 0.5},
+    ),
+    "hex for bytes, LRC": (
+        {
+            "framing": {"start": ":", "terminator": "\r\n", "content": "hex"},
+            "checksum": {"type": "lrc", "strip": True},
+            "decode": [
+                {"binary": {"fields": [{"type": "u16"}, {"type": "u32", "name": "value"}]}, "message": _MESSAGE}
+            ],
+        },
+        lambda number: _as_hex(struct.pack(">HI", 1, number)),
+        lambda number: {"value": number},
+    ),
+    "line, hex inside": (
+        {
+            "decode": [
+                {
+                    "regex": "R,(?P<data>[0-9A-F]*)",
+                    "nested": {
+                        "of": "{data}",
+                        "convert": {"bytes": "hex"},
+                        "binary": {"fields": [{"type": "u32", "name": "value"}]},
+                    },
+                    "message": {**_MESSAGE, "arguments": {"value": "{value}"}},
+                }
+            ]
+        },
+        lambda number: b"R,%08X\n" % number,
+        lambda number: {"value": number},
+    ),
+    "stuffing, table of escapes": (
+        {
+            "framing": {
+                "type": "markers",
+                "start": "@",
+                "stop": "\r",
+                "stuffing": {"@": "\x1b\xbf", "\r": "\x1b\xf2", "\x1b": "\x1b\xe4"},
+            },
+            "decode": [{"binary": {"fields": [{"type": "u32", "name": "value"}]}, "message": _MESSAGE}],
+        },
+        lambda number: b"@" + _escaped(struct.pack(">I", number)) + b"\r",
+        lambda number: {"value": number},
+    ),
 }
+
+
+def _as_hex(content: bytes) -> bytes:
+    """Return a frame as Modbus ASCII writes it."""
+    return b":%s\r\n" % (content + bytes([-sum(content) & 0xFF])).hex().upper().encode()
+
+
+def _escaped(content: bytes) -> bytes:
+    return content.replace(b"\x1b", b"\x1b\xe4").replace(b"@", b"\x1b\xbf").replace(b"\r", b"\x1b\xf2")
 
 
 def _with_crc(body: bytes) -> bytes:
