@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.configuration.load_entities import discovery_of, own_words
+from gateway.configuration.load_entities import discovery_of
 from gateway.configuration.settings import Configuration
 from gateway.integrations.homeassistant.discovery import Source
 
@@ -26,5 +26,5 @@ def _documents(configuration: Configuration) -> Iterator[tuple[str, Mapping[str,
     yield from discovery.of_gateway(devices).documents.items()
     for interface in configuration.interfaces:
         for device in interface.devices:
-            source = Source(device, interface.msg_map, own_words(interface))
+            source = Source(device, interface.msg_map, interface.own_address)
             yield from discovery.of_device(source).documents.items()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,12 +16,11 @@ from gateway.configuration.settings import InterfaceOptions, document_topic
 from gateway.devices.declaration import Signatures, declare
 from gateway.devices.document import DOCUMENT_KINDS
 from gateway.devices.point import Device
+from gateway.devices.template import as_id
 from gateway.errors import Finding, Problem
 from gateway.interface import Interface
 from gateway.message import InternalMsg
 from gateway.translation.mqtt_map import MsgMap
-
-_NO_ID = re.compile(r"[^A-Za-z0-9_-]")
 
 
 class DevicesLoader:
@@ -41,7 +39,7 @@ class DevicesLoader:
         self._signatures: Signatures = signatures._replace(are_all=not has_hook)
         self._own = interface.own_address
         # Several interfaces of a gateway may have the same class, and ids are unique within the gateway.
-        self._prefix = "" if at == ("interface",) else _NO_ID.sub("_", f"{interface.name}_")
+        self._prefix = "" if at == ("interface",) else as_id(f"{interface.name}_")
 
     def load(self, data: Sequence[Mapping[str, Any]]) -> tuple[Device, ...]:
         """Return the devices that `data` declares, the value of the option `devices`."""

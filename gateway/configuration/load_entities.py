@@ -46,25 +46,23 @@ def load_home_assistant(
         context.complain(("home_assistant", "prefix"), prefix_problem, "write the discovery prefix of Home Assistant")
         return options
     discovery = discovery_of(options, name, root)
-    known: dict[str, list[str]] = {}
+    known: dict[str, None] = {}
     owners: dict[tuple[str, str], str] = {}  # by platform and id, which Home Assistant accepts only once
     for path, interface in interfaces.items():
-        own = own_words(interface)
         refusal = refusal_of(interface)
         for index, device in enumerate(interface.devices):
-            known[device.id] = [point.key for point in device.points]
+            known[device.id] = None
             is_template = "{" in device.id
             example = _example_of(device, interface.msg_map) if is_template else device
-            announcement = discovery.of_device(Source(example, interface.msg_map, own, device.id))
+            announcement = discovery.of_device(Source(example, interface.msg_map, interface.own_address, device.id))
             problems = list(announcement.problems)
+            # Nobody knows the words of a device that a template will find: whether the interface accepts them, and a
+            # filter matches them, turns out then.
             for entity in () if is_template else announcement.entities:
                 owner = owners.setdefault((entity.platform, f"{device.id}_{entity.key}"), device.id)
                 if owner != device.id:
                     what = f"it would have the same id as an entity of the device {owner}"
                     problems.append(Problem((device.id, entity.key), what, "rename the point, or one of the devices"))
-            # Nobody knows the words of a device that a template will find: whether the interface accepts them, and a
-            # filter matches them, turns out then.
-            for entity in () if is_template else announcement.entities:
                 for command in entity.commands:
                     found = next(_command_problems(command, interface.msg_map, refusal), None)
                     if found:
@@ -96,12 +94,6 @@ def discovery_of(options: HomeAssistantOptions, name: str, root: str) -> Discove
         return document_topic(root, name, device, kind)
 
     return Discovery(options, name, __version__, topic, topic("", "availability"), topic("", "health"))
-
-
-def own_words(interface: InterfaceOptions) -> dict[str, str]:
-    """Return the words that the messages of an interface have by default, by field."""
-    address = interface.params.get("address")
-    return {key: word for key, word in address.items() if isinstance(word, str)} if isinstance(address, Mapping) else {}
 
 
 def _complain(context: LoadContext, entities: Mapping[str, Any], device: DataPath, problem: Problem) -> None:

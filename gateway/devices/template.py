@@ -15,6 +15,11 @@ MAX_ID = 64
 _NO_ID = re.compile(r"[^A-Za-z0-9_-]")
 
 
+def as_id(text: str) -> str:
+    """Return `text` with `_` in place of each character that may not stand in an id."""
+    return _NO_ID.sub("_", text)
+
+
 def instance_of(template: Device, msg: InternalMsg, own: Mapping[str, str]) -> Device | None:
     """Return the device that a template stands for where `msg` is one of its messages; None if it is not.
 
@@ -39,7 +44,7 @@ def instance_of(template: Device, msg: InternalMsg, own: Mapping[str, str]) -> D
             return None
         where[name] = argument
     texts = {**words, **{name: str(value) for name, value in where.items()}}
-    device_id = _NO_ID.sub("_", filled(template.id, texts))
+    device_id = as_id(filled(template.id, texts))
     return template._replace(id=device_id, name=filled(template.name, texts), address=words, where=where)
 
 
@@ -57,7 +62,7 @@ def remade(
 
 def could_make(template: Device, device_id: str) -> bool:
     """Return whether some message may make `device_id` of the template."""
-    parts = [re.escape(_NO_ID.sub("_", part)) for part in re.split(r"\{\w+\}", template.id)]
+    parts = [re.escape(as_id(part)) for part in re.split(r"\{\w+\}", template.id)]
     return len(device_id) <= MAX_ID and re.fullmatch("[A-Za-z0-9_-]*".join(parts), device_id) is not None
 
 

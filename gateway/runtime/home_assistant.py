@@ -8,10 +8,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from gateway import __version__
-from gateway.configuration.load_entities import discovery_of, own_words
+from gateway.configuration.load_entities import discovery_of
 from gateway.configuration.settings import Configuration
 from gateway.core.package_logger import package_logger
-from gateway.core.receipt import Receipt
 from gateway.integrations.homeassistant.announcer import Announcer
 from gateway.integrations.homeassistant.discovery import (
     REFUSALS,
@@ -20,7 +19,7 @@ from gateway.integrations.homeassistant.discovery import (
     Source,
     announced_device,
 )
-from gateway.message import Publication, iso_time
+from gateway.message import iso_time
 from gateway.mqtt.client import MgClient
 from gateway.outbox.outbox import Outbox
 from gateway.routing.device_memory import DeviceStatus
@@ -52,7 +51,7 @@ class HomeAssistant:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client, self._outbox, self._counts, self._clock = client, outbox, counts, clock
-        self._announcer = Announcer(self._put, outbox.record_retained, clock, uniform)
+        self._announcer = Announcer(outbox.put, outbox.record_retained, clock, uniform)
         self._is_recall_awaited = is_recall_awaited
         self._recalled: dict[str, str] = {}  # devices that an earlier run has announced, by topic
         self._discovery: Discovery | None = None
@@ -142,9 +141,6 @@ class HomeAssistant:
         if payload == b"online":
             self._announcer.home_assistant_started()
 
-    def _put(self, publication: Publication, receipt: Receipt) -> bool:
-        return self._outbox.put(publication, receipt)
-
     # --- what is announced
 
     def _update(self) -> None:
@@ -171,9 +167,8 @@ class HomeAssistant:
 
     def _sources(self) -> Iterable[Source]:
         for host in self._hosts.values():
-            own = own_words(host.options)
             for device, template in host.devices.declarations():
-                yield Source(device, host.options.msg_map, own, template)
+                yield Source(device, host.options.msg_map, host.options.own_address, template)
 
     def _report(self, source: Source, announcement: Announcement) -> None:
         """Log why a point of a device of a template is no entity; that of others was a mistake of the configuration."""

@@ -149,24 +149,12 @@ def _light(parts: Parts, roles: _Roles, _options: Mapping[str, Any]) -> None:
         raise EntityError("it needs the option state, or brightness", "write state: KEY, with the key of a point")
     if level is not None:
         _, high = whole_bounds(level.point)
-        parts.read(
-            level.point,
-            templates.plain(level.point.key, NOTHING),
-            "brightness_state_topic",
-            "brightness_value_template",
-        )
-        parts.write(writer.of_number(level.point), "brightness_command_topic", "brightness_command_template")
+        _read_and_write_number(parts, level.point, "brightness", "brightness_value_template")
         config["brightness_scale"] = high
     warmth = roles.get("color_temperature", kinds=(PointType.INTEGER,))
     if warmth is not None:
         low, high = whole_bounds(warmth.point)
-        parts.read(
-            warmth.point,
-            templates.plain(warmth.point.key, NOTHING),
-            "color_temp_state_topic",
-            "color_temp_value_template",
-        )
-        parts.write(writer.of_number(warmth.point), "color_temp_command_topic", "color_temp_command_template")
+        _read_and_write_number(parts, warmth.point, "color_temp", "color_temp_value_template")
         config |= {"color_temp_kelvin": True, "min_kelvin": low, "max_kelvin": high}
     effect = roles.get("effect", kinds=(PointType.CHOICE,))
     if effect is not None:
@@ -174,6 +162,12 @@ def _light(parts: Parts, roles: _Roles, _options: Mapping[str, Any]) -> None:
         parts.read(effect.point, effect.template(effects, NOTHING), "effect_state_topic", "effect_value_template")
         parts.write(writer.of_values(effect.point, effects), "effect_command_topic", "effect_command_template")
         config["effect_list"] = list(effects)
+
+
+def _read_and_write_number(parts: Parts, point: Point, name: str, template: str) -> None:
+    """Have the entity read and write a number; its options begin with `name`, but for that of the `template`."""
+    parts.read(point, templates.plain(point.key, NOTHING), f"{name}_state_topic", template)
+    parts.write(parts.writer.of_number(point), f"{name}_command_topic", f"{name}_command_template")
 
 
 def _cover(parts: Parts, roles: _Roles, _: Mapping[str, Any]) -> None:
@@ -224,11 +218,9 @@ def _open_close_stop(
     ends = whole_bounds(position.point) if position is not None and position.point.writes else None
     commands: dict[str, Command] = {}
     for name, word, end in (("open", "open", 1), ("close", "closed", 0), ("stop", "", 0)):
-        role = roles.get(name)
-        if role is not None:
-            commands[f"payload_{name}"] = _press(parts, role)
-        elif word and state is not None and word in state and state[word][0].point.writes:
-            commands[f"payload_{name}"] = parts.writer.of_value(state[word][0].point, state[word][1])
+        command = _command_of(parts, roles, name, state, word)
+        if command is not None:
+            commands[f"payload_{name}"] = command
         elif word and ends is not None and position is not None:
             commands[f"payload_{name}"] = parts.writer.of_value(position.point, ends[end])
         else:
@@ -236,28 +228,33 @@ def _open_close_stop(
     parts.write_payloads(commands)
 
 
+def _command_of(
+    parts: Parts, roles: _Roles, name: str, state: Mapping[str, tuple[_Role, Argument]] | None, word: str
+) -> Command | None:
+    """Return the command of the role `name`, or the one that sets the state to `word` (`""`: none); None: neither."""
+    role = roles.get(name)
+    if role is not None:
+        return _press(parts, role)
+    if not word or state is None or word not in state:
+        return None
+    of_state, value = state[word]
+    return parts.writer.of_value(of_state.point, value) if of_state.point.writes else None
+
+
 def _press(parts: Parts, role: _Role) -> Command:
-    point = role.point
-    value = role.value
-    if (
-        value is None
-        and point.writes
-        and all(write.argument is None for write in point.writes)
-        and len(point.writes) == 1
-    ):
-        value = point.writes[0].value
-    return parts.writer.of_value(point, value)
+    value, writes = role.value, role.point.writes
+    if value is None and len(writes) == 1 and writes[0].argument is None:
+        value = writes[0].value
+    return parts.writer.of_value(role.point, value)
 
 
 def _lock(parts: Parts, roles: _Roles, _: Mapping[str, Any]) -> None:
     state = _state(parts, roles, "lock")
     commands: dict[str, Command] = {}
     for name, word in (("lock", "LOCKED"), ("unlock", "UNLOCKED"), ("open", "")):
-        role = roles.get(name)
-        if role is not None:
-            commands[f"payload_{name}"] = _press(parts, role)
-        elif word and state is not None and word in state and state[word][0].point.writes:
-            commands[f"payload_{name}"] = parts.writer.of_value(state[word][0].point, state[word][1])
+        command = _command_of(parts, roles, name, state, word)
+        if command is not None:
+            commands[f"payload_{name}"] = command
     for name in ("lock", "unlock"):
         if f"payload_{name}" not in commands:
             raise EntityError(f"nothing {name}s it", f"write {name}: KEY, with the key of a point that is written")
@@ -278,22 +275,16 @@ def _climate(parts: Parts, roles: _Roles, options: Mapping[str, Any]) -> None:
     config["modes"] = list(words)
     target = roles.get("temperature", kinds=NUMERIC)
     if target is not None:
-        parts.read(
-            target.point,
-            templates.plain(target.point.key, NOTHING),
-            "temperature_state_topic",
-            "temperature_state_template",
-        )
-        parts.write(writer.of_number(target.point), "temperature_command_topic", "temperature_command_template")
+        _read_and_write_number(parts, target.point, "temperature", "temperature_state_template")
         is_whole = target.point.type is PointType.INTEGER
         limits = {"min_temp": target.point.minimum, "max_temp": target.point.maximum}
         config |= {name: limit for name, limit in limits.items() if limit is not None}
         config["temp_step"] = options.get("step", 1 if is_whole else 0.5)
         config["precision"] = 1.0 if is_whole else 0.1
-    for name, prefix in (("current_temperature", "current_temperature"), ("current_humidity", "current_humidity")):
+    for name in ("current_temperature", "current_humidity"):
         role = roles.get(name, kinds=NUMERIC, is_read=True)
         if role is not None:
-            parts.read(role.point, templates.plain(role.point.key, NOTHING), f"{prefix}_topic", f"{prefix}_template")
+            parts.read(role.point, templates.plain(role.point.key, NOTHING), f"{name}_topic", f"{name}_template")
     for role in filter(None, (target, roles.get("current_temperature"))):
         if role.point.unit in ("°C", "°F"):
             config["temperature_unit"] = role.point.unit[1]

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gateway.core.option_schema import section_defaults
-
-_NO_ID = re.compile(r"[^A-Za-z0-9_-]")
+from gateway.devices.template import as_id
 
 DEVICE, COMPONENTS = "device", "components"
 
@@ -31,7 +29,7 @@ class HomeAssistantOptions(NamedTuple):
 
 def node_of(options: HomeAssistantOptions, gateway: str) -> str:
     """Return the level of the topics that separates the gateway called `gateway` from others."""
-    return options.node or _NO_ID.sub("_", gateway)
+    return options.node or as_id(gateway)
 
 
 def announced_filter(options: HomeAssistantOptions, gateway: str) -> str:
