@@ -3,43 +3,24 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
-from tests.support.device import PtyDevice
-from tests.support.waiting import wait_until
+from tests.home_assistant.talker import Talker
 
 GATE = ("open", "closed", "opening", "closing")
-_BEAT = 0.5  # s between two reports
 
 
-class House:
+class House(Talker):
     """Reports its values again and again, and takes others: what it is written, it tells back."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "house", beat=0.5)
         self.values = {
             "lamp": "0", "level": "40", "dimmer": "0", "gate": "closed", "blind": "30", "valve": "0", "lock": "1",
             "room": "19.5", "target": "21.0", "heat": "off", "scene": "day", "note": "hello", "code": "0",
         }  # fmt: skip
-        self.received: list[str] = []
-        self.line = PtyDevice(folder, "tty-house")
-        self._lock = threading.RLock()
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="house")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._is_over.set()
-        self._thread.join()
-        self.line.unplug()
 
     def tell(self, key: str, value: str) -> None:
         """Tell something at once, such as that the bell was rung."""
@@ -48,31 +29,15 @@ class House:
                 self.values[key] = value
             self.line.write_now(f"{key}={value}\n".encode())
 
-    def wait_received(self, request: str) -> None:
-        wait_until(
-            lambda: request in self.received, 5, lambda: f"{request!r} at the house: {self.received}", pause=0.01
-        )
+    def report(self) -> None:
+        for key, value in self.values.items():
+            self.line.write_now(f"{key}={value}\n".encode())
 
-    def _run(self) -> None:
-        beats = 0
-        while not self._is_over.wait(0.005):
-            with self._lock:
-                self._answer()
-                beats += 1
-                if beats % int(_BEAT / 0.005) == 0:
-                    for key, value in self.values.items():
-                        self.line.write_now(f"{key}={value}\n".encode())
-
-    def _answer(self) -> None:
-        self.line.read_available()
-        *requests, self.line.received = self.line.received.split(b"\n")
-        for request in requests:
-            text = request.strip().decode()
-            self.received.append(text)
-            key, _, value = text.partition("=")
-            if key == "gate":
-                value = {"up": "open", "down": "closed", "halt": "opening"}[value]
-            self.tell(key, value)
+    def answer(self, text: str) -> None:
+        key, _, value = text.partition("=")
+        if key == "gate":
+            value = {"up": "open", "down": "closed", "halt": "opening"}[value]
+        self.tell(key, value)
 
 
 class Call(NamedTuple):

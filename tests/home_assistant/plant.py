@@ -3,90 +3,40 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from tests.support.device import PtyDevice
-from tests.support.waiting import wait_until
+from tests.home_assistant.talker import Talker
 
-_BEAT = 0.3  # s between two reports
 SILENT_AFTER = 3  # s
 
 
-class Boiler:
+class Boiler(Talker):
     """Reports its temperature and its gate again and again, answers commands, and can refuse them or become silent."""
 
     def __init__(self, folder: Path) -> None:
+        super().__init__(folder, "boiler", beat=0.3)
         self.temperature = 21.5
         self.is_heating = False
         self.refuses = False
         self.is_silent = False
-        self.received: list[str] = []
-        self.line = PtyDevice(folder)
-        self._lock = threading.RLock()
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="boiler")
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, err: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._is_over.set()
-        self._thread.join()
-        self.line.unplug()
-
-    def unplug(self) -> None:
-        with self._lock:
-            self.line.unplug()
-
-    def plug_in(self) -> None:
-        with self._lock:
-            self.line.plug_in()
-
-    def wait_received(self, request: str, count: int = 1, timeout: float = 5) -> None:
-        """Return once it has received a request that often."""
-        wait_until(
-            lambda: self.received.count(request) >= count,
-            timeout,
-            lambda: f"{request!r} at the boiler; it received {self.received}",
-            pause=0.001,
-        )
-
-    def _run(self) -> None:
-        beats = 0
-        while not self._is_over.wait(0.005):
-            with self._lock:
-                if not self.line.is_plugged_in:
-                    continue
-                self._answer()
-                beats += 1
-                if beats % int(_BEAT / 0.005) == 0 and not self.is_silent:
-                    self._report()
-
-    def _report(self) -> None:
+    def report(self) -> None:
+        if self.is_silent:
+            return
         for line in f"T {self.temperature}", f"H{int(self.is_heating)}", "GC", "L 40", "M eco":
             self.line.write_now(line.encode() + b"\n")
 
-    def _answer(self) -> None:
-        self.line.read_available()
-        *requests, self.line.received = self.line.received.split(b"\n")
-        for request in requests:
-            text = request.strip().decode()
-            self.received.append(text)
-            if self.is_silent:
-                continue
-            if self.refuses:
-                self.line.write_now(b"ERR\n")
-            elif text in ("H0", "H1"):
-                self.is_heating = text == "H1"
-                self.line.write_now(request + b"\n")
-            elif text.startswith("S"):
-                self.line.write_now(request + b"\n")
+    def answer(self, text: str) -> None:
+        if self.is_silent:
+            return
+        if self.refuses:
+            self.line.write_now(b"ERR\n")
+            return
+        if text in ("H0", "H1"):
+            self.is_heating = text == "H1"
+        if text in ("H0", "H1") or text.startswith("S"):
+            self.line.write_now(text.encode() + b"\n")
 
 
 _NUMBER = r"(?P<v>-?[0-9.]+)"
