@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from gateway.configuration.document import FaultyDocumentError
 from gateway.configuration.load_config import read_document
 from gateway.control.client import ask
 from gateway.control.protocol import ControlError
@@ -46,6 +47,8 @@ def gateway_name(options: argparse.Namespace) -> str:
     path = find_configuration(options.conf, os.environ)
     try:
         data = read_document(path, os.environ).data
+    except FaultyDocumentError as err:  # such as a variable that only the gateway has
+        data = err.document.data
     except ConfigurationError:
         return path.stem
     name = data.get("name") if isinstance(data, dict) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -20,9 +19,10 @@ SERVICE_STATE = Path("/var/lib") / NAME
 
 
 def shipped(kind: str) -> Path:
-    """Return the folder of the files that ship with the program; `kind` is `conf` or `maps`."""
-    # importlib.resources would import modules that unpack archives, and delay each start.
-    return Path(str(importlib.import_module(f"gateway.{kind}").__file__)).parent
+    """Return the folder of the files that ship with the program: `conf`, `maps`, `packaging` or `systemd`."""
+    package = Path(__file__).parents[1]
+    installed = package / kind
+    return installed if installed.is_dir() else package.parent / kind  # in a checkout they lie at the top
 
 
 def expanded(path: str) -> Path:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.core.activity import LONGEST_CALL, Call, current, overdue, report, where
 from gateway.core.backoff import Backoff
@@ -23,6 +23,7 @@ from gateway.errors import DeviceError
 from gateway.interface import Interface
 from gateway.message import InternalMsg
 from gateway.routing.outlet import LinkStatus, Outlet
+from gateway.runtime.hang_limit import Hang
 from gateway.runtime.stats import valid_counters
 
 LOG = package_logger(__name__)
@@ -39,6 +40,14 @@ class InterfaceFailed(ThrottledException):
 
 class StatsFailed(ThrottledException):
     """The `stats()` of an interface has raised an exception."""
+
+
+class _Stall(NamedTuple):
+    """A call of `loop()` that hangs: since when (monotonic, s), and what the interface had done until then."""
+
+    loop: Call
+    since: float
+    progress: int
 
 
 class Supervisor:
@@ -71,7 +80,10 @@ class Supervisor:
         self._answered_by_supervisor = 0
         self._count_lock = threading.Lock()
         self._starts = 0
+        self._stall: _Stall | None = None
         self.failures = 0
+        self.hang: Hang | None = None
+        """Where it hangs, as far as the last `check` has found out."""
 
     @property
     def has_started(self) -> bool:
@@ -370,49 +382,61 @@ class Supervisor:
         """Answer what the interface does not pull or answer in time, and log where it hangs. Not for its own thread."""
         thread = self._thread.ident
         if thread is None or not self._thread.is_alive():
+            self.hang = None
             return
         for msg in self._inbox.pop_stale():
             self._answer_stale(msg)
         longest = max(LONGEST_WAIT, self._longest_call)
         limit = self._inbox.now() - longest
-        hang = self._hang(thread)
-        self._outlet.set_hang(hang)
-        if hang:
+        self.hang = hang = self._find_hang(thread)
+        self._outlet.set_hang(hang.text if hang is not None else "")
+        if hang is not None:
             self._settle("TIMEOUT", f"the interface has not answered for over {longest:g} s", limit)
         elif self._open_commands.commands and current(thread) is None and not self._answers_later:
             # Its thread is in none of its methods: it has threads of its own, which may still answer or not.
             self._open_commands.release_before(limit)
 
-    def _hang(self, thread: int) -> str:
-        """Return where the interface hangs, as far as can be detected from outside, and log it; `""` if it does not.
+    def _find_hang(self, thread: int) -> Hang | None:
+        """Return where the interface hangs, as far as can be detected from outside, and log it; None if it does not.
 
         It hangs if it does not return from a call that should take no time. In `loop()` it may wait for something to
-        do: there it hangs only if it does not pull the messages that wait for it, or does not answer.
+        do: there it hangs only if it does not pull the messages that wait for it, or does not answer. That lasts until
+        it does something again, although the commands that it has left waiting are answered meanwhile.
         """
         call = overdue(thread)  # logged with those of all threads
         if call is not None:
             return self._describe_hang(call, call.since)
         call = current(thread)
         if call is None or self._inbox.is_waiting:
-            return ""
+            return None
         loop = list(call.chain())[-1]
         if loop.longest is not None:
-            return ""
+            return None
         oldest = self._open_commands.oldest()
         seconds = self._inbox.stalled_for()
         if oldest is not None and not self._answers_later:
             seconds = max(seconds, self._inbox.now() - oldest)
         now = time.monotonic()
         since = max(now - seconds, loop.since)
-        if now - since <= self._longest_call:
-            return ""
-        report(loop, since)
-        return self._describe_hang(loop, since)
+        stall = self._stall
+        if stall is None or stall.loop is not loop or self._progress > stall.progress:
+            is_stalled = now - since > self._longest_call
+            self._stall = stall = _Stall(loop, since, self._progress) if is_stalled else None
+        if stall is None:
+            return None
+        report(loop, stall.since)
+        return self._describe_hang(loop, stall.since)
 
-    def _describe_hang(self, call: Call, since: float) -> str:
+    @property
+    def _progress(self) -> int:
+        """How many messages the interface itself has pulled and pushed."""
+        return self._inbox.pulled + self._outlet.pushed - self._answered_by_supervisor
+
+    def _describe_hang(self, call: Call, since: float) -> Hang:
         method = call.what.removeprefix(f"{self.name}: ")
         seconds = time.monotonic() - since
-        return f"the interface has not returned from {method} for {seconds:.0f} s: it is at {self.where()}"
+        text = f"the interface has not returned from {method} for {seconds:.0f} s: it is at {self.where()}"
+        return Hang(since, text)
 
 
 def _check_result(method: str, result: object) -> None:
