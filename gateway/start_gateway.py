@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from gateway.control.protocol import Answer
     from gateway.control.server import ControlServer
     from gateway.runtime.home_assistant import HomeAssistant
+    from gateway.runtime.supervisor import Hang
 
 LOG = package_logger(__name__)
 
@@ -303,8 +304,12 @@ class Gateway:
 
     def _headline(self) -> str:
         """Return how the gateway is, in one line."""
-        hangs = [f"{name}: {host.hang.text}" for name, host in self.hosts.items() if host.hang is not None]
+        hangs = [f"{name}: {hang}" for name, hang in self._hangs().items()]
         return "; ".join([f"link {self.client.link_state.value}", *hangs])
+
+    def _hangs(self) -> dict[str, Hang]:
+        hangs = {name: host.hang() for name, host in self.hosts.items()}
+        return {name: hang for name, hang in hangs.items() if hang is not None}
 
     def _notify_link(self) -> None:
         client = self.client
@@ -368,8 +373,8 @@ class Gateway:
     def _stop_if_hanging(self) -> None:
         if self._hang_limit is None or self._is_stopping:
             return
-        hangs = {name: host.hang for name, host in self.hosts.items() if host.hang is not None}
-        if hangs and (reason := self._hang_limit.reason_to_restart(hangs, self.configuration.hang_limit)):
+        reason = self._hang_limit.reason_to_restart(self._hangs(), self.configuration.hang_limit)
+        if reason:
             self._hang = reason
             LOG.error("%s: the gateway is being restarted for it", reason)
             self.stop()

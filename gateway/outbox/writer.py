@@ -57,7 +57,7 @@ class OutboxWriter:
     ) -> None:
         self._outbox = outbox
         self._longest_step = longest_step
-        self._last_step = time.monotonic()  # when the last one began
+        self._last_step = self._last_idle = time.monotonic()  # when the last one began, and when there was no work
         self._store = store
         self._clock = clock
         # Only messages of earlier runs are dated by the wall clock: if that jumps during a run, no lifetime changes.
@@ -131,12 +131,15 @@ class OutboxWriter:
     def is_hanging(self) -> bool:
         """Whether the thread does not advance although there is work, such as on a disk that does not answer.
 
-        Any thread may call it.
+        To be read again and again, by one thread.
         """
-        thread = self._thread
-        if thread.ident is None or time.monotonic() - self._last_step <= self._longest_step:
+        thread, now = self._thread, time.monotonic()
+        if thread.ident is None:
             return False
-        return not thread.is_alive() or overdue(thread.ident) is not None or self._outbox.is_work_due
+        if not self._outbox.is_work_due:
+            self._last_idle = now
+        is_left_waiting = now - max(self._last_step, self._last_idle) > self._longest_step
+        return is_left_waiting or overdue(thread.ident) is not None or not thread.is_alive()
 
     def _run(self) -> None:
         goes_on = True

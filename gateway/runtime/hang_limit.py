@@ -9,12 +9,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 from gateway.core.counting import counted
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.errors import GatewayError
+from gateway.runtime.supervisor import Hang
 
 LOG = package_logger(__name__)
 
@@ -30,13 +30,6 @@ class HangError(GatewayError):
 
 class NotRestarted(ThrottledException):
     """The process is not restarted although an interface hangs for too long."""
-
-
-class Hang(NamedTuple):
-    """A hang of an interface: since when (monotonic, s), and in which words it is reported."""
-
-    since: float
-    text: str
 
 
 class HangLimit:
@@ -56,7 +49,7 @@ class HangLimit:
             return ""
         first = min(over, key=lambda name: hangs[name].since)
         more = f", and {counted(len(over) - 1, 'other interface')} too" if len(over) > 1 else ""
-        reason = f"{first}: {hangs[first].text}{more}"
+        reason = f"{first}: {hangs[first]}{more}"
         try:
             self._file.write_text(f"{reason}\n", errors="backslashreplace")
         except OSError as err:

@@ -17,9 +17,8 @@ from gateway.routing.device_memory import DeviceMemory, Documents
 from gateway.routing.message_filter import FilterRule, HookStep, MessageFilter
 from gateway.routing.outlet import LinkStatus, Outlet
 from gateway.routing.router import Route
-from gateway.runtime.hang_limit import Hang
 from gateway.runtime.stats import DEVICE
-from gateway.runtime.supervisor import Supervisor
+from gateway.runtime.supervisor import Hang, Supervisor
 from gateway.translation.mqtt_map import MsgMap
 
 
@@ -60,10 +59,9 @@ class InterfaceHost:
         """How often the interface has failed, and was built again."""
         return self._supervisor.failures
 
-    @property
     def hang(self) -> Hang | None:
-        """Where the interface hangs; None if it does not. Any thread may read it."""
-        return self._supervisor.hang
+        """Return where the interface hangs at this moment; None: it does not. Any thread may call it."""
+        return self._supervisor.hang()
 
     def start(self) -> None:
         """Start the thread of the interface; if it runs already, have it change over to its new options, if any."""

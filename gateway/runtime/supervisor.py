@@ -23,7 +23,6 @@ from gateway.errors import DeviceError
 from gateway.interface import Interface
 from gateway.message import InternalMsg
 from gateway.routing.outlet import LinkStatus, Outlet
-from gateway.runtime.hang_limit import Hang
 from gateway.runtime.stats import valid_counters
 
 LOG = package_logger(__name__)
@@ -40,6 +39,18 @@ class InterfaceFailed(ThrottledException):
 
 class StatsFailed(ThrottledException):
     """The `stats()` of an interface has raised an exception."""
+
+
+class Hang(NamedTuple):
+    """A method of an interface that does not return: since when (s, monotonic), and where its thread is."""
+
+    method: str
+    since: float
+    where: str
+
+    def __str__(self) -> str:
+        seconds = time.monotonic() - self.since
+        return f"the interface has not returned from {self.method} for {seconds:.0f} s: it is at {self.where}"
 
 
 class _Stall(NamedTuple):
@@ -82,8 +93,6 @@ class Supervisor:
         self._starts = 0
         self._stall: _Stall | None = None
         self.failures = 0
-        self.hang: Hang | None = None
-        """Where it hangs, as far as the last `check` has found out."""
 
     @property
     def has_started(self) -> bool:
@@ -382,21 +391,25 @@ class Supervisor:
         """Answer what the interface does not pull or answer in time, and log where it hangs. Not for its own thread."""
         thread = self._thread.ident
         if thread is None or not self._thread.is_alive():
-            self.hang = None
             return
         for msg in self._inbox.pop_stale():
             self._answer_stale(msg)
         longest = max(LONGEST_WAIT, self._longest_call)
         limit = self._inbox.now() - longest
-        self.hang = hang = self._find_hang(thread)
-        self._outlet.set_hang(hang.text if hang is not None else "")
-        if hang is not None:
+        hang = self._hang(thread)
+        self._outlet.set_hang("" if hang is None else str(hang))
+        if hang:
             self._settle("TIMEOUT", f"the interface has not answered for over {longest:g} s", limit)
         elif self._open_commands.commands and current(thread) is None and not self._answers_later:
             # Its thread is in none of its methods: it has threads of its own, which may still answer or not.
             self._open_commands.release_before(limit)
 
-    def _find_hang(self, thread: int) -> Hang | None:
+    def hang(self) -> Hang | None:
+        """Return where the interface hangs at this moment; None: it does not. Not for its own thread."""
+        thread = self._thread.ident
+        return None if thread is None or not self._thread.is_alive() else self._hang(thread)
+
+    def _hang(self, thread: int) -> Hang | None:
         """Return where the interface hangs, as far as can be detected from outside, and log it; None if it does not.
 
         It hangs if it does not return from a call that should take no time. In `loop()` it may wait for something to
@@ -433,10 +446,7 @@ class Supervisor:
         return self._inbox.pulled + self._outlet.pushed - self._answered_by_supervisor
 
     def _describe_hang(self, call: Call, since: float) -> Hang:
-        method = call.what.removeprefix(f"{self.name}: ")
-        seconds = time.monotonic() - since
-        text = f"the interface has not returned from {method} for {seconds:.0f} s: it is at {self.where()}"
-        return Hang(since, text)
+        return Hang(call.what.removeprefix(f"{self.name}: "), since, self.where())
 
 
 def _check_result(method: str, result: object) -> None:

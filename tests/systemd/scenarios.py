@@ -8,6 +8,7 @@ import functools
 import json
 import os
 import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -293,7 +294,10 @@ def _second_thread_stopped(process: int) -> Iterator[None]:
     _, thread, *_ = sorted(int(path.name) for path in Path(f"/proc/{process}/task").iterdir())
     for request in (seize, interrupt):
         assert libc.ptrace(request, thread, None, None) == 0, os.strerror(ctypes.get_errno())
-    os.waitpid(thread, 0x40000000)  # __WALL: it has stopped
+    wall = 0x40000000  # __WALL
+    os.waitpid(thread, wall)  # it has stopped
+    # If the process is ended, it is only gone once its tracer has noticed.
+    threading.Thread(target=os.waitpid, args=(thread, wall), daemon=True).start()
     try:
         yield
     finally:
