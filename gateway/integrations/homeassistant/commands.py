@@ -70,6 +70,8 @@ class CommandWriter:
         commands = {word: self.of_value(point, value, word) for word, value in values.items()}
         topic = _one_topic(command.topic for command in commands.values())
         payloads = {word: command.template.twin(word) for word, command in commands.items()}
+        for payload in payloads.values():
+            _check_ends(payload, payload)
         probes = tuple(probe for command in commands.values() for probe in command.probes)
         return Command(topic, templates.chosen(payloads), probes)
 
@@ -106,6 +108,7 @@ class CommandWriter:
                 "the map writes the value of its command in a way that Home Assistant cannot",
                 "let the map write the value as it is, in the payload",
             )
+        _check_ends(*part)
         return topic, part[0], part[1]
 
     def _message(self, point: Point, write: Write, value: Argument) -> InternalMsg:
@@ -174,6 +177,13 @@ def _one_topic(topics: Iterable[str]) -> str:
             "write the action into the payload, or declare a point for each of them",
         )
     return distinct[0]
+
+
+def _check_ends(before: str, after: str) -> None:
+    """Raise `EntityError` if a command begins with a blank, or ends with one."""
+    if before != before.lstrip() or after != after.rstrip():
+        what = "its command has blanks at its ends, which Home Assistant leaves out of what a template gives"
+        raise EntityError(what, "let the map write the payload without them")
 
 
 def _short(number: float) -> float:

@@ -6,6 +6,8 @@ stands in a template is a literal made here: no name of a device, and nothing th
 A value that is not known is `None` for those entities that take this word for "unknown", and empty for those that
 ignore an empty text; with the wrong one of the two, each document makes an error in Home Assistant's log. Each template
 gives a text for any document, also for an empty payload, which is that of a topic that was cleared.
+
+Home Assistant leaves out blanks at the ends of what a template gives; no word of an entity and no command here has any.
 Source: the integration `mqtt` of Home Assistant, run with 2024.3 and 2026.11.
 """
 
@@ -18,7 +20,9 @@ from typing import Any, NamedTuple
 UNKNOWN, NOTHING = "None", ""
 """What a template gives where there is no value: an unknown state, or nothing, so that the state stays as it is."""
 
-_MAX_STATE = 255  # characters of a state; a longer one is an error in Home Assistant's log
+MAX_STATE = 255
+"""Characters of a state; a longer one is an error in Home Assistant's log."""
+
 _STALE = ("stale", "bad")  # qualities of a value that is not to be relied on
 
 
@@ -70,8 +74,8 @@ def plain(key: str, unknown: str = UNKNOWN) -> ValueTemplate:
 def text(key: str, unknown: str = UNKNOWN) -> ValueTemplate:
     """Return the template for the value of a point as a text that is no longer than a state can be."""
     return ValueTemplate(
-        f"{{{{ ({_DOCUMENT}.get({literal(key)}, {literal(unknown)}) | string)[:{_MAX_STATE}] }}}}",
-        lambda document: str(document.get(key, unknown))[:_MAX_STATE],
+        f"{{{{ ({_DOCUMENT}.get({literal(key)}, {literal(unknown)}) | string)[:{MAX_STATE}] }}}}",
+        lambda document: str(document.get(key, unknown))[:MAX_STATE],
     )
 
 
@@ -79,7 +83,7 @@ def kept(key: str) -> ValueTemplate:
     """Return the template for the value of a text that can be written; without a value, the state stays as it is."""
     given = f"{_DOCUMENT}.get({literal(key)}, this.state)"
     return ValueTemplate(
-        f"{{{{ ({given} | string)[:{_MAX_STATE}] }}}}", lambda document: str(document.get(key, UNKNOWN))[:_MAX_STATE]
+        f"{{{{ ({given} | string)[:{MAX_STATE}] }}}}", lambda document: str(document.get(key, UNKNOWN))[:MAX_STATE]
     )
 
 
