@@ -83,6 +83,14 @@ class CommandWriter:
         probes = tuple((value, self._message(point, _write_of(point, value), value)) for value in map(_short, samples))
         return Command(topic, templates.number(before, after), probes)
 
+    def of_mireds(self, point: Point, low: int, high: int) -> Command:
+        """Return the command that writes a colour temperature of `low` to `high` kelvin, by mireds; raise as above."""
+        topic, before, after = self._around(point, [(number, str(number)) for number in _NUMBERS[point.type]])
+        ends = [templates.mireds(high), templates.mireds(low)]
+        kelvins = [max(low, min(templates.mireds(end), high)) for end in ends]
+        messages = [self._message(point, _write_of(point, kelvin), kelvin) for kelvin in kelvins]
+        return Command(topic, templates.from_mireds(before, after, low, high), tuple(zip(ends, messages, strict=True)))
+
     def of_text(self, point: Point) -> Command:
         """Return the command that writes any text of a point; raise as above."""
         try:

@@ -182,8 +182,15 @@ def _light(parts: Parts, roles: _Roles, _options: Mapping[str, Any]) -> None:
     warmth = roles.get("color_temperature", kinds=(PointType.INTEGER,))
     if warmth is not None:
         low, high = _check_scale(warmth.point, 1)
-        _read_and_write_number(parts, warmth.point, "color_temp", "color_temp_value_template")
-        config |= {"color_temp_kelvin": True, "min_kelvin": low, "max_kelvin": high}
+        if parts.is_old:  # these have only mireds
+            shown = templates.in_mireds(warmth.point.key)
+            parts.read(warmth.point, shown, "color_temp_state_topic", "color_temp_value_template")
+            command = writer.of_mireds(warmth.point, low, high)
+            parts.write(command, "color_temp_command_topic", "color_temp_command_template")
+            config |= {"min_mireds": templates.mireds(high), "max_mireds": templates.mireds(low)}
+        else:
+            _read_and_write_number(parts, warmth.point, "color_temp", "color_temp_value_template")
+            config |= {"color_temp_kelvin": True, "min_kelvin": low, "max_kelvin": high}
     effect = roles.get("effect", kinds=(PointType.CHOICE,))
     if effect is not None:
         effects = settable(effect.point, choices_by_label(effect.point))

@@ -116,6 +116,22 @@ def rising(key: str, on: str, off: str) -> ValueTemplate:
     return ValueTemplate(f"{{{{ {literal(UNKNOWN)} if {name} not in {_DOCUMENT} else {condition} }}}}", twin)
 
 
+def mireds(kelvin: float) -> int:
+    """Return a colour temperature in mireds, as early releases have it; and a number of mireds in kelvin."""
+    return int(1_000_000 / kelvin + 0.5)
+
+
+def in_mireds(key: str) -> ValueTemplate:
+    """Return the template for a colour temperature in kelvin, for releases that want mireds."""
+
+    def twin(document: Mapping[str, Any]) -> str:
+        return str(mireds(document[key])) if document.get(key, 0) > 0 else NOTHING
+
+    name = literal(key)
+    value = f"(1000000 / value_json[{name}] + 0.5) | int"
+    return ValueTemplate(f"{{{{ ({value}) if {_DOCUMENT}.get({name}, 0) > 0 else {literal(NOTHING)} }}}}", twin)
+
+
 def reliable(keys: Iterable[str]) -> ValueTemplate:
     """Return the template for the availability of an entity: whether the values of its points can be relied on."""
     keys = tuple(keys)
@@ -194,6 +210,14 @@ def constant(payload: str) -> CommandTemplate:
 def number(before: str, after: str) -> CommandTemplate:
     """Return the template of a command with a number in it."""
     return CommandTemplate(f"{_kept(before)}{{{{ value }}}}{_kept(after)}", lambda value: f"{before}{value}{after}")
+
+
+def from_mireds(before: str, after: str, low: int, high: int) -> CommandTemplate:
+    """Return the template of a command with a colour temperature in kelvin, for releases that give mireds."""
+    kelvin = f"{{{{ [{low!r}, [(1000000 / value + 0.5) | int, {high!r}] | min] | max }}}}"
+    return CommandTemplate(
+        f"{_kept(before)}{kelvin}{_kept(after)}", lambda value: f"{before}{max(low, min(mireds(value), high))}{after}"
+    )
 
 
 def quoted(before: str, after: str) -> CommandTemplate:

@@ -14,7 +14,7 @@ from gateway.integrations.homeassistant.entities import Entity, entities_of, out
 from gateway.integrations.homeassistant.parts import Topics
 from gateway.message import Argument
 from gateway.translation.mqtt_map import MsgMap
-from tests.integrations.homeassistant.rendering import rendered
+from tests.integrations.homeassistant.rendering import commanded, rendered
 
 TOPICS = Topics("home/gw/d/state", "home/gw/d/outcome", "home/gw/d/event")
 COMMANDS = "home/f//l/d/homeassistant/C"
@@ -263,6 +263,24 @@ def test_a_light_has_all_roles() -> None:
     assert states(light, {"effect": "party"}, {}, template="effect_value_template") == ["party", ""]
     assert light.points == ("power", "level", "warmth", "effect")
     assert len(light.commands) == 5
+
+
+def test_old_releases_have_a_colour_temperature_in_mireds() -> None:
+    """They do not know that it can be in kelvin, and would take 2700 for mireds, and send 370."""
+    options = {"x": {"platform": "light", "state": "power", "color_temperature": "warmth"}}
+    entities, problems = found(POWER, WARMTH, options=options, is_old=True)
+    light = entities["x"]
+    assert not problems and not {"color_temp_kelvin", "min_kelvin", "max_kelvin"} & set(light.config)
+    assert (light.config["min_mireds"], light.config["max_mireds"]) == (154, 370)
+    documents = ({"warmth": 2700}, {"warmth": 6500}, {"warmth": 0}, {})
+    assert states(light, *documents, template="color_temp_value_template") == ["370", "154", "", ""]
+    sent = [commanded(light.config["color_temp_command_template"], mireds) for mireds in (154, 250, 370)]
+    assert sent == [f'{{"action": "WARM", "k": {kelvin}}}' for kelvin in (6494, 4000, 2703)]
+    command = light.commands[-1]
+    assert [command.template.twin(mireds) for mireds in (154, 250, 370)] == sent
+    assert [msg.arguments["k"] for _, msg in command.probes] == [6494, 2703]
+    warm, cold = (commanded(light.config["color_temp_command_template"], mireds) for mireds in (1000, 1))
+    assert ("2700" in warm) and ("6500" in cold), "never out of its range"
 
 
 def test_a_light_may_have_only_a_brightness() -> None:
