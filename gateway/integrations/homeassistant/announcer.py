@@ -115,7 +115,8 @@ class Announcer:
 
     def home_assistant_started(self) -> None:
         """Announce everything again soon."""
-        self._all_at = min(self._all_at, self._clock() + self._uniform(0.0, _LONGEST_DELAY))
+        if self._all_at == math.inf:  # or many of its messages would draw a delay of nothing
+            self._all_at = self._clock() + self._uniform(0.0, _LONGEST_DELAY)
 
     @property
     def due_in(self) -> float:

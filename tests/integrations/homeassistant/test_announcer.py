@@ -192,6 +192,15 @@ def test_everything_is_announced_again_some_seconds_after_home_assistant_has_sta
     assert len(broker.run()) == 2 and broker.announcer.due_in > 1e9
 
 
+def test_a_flood_of_starts_of_home_assistant_draws_one_delay() -> None:
+    broker = Broker()
+    delays = [8.0, 0.0, 0.0]
+    announcer = Announcer(broker.put, broker.record, lambda: broker.now, lambda _, __: delays.pop(0))
+    for _ in range(1000):
+        announcer.home_assistant_started()
+    assert announcer.due_in == 8.0
+
+
 def test_a_full_outbox_is_tried_again_later() -> None:
     broker = Broker()
     broker.is_full = True

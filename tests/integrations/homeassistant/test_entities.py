@@ -272,7 +272,7 @@ def test_old_releases_have_a_colour_temperature_in_mireds() -> None:
     light = entities["x"]
     assert not problems and not {"color_temp_kelvin", "min_kelvin", "max_kelvin"} & set(light.config)
     assert (light.config["min_mireds"], light.config["max_mireds"]) == (154, 370)
-    documents = ({"warmth": 2700}, {"warmth": 6500}, {"warmth": 0}, {})
+    documents: list[dict[str, int]] = [{"warmth": 2700}, {"warmth": 6500}, {"warmth": 0}, {}]
     assert states(light, *documents, template="color_temp_value_template") == ["370", "154", "", ""]
     sent = [commanded(light.config["color_temp_command_template"], mireds) for mireds in (154, 250, 370)]
     assert sent == [f'{{"action": "WARM", "k": {kelvin}}}' for kelvin in (6494, 4000, 2703)]
