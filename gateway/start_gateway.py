@@ -475,7 +475,7 @@ class Gateway:
         is_up = self.client.link_state is LinkState.UP
         self.client.mg_stop(STOP_LINK_SECONDS if is_up or not self.outbox.is_durable else 0.0)
         counts = self.outbox.counts()
-        lost = undelivered = counts.waiting + counts.in_flight
+        lost = undelivered = counts.waiting + counts.in_flight - self.outbox.count_derived()
         if self.writer is not None:
             lost = self.writer.close()
             if undelivered > lost:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from pathlib import Path
@@ -14,6 +15,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from gateway.devices.point import Feed, Point, PointType
+from gateway.mqtt.link_state import LinkState
+from gateway.outbox.store import OutboxStore
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto
 from tests.support.configuration import replaying_map
@@ -278,6 +281,55 @@ def test_a_broker_that_forbids_the_prefix_hinders_nothing_else(
     texts = [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
     assert sum("could not be published for Home Assistant" in text for text in texts) == 1
     assert len(texts) <= 6, texts
+
+
+@pytest.mark.parametrize("version", [5, "3.1.1"])
+def test_an_announcement_that_waits_at_a_stop_does_not_come_later(
+    version: object, tmp_path: Path, mosquitto: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    """Otherwise a device that was removed meanwhile would come back for ever."""
+    expected_logs.allow("broker")
+    options = {**outbox(tmp_path, is_on_disk=True), "mqtt": {"version": version}}
+    with running(tmp_path, mosquitto.port, BOILER, home_assistant=True, **options) as gateway:
+        wait_announced(mosquitto, "-gateway", "boiler")
+        mosquitto.kill()
+        wait_until(lambda: gateway.gateway.client.link_state is not LinkState.UP)
+        gateway.reload(BOILER, OTHER)
+        wait_until(lambda: gateway.gateway.stats()["home_assistant"]["documents"] == 3)
+        wait_until(lambda: gateway.gateway.outbox.stats()["waiting"])
+    mosquitto.start()
+    with (
+        mosquitto.client(topic("other")) as listener,
+        running(tmp_path, mosquitto.port, BOILER, home_assistant=True, **options) as gateway,
+    ):
+        wait_announced(mosquitto, "-gateway", "boiler")
+        wait_until(lambda: not gateway.gateway.outbox.stats()["waiting"])
+    assert not [payload for _, payload in listener.pairs() if payload]
+
+
+def test_an_announcement_that_the_broker_refuses_is_no_dead_letter(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
+    """It is made again from the configuration; `outbox retry` would only bring an old one back."""
+    expected_logs.expect("could not be published for Home Assistant: a packet of")
+    points = tuple(Point(f"p{i}", PointType.NUMBER, (Feed("TEMPERATURE", f"p{i}"),)) for i in range(50))
+    with (
+        Mosquitto(tmp_path, "allow_anonymous true\nmax_packet_size 10000\n") as broker,
+        running(
+            tmp_path,
+            broker.port,
+            BOILER._replace(points=points),
+            OTHER,
+            home_assistant=True,
+            **outbox(tmp_path, is_on_disk=True),
+        ) as gateway,
+    ):
+        wait_announced(broker, "-gateway", "other")
+        wait_until(lambda: gateway.gateway.stats()["home_assistant"]["documents_refused"] == 1)
+        assert gateway.gateway.outbox.counts().set_aside == 0
+        assert announced(broker, "boiler") is None
+        gateway.reload(BOILER, OTHER)
+        wait_announced(broker, "boiler")
+    with contextlib.closing(OutboxStore(tmp_path / "gw.outbox")) as store:
+        assert not store.dead_letter_rows() and not store.rows()
 
 
 SERIAL = """\

@@ -12,11 +12,15 @@ class Receipt:
 
     A message is first accepted: committed to the disk, or, in an outbox in memory, added to it. Then it is delivered:
     the broker has acknowledged it (QoS 1), or it was sent (QoS 0). It may be dropped instead.
+
+    `is_derived`: whoever has put the message makes it anew whenever that is needed, also after a restart or a refusal;
+    an old one must never come later.
     """
 
-    __slots__ = ("__weakref__", "_accepted", "_ended", "dropped", "is_delivered")
+    __slots__ = ("__weakref__", "_accepted", "_ended", "dropped", "is_delivered", "is_derived")
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_derived: bool = False) -> None:
+        self.is_derived = is_derived
         self._accepted = Event()
         self._ended = Event()
         self.is_delivered = False

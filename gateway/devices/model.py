@@ -419,9 +419,10 @@ class Model:
 
     def _problem_of(self, device: Device) -> str:
         """Return why a device cannot be added, or `""`; its id is not claimed yet."""
-        if not 0 < len(device.id) <= MAX_ID:
+        if not 0 < len(device.id) <= MAX_ID or device.id.startswith("-"):  # so begins what is no device's
             return (
-                f"its id would be {device.id[: MAX_ID + 1]!a}: an id has 1 to {MAX_ID} characters; declare the device"
+                f"its id would be {device.id[: MAX_ID + 1]!a}: an id has 1 to {MAX_ID} characters, and does not begin "
+                "with '-'; declare the device"
             )
         if device.id in self.states:  # another word has made the same id
             return f"the id {device.id!a} is that of another device of this interface; declare one of them"

@@ -25,7 +25,8 @@ class OutboxCounts(NamedTuple):
     """What has become of the publications so far; `waiting` and `in_flight` are those of this moment.
 
     `restored` ones waited on disk when the gateway started; `superseded` ones were states that a newer one replaced.
-    `set_aside` ones became dead letters. `dead_letters_dropped` were dead letters, of this run or an earlier one, that
+    `set_aside` ones became dead letters; `not_accepted` ones were refused by the broker as well, and are made anew by
+    whoever has put them. `dead_letters_dropped` were dead letters, of this run or an earlier one, that
     were dropped because only the last ones are kept.
     """
 
@@ -37,6 +38,7 @@ class OutboxCounts(NamedTuple):
     refused_new: int = 0
     expired: int = 0
     set_aside: int = 0
+    not_accepted: int = 0
     dead_letters_dropped: int = 0
     waiting: int = 0
     in_flight: int = 0
@@ -53,6 +55,7 @@ class OutboxCounts(NamedTuple):
             ("refused as the newest", self.refused_new),
             ("expired", self.expired),
             ("dead letters", self.set_aside),
+            ("not accepted", self.not_accepted),
             ("dead letters dropped", self.dead_letters_dropped),
             ("kept on disk", kept),
             ("not delivered", max(0, self.waiting + self.in_flight - max(0, kept))),

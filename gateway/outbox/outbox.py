@@ -96,7 +96,11 @@ class Outbox:
     # --- in
 
     def put(self, publication: Publication, receipt: Receipt | None = None, source: Source | None = None) -> bool:
-        """Accept `publication` of `source`; return False if it was refused because the outbox is full."""
+        """Accept `publication` of `source`; return False if it was refused because the outbox is full.
+
+        One that is derived, as its receipt says, is neither kept on disk nor a dead letter, and whoever has put it
+        tells `record_retained` what has arrived.
+        """
         may_wait = receipt is None and publication.lane is not Lane.REPLY
         batch = Batch((publication,))
         batch.source = source
@@ -106,6 +110,7 @@ class Outbox:
         entries = self._entries(batch, self._clock())
         if receipt is not None:
             entries[0].receipt = receipt
+            entries[0].is_for_disk = entries[0].is_for_disk and not receipt.is_derived
             entries[0].size += 0 if entries[0].is_for_disk else OVERHEAD_OF_RECEIPT
         return self._put(entries, may_wait=may_wait) == 0
 
@@ -293,7 +298,7 @@ class Outbox:
                         self._end((entry,), dropped=_EXPIRED)
                         expired += 1
                         continue
-                    if publication.retain:
+                    if publication.retain and not entry.is_derived:
                         self._remember(publication.topic, publication.payload)
                     taken.append(entry)
                 missing = count - len(taken) if len(entries) == missing else 0
@@ -313,6 +318,8 @@ class Outbox:
             self._counts["delivered"] += len(entries)
             for entry in entries:
                 publication = entry.publication
+                if entry.is_derived:
+                    continue
                 if publication.retain and self.retained.get(publication.topic, b"") == publication.payload:
                     self._on_retained(publication.topic, publication.payload)
             if not self._lanes.in_flight:
@@ -320,8 +327,17 @@ class Outbox:
         self._check_level()
 
     def dead_letter(self, entry: Entry, reason: str, remedy: str = "") -> None:
-        """Give up an entry in flight that no broker accepts, and log the reason and the remedy."""
+        """Give up an entry in flight that no broker accepts, and log the reason and the remedy.
+
+        One that is derived is only counted: whoever has put it learns the reason from its receipt.
+        """
         topic, payload = entry.publication.topic, entry.publication.payload
+        if entry.is_derived:
+            with self._lock:
+                self._counts["not_accepted"] += 1
+                self._end((entry,), dropped=reason)
+                self._waiters.notify()
+            return
         with self._lock:
             self._counts["set_aside"] += 1
             self._end((entry,), dropped=reason)
@@ -411,6 +427,11 @@ class Outbox:
     def has_waiting(self) -> bool:
         """Whether `take` would return a publication now."""
         return self._lanes.has_ready
+
+    def count_derived(self) -> int:
+        """Return how many of the publications that the broker does not have yet are made anew after a restart."""
+        with self._lock:
+            return sum(entry.is_derived for entry in self._lanes.in_memory())
 
     def counts(self) -> OutboxCounts:
         """Return the counts of this moment, which add up."""

@@ -88,6 +88,11 @@ class Entry:
         self.dead_letter_number = 0  # its number among the dead letters, once it has one; a retry keeps that number
         self.is_ended = False  # delivered or dropped: it need not be written to disk any more
 
+    @property
+    def is_derived(self) -> bool:
+        """Whether the publication is made anew after a restart or a refusal: see `Receipt`."""
+        return self.receipt is not None and self.receipt.is_derived
+
 
 class SpillQueue:
     """A first-in, first-out lane. With `spills`, committed entries that are not sent soon are kept only on disk."""

@@ -77,6 +77,8 @@ def test_it_is_a_boolean_or_a_mapping(section: str, expected: HomeAssistantOptio
         ("home_assistant: {form: devices}", 'gw.conf:3:24: home_assistant.form: expected one of device, components, '),
         ("home_assistant: {prefix: 'ha/+'}", "gw.conf:3:26: home_assistant.prefix: "),
         ("home_assistant: {node: 'a b'}", "gw.conf:3:24: home_assistant.node: "),
+        ('home_assistant: {node: "attic\\n"}', "gw.conf:3:24: home_assistant.node: "),
+        ('home_assistant: {entities: {boiler: {heater: {icon: "mdi:fan\\n"}}}}', "gw.conf:3:53: home_assistant.ent"),
         ("home_assistant: {entities: {boiler: {heater: {nam: x}}}}", "gw.conf:3:47: home_assistant.entities."),
         ("home_assistant: {entities: {boiler: {x: {platform: lamp}}}}", "gw.conf:3:52: home_assistant.entities."),
         ("home_assistant: {entities: {boiler: {X: {name: y}}}}", 'gw.conf:3:37: home_assistant.entities.boiler: "X" '),

@@ -656,11 +656,11 @@ def test_a_word_that_is_no_text_is_left_to_the_map() -> None:
 
 def test_a_template_adds_nothing_for_another_sender_or_for_words_that_make_no_id() -> None:
     bench = Bench(Device("{device}", (TEMPERATURE,)))
-    for word in ("", "x" * 65, "a.b", "a_b"):
+    for word in ("", "x" * 65, "a.b", "a_b", "-gateway"):
         bench.push(status("TEMPERATURE", celsius=1.0).replace(device=word))
     bench.push(status("TEMPERATURE", celsius=1.0).replace(device="other", sender="somebody"))
     assert list(bench.model.states) == ["a_b"]
-    assert bench.model.rejected_devices == 3
+    assert bench.model.rejected_devices == 4
 
 
 @pytest.mark.parametrize(

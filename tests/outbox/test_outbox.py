@@ -654,6 +654,22 @@ def test_a_dead_letter_is_not_republished(expected_logs: ExpectedLogs) -> None:
     assert (outbox.take(1), outbox.counts().set_aside) == ([], 1)
 
 
+@pytest.mark.parametrize("kind", [Outbox, DurableOutbox])
+def test_what_is_derived_is_neither_kept_nor_a_dead_letter(kind: type[Outbox]) -> None:
+    outbox = kind(options())
+    first, second = Receipt(is_derived=True), Receipt(is_derived=True)
+    outbox.put(retained("a", b"1"), first)
+    outbox.put(retained("b", b"2"), second)
+    assert outbox.count_derived() == 2
+    if isinstance(outbox, DurableOutbox):
+        assert not outbox.at_risk and not outbox.next_batch().inserts
+    one, other = outbox.take(9)
+    outbox.dead_letter(one, "too large", "send less")
+    outbox.settle([other])
+    assert first.dropped == "too large" and second.is_delivered and not outbox.retained
+    assert (outbox.counts().not_accepted, outbox.counts().set_aside, outbox.count_derived()) == (1, 0, 0)
+
+
 def test_republishing_keeps_to_the_limits(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("outbox full", "% full")
     outbox = Outbox(options(max_messages=2))

@@ -90,7 +90,8 @@ class Announcer:
         # Those of another form are marked first, so that Home Assistant lets the new form take over their entities with
         # the names that people have given them, and they are removed at the end.
         forms = {is_device_form(topic) for topic in changed}
-        marked = [topic for topic in others if self._sent.get(topic) and forms and is_device_form(topic) not in forms]
+        there = {**self._sent, **{topic: payload for topic, (payload, _) in self._under_way.items()}}
+        marked = [topic for topic in others if there[topic] and forms and is_device_form(topic) not in forms]
         self._marks = dict.fromkeys(marked)
         # What waits already is to be announced again, though nothing in it has changed.
         waiting = [topic for topic in self._queue if topic in documents]
@@ -114,7 +115,8 @@ class Announcer:
 
     def home_assistant_started(self) -> None:
         """Announce everything again soon."""
-        self._all_at = min(self._all_at, self._clock() + self._uniform(0.0, _LONGEST_DELAY))
+        if self._all_at == math.inf:  # or many of its messages would draw a delay of nothing
+            self._all_at = self._clock() + self._uniform(0.0, _LONGEST_DELAY)
 
     @property
     def due_in(self) -> float:
@@ -153,7 +155,7 @@ class Announcer:
             payload = b""
         else:
             payload = payload_of(with_tombstones(document, self._sent.get(topic, b"")))
-        receipt = Receipt()
+        receipt = Receipt(is_derived=True)
         if self._put(Publication(topic, payload, qos=1, retain=True, lane=Lane.BULK), receipt):
             self._under_way[topic] = _UnderWay(payload, receipt)
         else:
@@ -194,8 +196,8 @@ class Announcer:
                 self._retry(topic, now)
                 if not self._refused:
                     LOG.warning(
-                        "%a could not be published for Home Assistant: %s: if the broker has refused it, let its "
-                        "access rules allow the gateway to publish there; it tries again from time to time",
+                        "%a could not be published for Home Assistant: %s: let the limits and the access rules of the "
+                        "broker allow it; the gateway tries again from time to time",
                         topic,
                         receipt.dropped,
                     )

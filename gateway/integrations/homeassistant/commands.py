@@ -70,6 +70,8 @@ class CommandWriter:
         commands = {word: self.of_value(point, value, word) for word, value in values.items()}
         topic = _one_topic(command.topic for command in commands.values())
         payloads = {word: command.template.twin(word) for word, command in commands.items()}
+        for payload in payloads.values():
+            _check_ends(payload, payload)
         probes = tuple(probe for command in commands.values() for probe in command.probes)
         return Command(topic, templates.chosen(payloads), probes)
 
@@ -80,6 +82,14 @@ class CommandWriter:
         samples = (low, low if point.maximum is None else point.maximum)
         probes = tuple((value, self._message(point, _write_of(point, value), value)) for value in map(_short, samples))
         return Command(topic, templates.number(before, after), probes)
+
+    def of_mireds(self, point: Point, low: int, high: int) -> Command:
+        """Return the command that writes a colour temperature of `low` to `high` kelvin, by mireds; raise as above."""
+        topic, before, after = self._around(point, [(number, str(number)) for number in _NUMBERS[point.type]])
+        ends = [templates.mireds(high), templates.mireds(low)]
+        kelvins = [max(low, min(templates.mireds(end), high)) for end in ends]
+        messages = [self._message(point, _write_of(point, kelvin), kelvin) for kelvin in kelvins]
+        return Command(topic, templates.from_mireds(before, after, low, high), tuple(zip(ends, messages, strict=True)))
 
     def of_text(self, point: Point) -> Command:
         """Return the command that writes any text of a point; raise as above."""
@@ -106,6 +116,7 @@ class CommandWriter:
                 "the map writes the value of its command in a way that Home Assistant cannot",
                 "let the map write the value as it is, in the payload",
             )
+        _check_ends(*part)
         return topic, part[0], part[1]
 
     def _message(self, point: Point, write: Write, value: Argument) -> InternalMsg:
@@ -174,6 +185,13 @@ def _one_topic(topics: Iterable[str]) -> str:
             "write the action into the payload, or declare a point for each of them",
         )
     return distinct[0]
+
+
+def _check_ends(before: str, after: str) -> None:
+    """Raise `EntityError` if a command begins with a blank, or ends with one."""
+    if before != before.lstrip() or after != after.rstrip():
+        what = "its command has blanks at its ends, which Home Assistant leaves out of what a template gives"
+        raise EntityError(what, "let the map write the payload without them")
 
 
 def _short(number: float) -> float:

@@ -9,7 +9,15 @@ from gateway.devices.document import is_state
 from gateway.devices.point import Point, PointType
 from gateway.integrations.homeassistant import templates
 from gateway.integrations.homeassistant.commands import Command, EntityError, settable
-from gateway.integrations.homeassistant.parts import NUMERIC, ON, Parts, choices_by_label, whole_bounds
+from gateway.integrations.homeassistant.parts import (
+    NUMERIC,
+    ON,
+    Parts,
+    check_label,
+    choices_by_label,
+    step_of,
+    whole_bounds,
+)
 from gateway.integrations.homeassistant.templates import NOTHING, UNKNOWN, ValueTemplate
 from gateway.message import Argument
 
@@ -68,13 +76,21 @@ class _Roles:
         self._options, self._points = options, points
         self._asked_for: set[str] = set()
 
-    def get(self, name: str, *, kinds: Iterable[PointType] = (), is_read: bool = False) -> _Role | None:
-        """Return a role, if it is declared; raise `EntityError` if its point is missing or cannot have it."""
+    def get(
+        self, name: str, *, kinds: Iterable[PointType] = (), is_read: bool = False, takes: str = ""
+    ) -> _Role | None:
+        """Return a role, if it is declared; raise `EntityError` if its point is missing or cannot have it.
+
+        `takes` is the option beside the point that it may have: `value`, `values`, or none.
+        """
         self._asked_for.add(name)
         option = self._options.get(name)
         if option is None:
             return None
         given: Mapping[str, Any] = {"point": option} if isinstance(option, str) else option
+        useless = next((each for each in ("value", "values") if each in given and each != takes), None)
+        if useless is not None:
+            raise EntityError(f"{useless} means nothing for {name}", f"leave it out: {name}: {given['point']}")
         point = self._points.get(given["point"])
         if point is None:
             raise EntityError(
@@ -127,6 +143,15 @@ def fill_composed(parts: Parts, key: str, options: Mapping[str, Any], points: Ma
     return platform
 
 
+def _check_scale(point: Point, smallest: int) -> tuple[int, int]:
+    """Return the range of a number whose smallest value may be `smallest` or more; raise `EntityError`."""
+    low, high = whole_bounds(point)
+    if low < smallest:
+        what = f"the point {point.key} begins at {low}, but Home Assistant has no value below {smallest} for it"
+        raise EntityError(what, "correct its minimum, or name another point")
+    return low, high
+
+
 def _light(parts: Parts, roles: _Roles, _options: Mapping[str, Any]) -> None:
     on = roles.get("state", kinds=(PointType.BOOLEAN,))
     level = roles.get("brightness", kinds=NUMERIC)
@@ -148,14 +173,24 @@ def _light(parts: Parts, roles: _Roles, _options: Mapping[str, Any]) -> None:
     else:
         raise EntityError("it needs the option state, or brightness", "write state: KEY, with the key of a point")
     if level is not None:
-        _, high = whole_bounds(level.point)
+        low, high = _check_scale(level.point, 0)
+        if low > 1:
+            what = f"Home Assistant sends each brightness from 1 to {high}, but {level.point.key} begins at {low}"
+            raise EntityError(what, "let it begin at 0 or 1, and convert it in the rule that writes it")
         _read_and_write_number(parts, level.point, "brightness", "brightness_value_template")
         config["brightness_scale"] = high
     warmth = roles.get("color_temperature", kinds=(PointType.INTEGER,))
     if warmth is not None:
-        low, high = whole_bounds(warmth.point)
-        _read_and_write_number(parts, warmth.point, "color_temp", "color_temp_value_template")
-        config |= {"color_temp_kelvin": True, "min_kelvin": low, "max_kelvin": high}
+        low, high = _check_scale(warmth.point, 1)
+        if parts.is_old:  # these have only mireds
+            shown = templates.in_mireds(warmth.point.key)
+            parts.read(warmth.point, shown, "color_temp_state_topic", "color_temp_value_template")
+            command = writer.of_mireds(warmth.point, low, high)
+            parts.write(command, "color_temp_command_topic", "color_temp_command_template")
+            config |= {"min_mireds": templates.mireds(high), "max_mireds": templates.mireds(low)}
+        else:
+            _read_and_write_number(parts, warmth.point, "color_temp", "color_temp_value_template")
+            config |= {"color_temp_kelvin": True, "min_kelvin": low, "max_kelvin": high}
     effect = roles.get("effect", kinds=(PointType.CHOICE,))
     if effect is not None:
         effects = settable(effect.point, choices_by_label(effect.point))
@@ -171,7 +206,7 @@ def _read_and_write_number(parts: Parts, point: Point, name: str, template: str)
 
 
 def _cover(parts: Parts, roles: _Roles, _: Mapping[str, Any]) -> None:
-    state, position = _state(parts, roles, "cover"), roles.get("position", kinds=NUMERIC)
+    state, position = _state(parts, roles, "cover"), roles.get("position", kinds=NUMERIC, is_read=True)
     if state is None and position is None:
         raise EntityError("it needs the option state, or position", "write state: KEY, with the key of a point")
     if position is not None:
@@ -194,7 +229,7 @@ def _valve(parts: Parts, roles: _Roles, _: Mapping[str, Any]) -> None:
     low, high = whole_bounds(position.point)
     parts.read(position.point, templates.plain(position.point.key, NOTHING))
     parts.write(parts.writer.of_number(position.point))
-    stop = roles.get("stop")
+    stop = roles.get("stop", takes="value")
     if stop is not None:
         parts.write_payloads({"payload_stop": _press(parts, stop)})
     parts.config |= {"reports_position": True, "position_closed": low, "position_open": high}
@@ -202,7 +237,7 @@ def _valve(parts: Parts, roles: _Roles, _: Mapping[str, Any]) -> None:
 
 def _state(parts: Parts, roles: _Roles, platform: str) -> dict[str, tuple[_Role, Argument]] | None:
     """Have the entity read its state; return role and value of the point for each word of it."""
-    role = roles.get("state", kinds=(PointType.BOOLEAN, PointType.CHOICE))
+    role = roles.get("state", kinds=(PointType.BOOLEAN, PointType.CHOICE), takes="values")
     if role is None:
         return None
     words = role.words(_STATES[platform], _OF_BOOLEAN[platform])
@@ -232,7 +267,7 @@ def _command_of(
     parts: Parts, roles: _Roles, name: str, state: Mapping[str, tuple[_Role, Argument]] | None, word: str
 ) -> Command | None:
     """Return the command of the role `name`, or the one that sets the state to `word` (`""`: none); None: neither."""
-    role = roles.get(name)
+    role = roles.get(name, takes="value")
     if role is not None:
         return _press(parts, role)
     if not word or state is None or word not in state:
@@ -263,7 +298,7 @@ def _lock(parts: Parts, roles: _Roles, _: Mapping[str, Any]) -> None:
 
 def _climate(parts: Parts, roles: _Roles, options: Mapping[str, Any]) -> None:
     writer, config = parts.writer, parts.config
-    mode = roles.need("mode", kinds=(PointType.BOOLEAN, PointType.CHOICE), is_read=True)
+    mode = roles.need("mode", kinds=(PointType.BOOLEAN, PointType.CHOICE), is_read=True, takes="values")
     words = mode.words(_MODES, ("heat", "off"))
     if mode.point.writes:
         words = settable(mode.point, words)
@@ -276,11 +311,17 @@ def _climate(parts: Parts, roles: _Roles, options: Mapping[str, Any]) -> None:
     target = roles.get("temperature", kinds=NUMERIC)
     if target is not None:
         _read_and_write_number(parts, target.point, "temperature", "temperature_state_template")
-        is_whole = target.point.type is PointType.INTEGER
-        limits = {"min_temp": target.point.minimum, "max_temp": target.point.maximum}
+        low, high = target.point.minimum, target.point.maximum
+        if low is not None and high is not None and low >= high:
+            raise EntityError(f"its lowest temperature is {low:g}, and its highest {high:g}", "correct them")
+        if (low is None) is not (high is None):  # Home Assistant would take its own for the other one
+            raise EntityError(
+                f"only one end of the range of {target.point.key} is known", "declare the other one as well"
+            )
+        limits = {"min_temp": low, "max_temp": high}
         config |= {name: limit for name, limit in limits.items() if limit is not None}
-        config["temp_step"] = options.get("step", 1 if is_whole else 0.5)
-        config["precision"] = 1.0 if is_whole else 0.1
+        config["temp_step"] = step_of(target.point, options, 0.5)
+        config["precision"] = 1.0 if target.point.type is PointType.INTEGER else 0.1
     for name in ("current_temperature", "current_humidity"):
         role = roles.get(name, kinds=NUMERIC, is_read=True)
         if role is not None:
@@ -288,7 +329,7 @@ def _climate(parts: Parts, roles: _Roles, options: Mapping[str, Any]) -> None:
     for role in filter(None, (target, roles.get("current_temperature"))):
         if role.point.unit in ("°C", "°F"):
             config["temperature_unit"] = role.point.unit[1]
-    action = roles.get("action", kinds=(PointType.BOOLEAN, PointType.CHOICE), is_read=True)
+    action = roles.get("action", kinds=(PointType.BOOLEAN, PointType.CHOICE), is_read=True, takes="values")
     if action is not None:
         doing = action.template(action.words(_ACTIONS, ("heating", "idle")))
         parts.read(action.point, doing, "action_topic", "action_template")
@@ -297,9 +338,11 @@ def _climate(parts: Parts, roles: _Roles, options: Mapping[str, Any]) -> None:
         ("swing_mode", "swing_modes", "swing_mode_state_template"),
         ("preset_mode", "preset_modes", "preset_mode_value_template"),
     ):
-        role = roles.get(name, kinds=(PointType.CHOICE,))
+        role = roles.get(name, kinds=(PointType.CHOICE,), takes="values")
         if role is not None:
             own = dict(role.values) or choices_by_label(role.point)
+            for word in own:
+                check_label(word)
             role.check_values(own)
             own = settable(role.point, own)
             if "none" in own:

@@ -37,7 +37,7 @@ def check_class(platform: str, device_class: str) -> None:
 def check_unit(platform: str, device_class: str, unit: str) -> None:
     """Raise `EntityError` if a number of this class cannot have `unit` (`""`: none)."""
     units = _known()[platform].get(device_class, {}).get("units")
-    if units is not None and (unit or None) not in units:
+    if units is not None and (_known()["same_units"].get(unit, unit) or None) not in units:
         known = ", ".join(each or "no unit" for each in units)
         what = (
             f"the class {device_class} does not have the unit {unit!r}"
@@ -47,7 +47,7 @@ def check_unit(platform: str, device_class: str, unit: str) -> None:
         raise EntityError(what, f"use one of: {known}; or leave the class out")
 
 
-def state_class(device_class: str, wanted: str | None) -> str | None:
+def state_class(device_class: str, unit: str, wanted: str | None) -> str | None:
     """Return the state class of a number of this class, if it has one; raise `EntityError` if it cannot be `wanted`."""
     known = _known()["sensor"].get(device_class, {}).get("state_classes", STATE_CLASSES)
     if wanted is None:
@@ -58,6 +58,12 @@ def state_class(device_class: str, wanted: str | None) -> str | None:
         raise EntityError(
             f"the class {device_class} does not have the state class {wanted}",
             f"use one of: {', '.join(known)}" if known else "leave the state class out",
+        )
+    units = _known()["state_class_units"].get(wanted)
+    if units is not None and unit not in units:
+        raise EntityError(
+            f"the state class {wanted} does not have the unit {unit!r}",
+            f"use one of: {', '.join(units)}; or leave it out",
         )
     return wanted
 

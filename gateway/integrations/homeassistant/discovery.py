@@ -111,7 +111,7 @@ class Discovery:
 
     def _base(self, device: Device) -> dict[str, Any]:
         described = {
-            "identifiers": [f"mqttgateway_{self._node}_{device.id}"],
+            "identifiers": [f"mqttgateway_{self._node}/{device.id}"],  # `a_b` is not the device `b` of a gateway `a`
             "name": device.name or device.id,
             "manufacturer": device.manufacturer,
             "model": device.model,

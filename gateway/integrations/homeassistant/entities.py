@@ -22,7 +22,7 @@ from gateway.errors import Problem
 from gateway.integrations.homeassistant import device_classes, templates
 from gateway.integrations.homeassistant.commands import Command, CommandWriter, EntityError, settable
 from gateway.integrations.homeassistant.composed import ROLES, fill_composed, points_of
-from gateway.integrations.homeassistant.parts import OFF, ON, Parts, Topics, bounds, choices_by_label
+from gateway.integrations.homeassistant.parts import OFF, ON, Parts, Topics, bounds, choices_by_label, step_of
 from gateway.integrations.homeassistant.templates import ValueTemplate
 from gateway.message import Argument
 
@@ -180,7 +180,7 @@ def _sensor(parts: Parts, point: Point, device_class: str, options: Mapping[str,
         raise EntityError(what, "leave the class out, or read the time as a text such as 2026-11-29T21:30:05Z")
     device_classes.check_unit("sensor", device_class, point.unit)
     parts.read(point, templates.plain(point.key))
-    state_class = device_classes.state_class(device_class, options.get("state_class"))
+    state_class = device_classes.state_class(device_class, point.unit, options.get("state_class"))
     parts.config |= {} if state_class is None else {"state_class": state_class}
     parts.config |= {"suggested_display_precision": options["precision"]} if "precision" in options else {}
     _add_unit(parts, point)
@@ -192,8 +192,7 @@ def _number(parts: Parts, point: Point, device_class: str, options: Mapping[str,
     low, high = bounds(point)
     parts.read(point, templates.between(point.key, low, high))
     parts.write(parts.writer.of_number(point))
-    step = options.get("step", 1 if point.type is PointType.INTEGER else 0.1)
-    parts.config |= {"min": low, "max": high, "step": step, "mode": "box"}
+    parts.config |= {"min": low, "max": high, "step": step_of(point, options, 0.1), "mode": "box"}
     _add_unit(parts, point)
 
 

@@ -74,9 +74,31 @@ def choices_by_label(point: Point) -> dict[str, Argument]:
     if not point.choices:
         raise EntityError(f"the choices of the point {point.key} are not known", "declare them: choices: [...]")
     choices = {templates.shown(choice): choice for choice in point.choices}
-    if len(choices) < len(point.choices):
+    if len(choices) < len(point.choices) or len(set(point.choices)) < len(point.choices):  # 1 is True, in a table
         raise EntityError(f"two choices of the point {point.key} are shown alike", "declare texts as its choices")
+    for label in choices:
+        check_label(label)
     return choices
+
+
+def check_label(label: str) -> None:
+    """Raise `EntityError` if Home Assistant cannot show a state, or offer an option, with this text."""
+    if label != label.strip() or not label:
+        what = f"{label!r} is empty, or has blanks at its ends, which Home Assistant leaves out"
+        raise EntityError(what, "declare other choices, or hide the point")
+    if len(label) > templates.MAX_STATE:
+        what = f"{label[:20]!r}... has {len(label)} characters, but a state has at most {templates.MAX_STATE}"
+        raise EntityError(what, "declare shorter choices, or hide the point")
+
+
+def step_of(point: Point, options: Mapping[str, Any], default: float) -> float:
+    """Return the step of a number; raise `EntityError` if it leads to values that the point does not take."""
+    is_whole = point.type is PointType.INTEGER
+    step: float = options.get("step", 1 if is_whole else default)
+    if is_whole and not float(step).is_integer():
+        what = f"the point {point.key} takes whole numbers, but the step is {step:g}"
+        raise EntityError(what, "write a whole number as step, or leave it out")
+    return step
 
 
 def bounds(point: Point) -> tuple[float, float]:

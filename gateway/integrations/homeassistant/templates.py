@@ -6,6 +6,8 @@ stands in a template is a literal made here: no name of a device, and nothing th
 A value that is not known is `None` for those entities that take this word for "unknown", and empty for those that
 ignore an empty text; with the wrong one of the two, each document makes an error in Home Assistant's log. Each template
 gives a text for any document, also for an empty payload, which is that of a topic that was cleared.
+
+Home Assistant leaves out blanks at the ends of what a template gives; no word of an entity and no command here has any.
 Source: the integration `mqtt` of Home Assistant, run with 2024.3 and 2026.11.
 """
 
@@ -18,7 +20,9 @@ from typing import Any, NamedTuple
 UNKNOWN, NOTHING = "None", ""
 """What a template gives where there is no value: an unknown state, or nothing, so that the state stays as it is."""
 
-_MAX_STATE = 255  # characters of a state; a longer one is an error in Home Assistant's log
+MAX_STATE = 255
+"""Characters of a state; a longer one is an error in Home Assistant's log."""
+
 _STALE = ("stale", "bad")  # qualities of a value that is not to be relied on
 
 
@@ -70,8 +74,8 @@ def plain(key: str, unknown: str = UNKNOWN) -> ValueTemplate:
 def text(key: str, unknown: str = UNKNOWN) -> ValueTemplate:
     """Return the template for the value of a point as a text that is no longer than a state can be."""
     return ValueTemplate(
-        f"{{{{ ({_DOCUMENT}.get({literal(key)}, {literal(unknown)}) | string)[:{_MAX_STATE}] }}}}",
-        lambda document: str(document.get(key, unknown))[:_MAX_STATE],
+        f"{{{{ ({_DOCUMENT}.get({literal(key)}, {literal(unknown)}) | string)[:{MAX_STATE}] }}}}",
+        lambda document: str(document.get(key, unknown))[:MAX_STATE],
     )
 
 
@@ -79,7 +83,7 @@ def kept(key: str) -> ValueTemplate:
     """Return the template for the value of a text that can be written; without a value, the state stays as it is."""
     given = f"{_DOCUMENT}.get({literal(key)}, this.state)"
     return ValueTemplate(
-        f"{{{{ ({given} | string)[:{_MAX_STATE}] }}}}", lambda document: str(document.get(key, UNKNOWN))[:_MAX_STATE]
+        f"{{{{ ({given} | string)[:{MAX_STATE}] }}}}", lambda document: str(document.get(key, UNKNOWN))[:MAX_STATE]
     )
 
 
@@ -110,6 +114,22 @@ def rising(key: str, on: str, off: str) -> ValueTemplate:
     name = literal(key)
     condition = f"{literal(on)} if value_json[{name}] > 0 else {literal(off)}"
     return ValueTemplate(f"{{{{ {literal(UNKNOWN)} if {name} not in {_DOCUMENT} else {condition} }}}}", twin)
+
+
+def mireds(kelvin: float) -> int:
+    """Return a colour temperature in mireds, as early releases have it; and a number of mireds in kelvin."""
+    return int(1_000_000 / kelvin + 0.5)
+
+
+def in_mireds(key: str) -> ValueTemplate:
+    """Return the template for a colour temperature in kelvin, for releases that want mireds."""
+
+    def twin(document: Mapping[str, Any]) -> str:
+        return str(mireds(document[key])) if document.get(key, 0) > 0 else NOTHING
+
+    name = literal(key)
+    value = f"(1000000 / value_json[{name}] + 0.5) | int"
+    return ValueTemplate(f"{{{{ ({value}) if {_DOCUMENT}.get({name}, 0) > 0 else {literal(NOTHING)} }}}}", twin)
 
 
 def reliable(keys: Iterable[str]) -> ValueTemplate:
@@ -190,6 +210,14 @@ def constant(payload: str) -> CommandTemplate:
 def number(before: str, after: str) -> CommandTemplate:
     """Return the template of a command with a number in it."""
     return CommandTemplate(f"{_kept(before)}{{{{ value }}}}{_kept(after)}", lambda value: f"{before}{value}{after}")
+
+
+def from_mireds(before: str, after: str, low: int, high: int) -> CommandTemplate:
+    """Return the template of a command with a colour temperature in kelvin, for releases that give mireds."""
+    kelvin = f"{{{{ [{low!r}, [(1000000 / value + 0.5) | int, {high!r}] | min] | max }}}}"
+    return CommandTemplate(
+        f"{_kept(before)}{kelvin}{_kept(after)}", lambda value: f"{before}{max(low, min(mireds(value), high))}{after}"
+    )
 
 
 def quoted(before: str, after: str) -> CommandTemplate:

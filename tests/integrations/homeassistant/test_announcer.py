@@ -35,7 +35,7 @@ class Broker:
     def put(self, publication: Publication, receipt: Receipt) -> bool:
         if self.is_full:
             return False
-        assert publication.retain and publication.qos == 1 and publication.lane is Lane.BULK
+        assert publication.retain and publication.qos == 1 and publication.lane is Lane.BULK and receipt.is_derived
         self.waiting.append((publication, receipt))
         self.most = max(self.most, len(self.waiting))
         return True
@@ -192,6 +192,15 @@ def test_everything_is_announced_again_some_seconds_after_home_assistant_has_sta
     assert len(broker.run()) == 2 and broker.announcer.due_in > 1e9
 
 
+def test_a_flood_of_starts_of_home_assistant_draws_one_delay() -> None:
+    broker = Broker()
+    delays = [8.0, 0.0, 0.0]
+    announcer = Announcer(broker.put, broker.record, lambda: broker.now, lambda _, __: delays.pop(0))
+    for _ in range(1000):
+        announcer.home_assistant_started()
+    assert announcer.due_in == 8.0
+
+
 def test_a_full_outbox_is_tried_again_later() -> None:
     broker = Broker()
     broker.is_full = True
@@ -205,7 +214,9 @@ def test_a_full_outbox_is_tried_again_later() -> None:
 
 
 def test_what_the_broker_refuses_is_logged_once_and_tried_again_rarely(expected_logs: ExpectedLogs) -> None:
-    expected_logs.expect("could not be published for Home Assistant: not authorized: if the broker has refused it")
+    expected_logs.expect(
+        "could not be published for Home Assistant: not authorized: let the limits and the access rules"
+    )
     broker = Broker()
     broker.announcer.update(many(100))
     tries = 0
@@ -249,6 +260,15 @@ def test_a_change_of_the_form_lets_the_new_one_take_over() -> None:
             topic: payload_of(each) for topic, each in now.items()
         }
         assert broker.run() == []
+
+
+def test_what_is_under_way_at_a_change_of_the_form_is_marked_as_well() -> None:
+    broker = Broker()
+    broker.announcer.update({component("a"): {"name": "a"}})
+    broker.announcer.step()
+    broker.announcer.update({device("d"): document(a="sensor")})
+    assert [topic for topic, _ in broker.run()] == [component("a"), component("a"), device("d"), component("a")]
+    assert broker.sent[1] == (component("a"), MIGRATE) and broker.sent[3] == (component("a"), b"")
 
 
 EVENTS = ("step", "deliver", "refuse", "forget", "update", "start", "wait", "full")

@@ -94,6 +94,23 @@ def test_each_map_reads_back_what_is_written(name: str) -> None:
         check(commands.of_values(CHOICE, choices), word, message("FAN", level=value))
 
 
+@pytest.mark.parametrize("form", ["{action} ", " {action}", "{action}\n"])
+def test_a_command_by_a_template_has_no_blanks_at_its_ends(form: str) -> None:
+    """Home Assistant leaves them out of what a template gives, but not of a fixed payload."""
+    syntax = {
+        "commands": [{"topic": "set/{device}/{action}", "payload": "value", "argument": "v"}],
+        "statuses": [{"topic": "stat/{device}/{action}", "payload": "json"}],
+        "constants": {"function": "heating", "gateway": "", "location": "hall"},
+    }
+    word = form.format(action="low")
+    msg_map = loaded({"root": "home", "topics": ["set/+/+"], "syntax": syntax})
+    choice = Point("p", PointType.CHOICE, writes=(Write("SET", "v"),), choices=(word, "high"))
+    commands = writer(msg_map)
+    with pytest.raises(EntityError, match="its command has blanks at its ends"):
+        commands.of_values(choice, {"low": word, "high": "high"})
+    assert commands.of_value(choice, word).template.twin(None) == word
+
+
 def test_the_action_may_be_in_the_topic_if_there_is_only_one() -> None:
     syntax = {
         "commands": [

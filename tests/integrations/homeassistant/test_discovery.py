@@ -68,7 +68,7 @@ def test_the_document_of_the_example() -> None:
 
     assert documents()[DEVICE_TOPIC] == {
         "device": {
-            "identifiers": ["mqttgateway_boiler_boiler"],
+            "identifiers": ["mqttgateway_boiler/boiler"],
             "name": "Boiler",
             "manufacturer": "Acme",
             "model": "B7",
@@ -215,6 +215,12 @@ def test_ids_of_entities_are_distinct_in_both_forms(pairs: set[tuple[str, str]])
         assert len(heard) == len(devices)
     assert len(unique) == len(set(topics)) == len(pairs)
     assert not unique & gateway_ids
+
+
+def test_a_gateway_is_not_taken_for_a_device_of_another_one() -> None:
+    (document,) = discovery("a").of_device(Source(BOILER, MAP, {})).documents.values()
+    (gateway,) = discovery("a_boiler").of_gateway([]).documents.values()
+    assert not set(document["device"]["identifiers"]) & set(gateway["device"]["identifiers"])
 
 
 def test_the_gateway_announces_itself() -> None:

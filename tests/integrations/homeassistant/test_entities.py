@@ -14,7 +14,7 @@ from gateway.integrations.homeassistant.entities import Entity, entities_of, out
 from gateway.integrations.homeassistant.parts import Topics
 from gateway.message import Argument
 from gateway.translation.mqtt_map import MsgMap
-from tests.integrations.homeassistant.rendering import rendered
+from tests.integrations.homeassistant.rendering import commanded, rendered
 
 TOPICS = Topics("home/gw/d/state", "home/gw/d/outcome", "home/gw/d/event")
 COMMANDS = "home/f//l/d/homeassistant/C"
@@ -98,7 +98,19 @@ def test_a_number_is_a_sensor_or_a_number(kind: str) -> None:
     assert number.config["step"] == (1 if kind == "integer" else 0.1)
     assert states(number, {"x": 21}, {"x": 31}, {}) == ["21", "None", ""]
     assert number.config["command_template"] == '{"action": "SET", "v": {{ value }}}'
-    assert entity_of(point(kind, writes=WRITE), step=0.5).config["step"] == 0.5
+    assert entity_of(point(kind, writes=WRITE), step=2).config["step"] == 2
+
+
+@pytest.mark.parametrize(
+    ("unit", "device_class"), [("µg/m³", "pm25"), ("\u03bcg/m³", "pm25"), ("VAr", "reactive_power")]
+)
+def test_a_unit_that_home_assistant_takes_for_another_is_accepted(unit: str, device_class: str) -> None:
+    assert entity_of(point("number", unit=unit, device_class=device_class)).config["unit_of_measurement"] == unit
+
+
+def test_an_angle_has_degrees() -> None:
+    angle = entity_of(point("number", unit="°"), state_class="measurement_angle")
+    assert angle.config["state_class"] == "measurement_angle"
 
 
 def test_a_choice_is_a_sensor_with_options_or_a_select() -> None:
@@ -179,6 +191,15 @@ def test_options_of_a_point_change_its_entity() -> None:
         ("text", {}, {"state_class": "total"}, "the option state_class is for numbers"),
         ("choice", {}, {}, "the choices of the point x are not known"),
         ("choice", {"choices": (1, "1")}, {}, "two choices of the point x are shown alike"),
+        ("choice", {"choices": (1, True)}, {}, "two choices of the point x are shown alike"),
+        ("choice", {"choices": (1, 1.0)}, {}, "two choices of the point x are shown alike"),
+        ("choice", {"choices": ("a", "")}, {}, "'' is empty, or has blanks at its ends"),
+        ("choice", {"choices": ("a", "b\n"), "writes": WRITE}, {}, "'b\\n' is empty, or has blanks at its ends"),
+        ("choice", {"choices": ("a" * 256,)}, {}, "'aaaaaaaaaaaaaaaaaaaa'... has 256 characters"),
+        ("number", {"unit": "m", "device_class": "distance"}, {"state_class": "measurement_angle"},
+         "the state class measurement_angle does not have the unit 'm'"),
+        ("number", {}, {"state_class": "measurement_angle"}, "the state class measurement_angle does not have"),
+        ("integer", {"writes": WRITE}, {"step": 0.5}, "the point x takes whole numbers, but the step is 0.5"),
         ("choice", {"choices": ("a",)}, {"class": "temperature"}, "a choice has no class"),
         ("choice", {"choices": ("a",)}, {"precision": 1}, "the option precision means nothing for this sensor"),
         ("number", {"writes": WRITE, "minimum": 5, "maximum": 5}, {}, "its smallest value is 5, and its largest 5"),
@@ -242,6 +263,24 @@ def test_a_light_has_all_roles() -> None:
     assert states(light, {"effect": "party"}, {}, template="effect_value_template") == ["party", ""]
     assert light.points == ("power", "level", "warmth", "effect")
     assert len(light.commands) == 5
+
+
+def test_old_releases_have_a_colour_temperature_in_mireds() -> None:
+    """They do not know that it can be in kelvin, and would take 2700 for mireds, and send 370."""
+    options = {"x": {"platform": "light", "state": "power", "color_temperature": "warmth"}}
+    entities, problems = found(POWER, WARMTH, options=options, is_old=True)
+    light = entities["x"]
+    assert not problems and not {"color_temp_kelvin", "min_kelvin", "max_kelvin"} & set(light.config)
+    assert (light.config["min_mireds"], light.config["max_mireds"]) == (154, 370)
+    documents: list[dict[str, int]] = [{"warmth": 2700}, {"warmth": 6500}, {"warmth": 0}, {}]
+    assert states(light, *documents, template="color_temp_value_template") == ["370", "154", "", ""]
+    sent = [commanded(light.config["color_temp_command_template"], mireds) for mireds in (154, 250, 370)]
+    assert sent == [f'{{"action": "WARM", "k": {kelvin}}}' for kelvin in (6494, 4000, 2703)]
+    command = light.commands[-1]
+    assert [command.template.twin(mireds) for mireds in (154, 250, 370)] == sent
+    assert [msg.arguments["k"] for _, msg in command.probes] == [6494, 2703]
+    warm, cold = (commanded(light.config["color_temp_command_template"], mireds) for mireds in (1000, 1))
+    assert ("2700" in warm) and ("6500" in cold), "never out of its range"
 
 
 def test_a_light_may_have_only_a_brightness() -> None:
@@ -327,6 +366,18 @@ def test_the_mode_of_a_thermostat_is_never_unknown_for_old_releases() -> None:
         ({"platform": "light", "state": "power", "class": "gate"}, "a light has no class"),
         ({"platform": "light", "state": "power", "step": 1}, "the option step means nothing for this light"),
         ({"platform": "light", "state": "power", "effect": "unknown"}, "the choices of the point unknown are not"),
+        ({"platform": "light", "state": {"point": "power", "values": {"on": False}}}, "values means nothing for state"),
+        ({"platform": "light", "state": "power", "brightness": "below"}, "the point below begins at -10"),
+        ({"platform": "light", "state": "power", "brightness": "tens"}, "Home Assistant sends each brightness from 1"),
+        ({"platform": "light", "state": "power", "color_temperature": "below"}, "the point below begins at -10"),
+        ({"platform": "cover", "position": "unread"}, "the point unread for position is never read"),
+        ({"platform": "cover", "state": {"point": "move", "value": "open"}}, "value means nothing for state"),
+        ({"platform": "cover", "position": {"point": "level", "values": {"open": 1}}}, "values means nothing for posi"),
+        ({"platform": "climate", "mode": "mode", "temperature": "level", "step": 0.5}, "the point level takes whole"),
+        ({"platform": "climate", "mode": "mode", "temperature": "upside"}, "its lowest temperature is 5, and its high"),
+        ({"platform": "climate", "mode": "mode", "temperature": "open"}, "only one end of the range of open is known"),
+        ({"platform": "climate", "mode": "mode", "fan_mode": {"point": "fan", "values": {" low": "low"}}},
+         "' low' is empty, or has blanks at its ends"),
         ({"platform": "cover"}, "it needs the option state, or position"),
         ({"platform": "cover", "position": "target2"}, "the range of the point target2 is not known"),
         ({"platform": "cover", "position": "half"}, "the point half goes from 0 to 0.5"),
@@ -353,6 +404,10 @@ def test_mistakes_with_several_points_are_refused_with_a_remedy(options: Mapping
         point("number", key="half", writes=WRITE, minimum=0, maximum=0.5),
         point("number", key="unread", feeds=(), writes=WRITE),
         point("choice", key="unknown", writes=WRITE),
+        point("integer", key="below", writes=WRITE, minimum=-10, maximum=10),
+        point("integer", key="tens", writes=WRITE, minimum=10, maximum=100),
+        point("number", key="upside", writes=WRITE, minimum=5, maximum=5),
+        point("number", key="open", writes=WRITE, minimum=50),
     )
     what, _ = problem_of(*ALL, *more, **options)
     assert what.startswith(expected), what

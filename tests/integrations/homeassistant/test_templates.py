@@ -189,3 +189,13 @@ def test_a_literal_is_read_as_the_same_value(value: Any) -> None:
     assert read == "True"
     template: CommandTemplate = templates.constant(templates.shown(value))
     assert template.twin(None) == templates.shown(value)
+
+
+@given(st.integers(1, 100_000), st.integers(1, 1_000_000))
+def test_a_colour_temperature_in_mireds_is_its_twin(kelvin: int, mireds: int) -> None:
+    template = templates.in_mireds("k")
+    assert rendered(template.text, {"k": kelvin}) == template.twin({"k": kelvin})
+    assert rendered(template.text, {}) == rendered(template.text, None) == template.twin({}) == ""
+    command = templates.from_mireds('{"k": ', "}", 2000, 6500)
+    assert commanded(command.text, mireds) == command.twin(mireds)
+    assert 2000 <= json.loads(command.twin(mireds))["k"] <= 6500
