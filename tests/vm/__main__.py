@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import signal
 import sys
 import tempfile
 import traceback
@@ -39,6 +40,7 @@ def main() -> int:
     parser.add_argument("--lying-disk", action="store_true",
                         help="a flush of the disk does nothing: shows that this test sees losses")  # fmt: skip
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # nothing is left then, either
     try:
         _prepare()
         results = [_run(name, options) for name in options.scenarios or _SCENARIOS]

@@ -22,8 +22,9 @@ HOST = "10.0.2.2"
 BOOT_TIMEOUT = 600.0
 """Seconds; with a processor of its own, it takes 20 to 40."""
 
-# What a boot does not need, and takes seconds without a processor of its own.
-_QUICK = "systemd.show_status=no systemd.getty_auto=no module_blacklist=cfg80211,floppy,ata_piix,drm,pcspkr"
+_SYSTEMD = (
+    "loglevel=6 systemd.debug_shell=ttyS1 systemd.show_status=no systemd.getty_auto=no module_blacklist=cfg80211,drm"
+)
 _LONGEST_LINE = 4000  # bytes that a terminal takes
 _NETWORK = "[Match]\nName=e*\n[Network]\nAddress=10.0.2.15/24\nGateway=10.0.2.2\nLinkLocalAddressing=no\n"
 _PREPARE = "systemctl enable systemd-networkd; systemctl mask apt-daily.timer apt-daily-upgrade.timer; "
@@ -46,9 +47,12 @@ def make_image(image: Path, files: Path, script: str) -> None:
 
 
 class Machine(Units):
-    """Boots from the disk that is served at the socket `disk`; it runs until it is killed, or left."""
+    """Boots from the disk that is served at the socket `disk`; it runs until it is killed, or left.
 
-    def __init__(self, folder: Path, disk: Path) -> None:
+    With `init`, that program is process 1, and not systemd: then there is no shell for commands.
+    """
+
+    def __init__(self, folder: Path, disk: Path, init: str = "") -> None:
         self._folder = folder
         self.console = folder / "console.log"  # of this boot
         self._exchanges = 0
@@ -60,7 +64,7 @@ class Machine(Units):
         command = [
             "setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64,-svm", "-m", "512",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-kernel", kernel, "-initrd", initrd,
-            "-append", f"root=/dev/vda rw console=ttyS0 systemd.debug_shell=ttyS1 {_QUICK}",
+            "-append", f"root=/dev/vda rw console=ttyS0 {f'init={init}' if init else _SYSTEMD}",
             "-blockdev", f"driver=nbd,node-name=disk,server.type=unix,server.path={disk}",
             "-device", "virtio-blk-pci,drive=disk,write-cache=on",
             "-netdev", "user,id=net,ipv6=off", "-device", "virtio-net-pci,netdev=net,romfile=",
@@ -134,7 +138,8 @@ class Machine(Units):
         self._exchanges += 1  # an earlier answer may still come
         mark, text = f"answer-{self._exchanges}-", base64.b64encode(command.encode()).decode()
         # The marks are not in what is sent, for a terminal may echo it.
-        line = f"echo {mark}''begins; echo {text} | base64 -d | sh 2>&1 < /dev/null; echo {mark}''ends $?\n"
+        run = f'sh -c "$(echo {text} | base64 -d)" 2>&1 < /dev/null'
+        line = f"echo {mark}''begins; {run}; echo {mark}''ends $?\n"
         assert len(line) < _LONGEST_LINE
         self._shell.sendall(line.encode())
         received, deadline = "", time.monotonic() + timeout

@@ -25,7 +25,7 @@ interface:
   port: {_PORT}
   address: {{function: line, device: entry}}
   decode: [{{regex: 'N=(?P<n>[0-9]+)', values: {{n: int}}, message: {{action: N, arguments: {{n: '{{n}}'}}}}}}]
-  encode: [{{action: SET, write: 'SET {{value}}'}}]
+  encode: [{{match: {{action: SET}}, arguments: {{value: {{type: integer}}}}, write: 'SET {{value}}'}}]
 """
 _INTERVAL = 0.2  # s between two lines of the device
 _TIMEOUT = BOOT_TIMEOUT
@@ -45,7 +45,7 @@ def serial_adapter(folder: Path) -> str:
 
         with Disk(image, address), Machine(folder, address) as machine:
             machine.wait_shell()
-            machine.wait(lambda: machine.show(_ENTRY, "ActiveState") == "active", "the service", _ENTRY, _TIMEOUT)
+            machine.wait(lambda: _is_started(machine), "the service", _ENTRY, _TIMEOUT)
             booted = machine.age
             machine.wait_log(_ENTRY, _PORT, timeout=_TIMEOUT)  # it says that it is not there
             with _device(machine.line(_SERIAL)) as received:
@@ -67,6 +67,12 @@ def serial_adapter(folder: Path) -> str:
         f"the service runs {booted:.0f} s after the machine was switched on; first reading {first:.1f} s after the "
         f"adapter was plugged in, pulled out noticed after {noticed:.1f} s, readings {again:.1f} s after it was again"
     )
+
+
+def _is_started(machine: Machine) -> bool:
+    state = machine.show(_ENTRY, "ActiveState")
+    assert state != "failed", machine.journal(_ENTRY)
+    return state == "active"
 
 
 def _check_permission(machine: Machine) -> None:
