@@ -25,6 +25,7 @@ from gateway.core.inbox import Wakeup
 from gateway.core.package_logger import package_logger
 from gateway.core.paths import state_folder
 from gateway.early_signals import EarlySignals
+from gateway.errors import HangError
 from gateway.integrations.homeassistant.options import announced_filter
 from gateway.logs.init_logger import init_logger, log_stats
 from gateway.message import OFFLINE, Lane, Publication
@@ -34,7 +35,7 @@ from gateway.routing.device_memory import Documents
 from gateway.routing.router import Router
 from gateway.routing.stale_retained import stale_topics
 from gateway.runtime.document_recall import DocumentRecall
-from gateway.runtime.hang_limit import HangError, HangLimit
+from gateway.runtime.hang_limit import HangLimit
 from gateway.runtime.interface_host import InterfaceHost
 from gateway.runtime.interface_hosts import InterfaceHosts
 from gateway.runtime.open_outbox import open_outbox
