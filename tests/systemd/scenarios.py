@@ -29,6 +29,9 @@ _FILES = (
 def _installed(suite: str) -> Iterator[Machine]:
     """A machine with a broker, and the service installed; the interface and the hook of plant.py are there."""
     with Machine(suite) as machine:
+        machine.write(
+            "/etc/mosquitto/conf.d/queue.conf", "max_queued_messages 0\n"
+        )  # none is dropped for a slow listener
         machine.run("systemctl", "start", "mosquitto")
         machine.gateway("install-service")
         machine.write("/etc/mqttgateway/plant.py", (HERE / "plant.py").read_text())
@@ -359,10 +362,11 @@ def credentials(suite: str) -> str:
         listener = "listener 1883 localhost\npassword_file /etc/mosquitto/passwords\nallow_anonymous false\n"
         machine.write("/etc/mosquitto/conf.d/passwords.conf", listener)
         machine.run("systemctl", "restart", "mosquitto")
-        machine.write("/etc/credstore/mqttgateway.entry.password", "open sesame\n", "600")
+        machine.write("/etc/credstore/mqttgateway.entry.mqtt.password", "open sesame\n", "600")
         _configure(machine, "entry")
         mqtt = "mqtt: {host: localhost, username: gate, password_file: mqtt.password}"
         machine.run("sed", "-i", f"s/^mqtt:.*/{mqtt}/", "/etc/mqttgateway/entry.conf")
+        assert "/etc/mqttgateway/entry.conf: OK" in machine.gateway("check", "--conf", "entry.conf")
         machine.run("systemctl", "start", ENTRY)
         _wait_status(machine, ENTRY, "link up")
         machine.run("systemctl", "reload", ENTRY)
