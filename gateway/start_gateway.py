@@ -25,6 +25,7 @@ from gateway.core.inbox import Wakeup
 from gateway.core.package_logger import package_logger
 from gateway.core.paths import state_folder
 from gateway.early_signals import EarlySignals
+from gateway.errors import HangError
 from gateway.integrations.homeassistant.options import announced_filter
 from gateway.logs.init_logger import init_logger, log_stats
 from gateway.message import OFFLINE, Lane, Publication
@@ -34,7 +35,7 @@ from gateway.routing.device_memory import Documents
 from gateway.routing.router import Router
 from gateway.routing.stale_retained import stale_topics
 from gateway.runtime.document_recall import DocumentRecall
-from gateway.runtime.hang_limit import HangError, HangLimit
+from gateway.runtime.hang_limit import HangLimit
 from gateway.runtime.interface_host import InterfaceHost
 from gateway.runtime.interface_hosts import InterfaceHosts
 from gateway.runtime.open_outbox import open_outbox
@@ -373,6 +374,8 @@ class Gateway:
     def _stop_if_hanging(self) -> None:
         if self._hang_limit is None or self._is_stopping:
             return
+        if not self.outbox.is_durable and self.client.link_state is not LinkState.UP:
+            return  # what waits for the broker would be lost
         reason = self._hang_limit.reason_to_restart(self._hangs(), self.configuration.hang_limit)
         if reason:
             self._hang = reason
@@ -394,13 +397,16 @@ class Gateway:
         self._reloads.request_for(answer)
 
     def _reload_if_requested(self) -> None:
+        if self._manager.is_there:
+            self._manager.set_reloading(self._reloads.is_reading)
         new_configuration = self._reloads.poll(self.configuration)
         if new_configuration is not None:
             previous = self.configuration
             self._reloads.report_applied(new_configuration, self._apply(new_configuration))
             for warning in set(new_configuration.warnings) - set(previous.warnings):
                 LOG.warning("%s", warning)
-        self._manager.set_reloading(self._reloads.is_reading)
+        if self._manager.is_there:
+            self._manager.set_reloading(self._reloads.is_reading)
 
     def _apply(self, new_configuration: Configuration) -> str:
         """Change over to another configuration; return what has changed, in words.

@@ -18,6 +18,10 @@ SERVICE_STATE = Path("/var/lib") / NAME
 """The folder of `StateDirectory=` in the systemd unit; only the unit itself has it in its environment."""
 
 
+SERVICE_SECRETS = Path("/etc/credstore")
+"""Where systemd looks for what `LoadCredential=` in the systemd unit names."""
+
+
 def shipped(kind: str) -> Path:
     """Return the folder of the files that ship with the program: `conf`, `maps`, `packaging` or `systemd`."""
     package = Path(__file__).parents[1]

@@ -13,19 +13,12 @@ from pathlib import Path
 from gateway.core.counting import counted
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
-from gateway.errors import GatewayError
 from gateway.runtime.supervisor import Hang
 
 LOG = package_logger(__name__)
 
 PAUSE = 3600.0
 """Least number of seconds between two restarts because of a hang."""
-
-
-class HangError(GatewayError):
-    """The process ends because an interface hangs; the service manager starts it again."""
-
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class NotRestarted(ThrottledException):

@@ -91,7 +91,7 @@ class ServiceManager:
             return
         self._last_tick = now
         is_alive = ["WATCHDOG=1"] if self._has_watchdog and self._is_alive() else []
-        self._send(*is_alive, *self._changed_status())
+        self._send(*is_alive, *self._changed_status(), timeout=0.0)  # it is sent again soon
 
     def _changed_status(self) -> list[str]:
         if not self._address:
@@ -99,15 +99,17 @@ class ServiceManager:
         previous, self._status = self._status, _line(self._headline())
         return [f"STATUS={self._status}"] if self._status != previous else []
 
-    def _send(self, *lines: str) -> None:
+    def _send(self, *lines: str, timeout: float = _LONGEST_SEND) -> None:
         if not self._address or not lines:
             return
         address = f"\0{self._address[1:]}" if self._address.startswith("@") else self._address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-                sock.settimeout(_LONGEST_SEND)
-                sock.sendto("\n".join(lines).encode(errors="replace"), address)
+                sock.settimeout(timeout)
+                sock.connect(address)  # otherwise waiting for room would be a busy loop
+                sock.send("\n".join(lines).encode(errors="replace"))
         except OSError as err:
+            self._status = ""  # to be sent again
             failed = NotNotified(f"systemd cannot be notified ({self._address}): {err.strerror or err}", key="notify")
             if failed.trigger:
                 LOG.warning(failed.report)

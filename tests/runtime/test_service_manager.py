@@ -140,3 +140,22 @@ def test_without_a_service_manager_nothing_is_sent_and_nobody_is_woken() -> None
 def test_a_service_manager_that_is_gone_is_logged(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("systemd cannot be notified (")
     ServiceManager({"NOTIFY_SOCKET": str(tmp_path / "gone")}, Headline()).ready()
+
+
+def test_a_service_manager_that_does_not_read_is_waited_for_without_using_the_processor(
+    systemd: Systemd, expected_logs: ExpectedLogs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected_logs.expect("systemd cannot be notified (")
+    monkeypatch.setattr(service_manager, "INTERVAL", 0.0)
+    headline = Headline()
+    manager = ServiceManager(systemd.environment, headline)
+    began, used = time.monotonic(), time.process_time()
+    for number in range(100):  # more than its socket holds
+        headline.text = f"link up for {number} s"
+        manager.tick()
+    assert time.monotonic() - began < 0.5, "a status line is not waited for"
+    manager.ready()
+    assert time.process_time() - used < 0.3
+    systemd.received()
+    manager.tick()
+    assert systemd.received() == [["STATUS=link up for 99 s"]], "what was lost is sent again"

@@ -42,10 +42,8 @@ class Machine(Units):
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._leader = 0
         self._others: list[subprocess.Popen[str]] = []
-        self.boot_seconds = 0.0
 
     def __enter__(self) -> Self:
-        began = time.monotonic()
         command = [str(HERE / "tree.sh"), self.suite, "boot", self._before]
         self._nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._out, stderr=self._out)
         try:
@@ -53,7 +51,6 @@ class Machine(Units):
         except AssertionError as err:
             self._end()
             raise CannotRunError(f"systemd does not boot here: {err}") from err
-        self.boot_seconds = time.monotonic() - began
         return self
 
     def __exit__(
@@ -65,10 +62,11 @@ class Machine(Units):
         for process in self._others:
             process.kill()
             process.wait()
-        with contextlib.suppress(ProcessLookupError):
-            if self._leader:
-                os.kill(self._leader, signal.SIGKILL)  # process 1 of its namespace: everything in it ends
         assert self._nspawn is not None
+        inside = [number for child in _children(self._nspawn.pid) for number in _children(child)]
+        for number in inside:  # of which one is process 1 of its namespace: everything in it ends
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
         try:
             self._nspawn.wait(10)
         except subprocess.TimeoutExpired:
