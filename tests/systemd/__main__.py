@@ -7,7 +7,6 @@ it makes a tree of Debian for each release, which takes minutes.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from pathlib import Path
 from tests.support.broker import find_tool
 from tests.support.units import CannotRunError
 from tests.support.wheel import build_wheel
-from tests.systemd.machine import SUITES, prepare
+from tests.systemd.machine import SUITES, prepare, turn_of_trees
 from tests.systemd.scenarios import SCENARIOS, Scenario
 
 CANNOT_RUN = 3
@@ -35,10 +34,7 @@ def main() -> int:
     suites = options.suite or list(SUITES)
     if os.geteuid() != 0:
         return _cannot_run("only root can boot a machine")
-    trees = _ROOT / ".trees"
-    trees.mkdir(exist_ok=True)
-    with (trees / "systemd.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another run would install its wheel below the machines of this one
+    with turn_of_trees():
         return _run_all(suites, chosen)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +21,16 @@ SUITES = ("trixie", "bookworm")  # systemd 257 and 252
 PROGRAM = "/opt/mqttgateway/bin/mqttgateway"
 
 _ENVIRONMENT = ("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0")
+
+
+@contextlib.contextmanager
+def turn_of_trees() -> Iterator[None]:
+    """Wait until no other run uses the trees of this checkout: it would install its wheel below these machines."""
+    trees = HERE.parents[1] / ".trees"
+    trees.mkdir(exist_ok=True)
+    with (trees / "systemd.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def prepare(suite: str, wheel: Path) -> int:

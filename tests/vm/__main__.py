@@ -20,6 +20,7 @@ from tests.support.broker import find_tool
 from tests.support.stream import Stream
 from tests.support.units import CannotRunError
 from tests.support.wheel import build_wheel
+from tests.systemd.machine import turn_of_trees
 from tests.vm.machine import prepare
 from tests.vm.power_cuts import PowerCuts, Tally
 from tests.vm.serial_adapter import serial_adapter
@@ -41,20 +42,25 @@ def main() -> int:
                         help="a flush of the disk does nothing: shows that this test sees losses")  # fmt: skip
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # nothing is left then, either
+    if os.geteuid() != 0:
+        return _cannot_run("only root can make the image of a machine")
     try:
-        _prepare()
-        results = [_run(name, options) for name in options.scenarios or _SCENARIOS]
+        with turn_of_trees():
+            _prepare()
+            results = [_run(name, options) for name in options.scenarios or _SCENARIOS]
     except CannotRunError as err:
-        print(f"cannot run here: {err}", file=sys.stderr)
-        return CANNOT_RUN
+        return _cannot_run(err)
     print(f"{results.count(True)} passed, {results.count(False)} failed")
     return 0 if all(results) else 1
 
 
+def _cannot_run(reason: object) -> int:
+    print(f"cannot run here: {reason}", file=sys.stderr)
+    return CANNOT_RUN
+
+
 def _prepare() -> None:
     """Build the wheel, and install it in the tree. Raises `CannotRunError`."""
-    if os.geteuid() != 0:
-        raise CannotRunError("only root can make the image of a machine")
     for tool, package in _TOOLS.items():
         if find_tool(tool) is None:
             raise CannotRunError(f"{tool} is missing: apt install {package}")

@@ -23,13 +23,19 @@ _OUTBOX = "/var/lib/mqttgateway/entry.outbox"
 
 
 def outboxes(
-    image: Path, history: Sequence[Write | None], moments: Sequence[int], chance: random.Random
+    image: Path,
+    history: Sequence[Write | None],
+    moments: Sequence[int],
+    chance: random.Random,
+    *,
+    is_lying: bool = False,
 ) -> Iterator[list[Entry]]:
     """Yield what waits in the outbox, in order, after a cut at each of the `moments`: positions in the history.
 
-    `image` is that of the beginning, and is changed. Fails if the file is not intact.
+    `image` is that of the beginning, and is changed; with `is_lying`, its disk does nothing when it is flushed. Fails
+    if the file is not intact.
     """
-    cache, position = WriteCache(image), 0
+    cache, position = WriteCache(image, is_lying=is_lying), 0
     with contextlib.closing(cache):
         for moment in moments:
             for event in history[position:moment]:

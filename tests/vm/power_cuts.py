@@ -153,7 +153,8 @@ class PowerCuts:
         result = Moments(
             count, sum(event is not None for event in history[first:last]), history[first:last].count(None)
         )
-        for moment, waiting in zip(moments, outboxes(base, history, moments, self._chance), strict=True):
+        states = outboxes(base, history, moments, self._chance, is_lying=self._is_lying)
+        for moment, waiting in zip(moments, states, strict=True):
             # Of a moment between two samples: what was accepted before the one, and acknowledged before the other.
             size = max(sample.size for sample in samples if sample.position <= moment)
             known = min(sample.acknowledged for sample in samples if sample.position >= moment)
