@@ -26,6 +26,7 @@ interface:
   address: {{function: line, device: entry}}
   decode: [{{regex: 'N=(?P<n>[0-9]+)', values: {{n: int}}, message: {{action: N, arguments: {{n: '{{n}}'}}}}}}]
   encode: [{{match: {{action: SET}}, arguments: {{value: {{type: integer}}}}, write: 'SET {{value}}'}}]
+  devices: [{{id: cellar, points: {{n: {{from: N.n}}}}}}]
 """
 _INTERVAL = 0.2  # s between two lines of the device
 _TIMEOUT = BOOT_TIMEOUT
@@ -43,6 +44,10 @@ def serial_adapter(folder: Path) -> str:
         def readings() -> int:
             return sum(topic.endswith("/S") and b'"N"' in payload for topic, payload in client.pairs())
 
+        def is_told(state: bytes) -> bool:
+            told = [payload for topic, payload in client.pairs() if topic == "home/entry/cellar/availability"]
+            return told[-1:] == [state]
+
         with Disk(image, address), Machine(folder, address) as machine:
             machine.wait_shell()
             machine.wait(lambda: _is_started(machine), "the service", _ENTRY, _TIMEOUT)
@@ -51,21 +56,25 @@ def serial_adapter(folder: Path) -> str:
             with _device(machine.line(_SERIAL)) as received:
                 machine.plug_in(_SERIAL)
                 first = machine.wait(readings, "readings", _ENTRY, _TIMEOUT)
+                machine.wait(lambda: is_told(b"online"), "the device online", _ENTRY, _TIMEOUT)
                 _check_permission(machine)
                 client.publish("home/line///entry/desk/C", '{"action": "SET", "value": 7}')
                 machine.wait(lambda: b"SET 7" in received, "the command at the device", _ENTRY, _TIMEOUT)
                 process = machine.pid(_ENTRY)
 
                 machine.unplug(_SERIAL)
-                noticed = machine.wait_log(_ENTRY, "will keep retrying", 2, timeout=_TIMEOUT)
+                noticed = machine.wait(lambda: is_told(b"offline"), "the device offline", _ENTRY, _TIMEOUT)
+                machine.wait_log(_ENTRY, "will keep retrying", 2, timeout=_TIMEOUT)
                 before = readings()
                 machine.plug_in(_SERIAL)
                 again = machine.wait(lambda: readings() > before, "readings again", _ENTRY, _TIMEOUT)
+                machine.wait(lambda: is_told(b"online"), "the device online again", _ENTRY, _TIMEOUT)
                 assert machine.pid(_ENTRY) == process, "the service was started again"
                 machine.check()
     return (
         f"the service runs {booted:.0f} s after the machine was switched on; first reading {first:.1f} s after the "
-        f"adapter was plugged in, pulled out noticed after {noticed:.1f} s, readings {again:.1f} s after it was again"
+        f"adapter was plugged in, its device offline {noticed:.1f} s after it was pulled out, readings {again:.1f} s "
+        "after it was plugged in again"
     )
 
 
