@@ -33,6 +33,8 @@ prepare() {
 
 image() {
     prepare_tree "$suite"
+    unshare --mount sh -c "mount --make-rprivate / && mount -t tmpfs tmpfs /run" 2> /dev/null \
+        || cannot "nothing can be mounted, not even in a namespace of its own"
     unshare --mount --fork --kill-child sh -euc '
         mount --make-rprivate /
         mount -t tmpfs tmpfs /run
