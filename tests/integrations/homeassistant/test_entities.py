@@ -234,7 +234,7 @@ def test_a_light_has_all_roles() -> None:
     light = composed(platform="light", state="power", brightness="level", color_temperature="warmth", effect="effect")
     on, off = '{"action": "SET", "v": true}', '{"action": "SET", "v": false}'
     assert light.platform == "light" and (light.config["payload_on"], light.config["payload_off"]) == (on, off)
-    assert states(light, {"power": True}, {"power": False}, {}, template="state_value_template") == [on, off, ""]
+    assert states(light, {"power": True}, {"power": False}, {}, template="state_value_template") == [on, off, "None"]
     assert light.config["brightness_scale"] == 100
     assert light.config["brightness_command_template"] == '{"action": "DIM", "n": {{ value }}}'
     assert (light.config["min_kelvin"], light.config["max_kelvin"]) == (2700, 6500)
@@ -242,6 +242,15 @@ def test_a_light_has_all_roles() -> None:
     assert states(light, {"effect": "party"}, {}, template="effect_value_template") == ["party", ""]
     assert light.points == ("power", "level", "warmth", "effect")
     assert len(light.commands) == 5
+
+
+def test_a_light_shows_an_effect_that_only_the_device_can_choose() -> None:
+    effect = EFFECT._replace(writes=(Write("EFFECT", "e", choices=("calm",)),))
+    options = {"x": {"platform": "light", "state": "power", "effect": "effect"}}
+    entities, problems = found(POWER, effect, options=options)
+    assert problems == [] and entities["x"].config["effect_list"] == ["calm"]
+    shown = states(entities["x"], {"effect": "calm"}, {"effect": "party"}, template="effect_value_template")
+    assert shown == ["calm", "party"]
 
 
 def test_a_light_may_have_only_a_brightness() -> None:
@@ -256,7 +265,7 @@ def test_a_cover_moves_by_its_state_or_by_its_position() -> None:
     assert by_state.config["device_class"] == "gate"
     payloads = [by_state.config[f"payload_{name}"] for name in ("open", "close", "stop")]
     assert payloads == ["UP", "DOWN", "HALT"]
-    assert states(by_state, {"move": "open"}, {"move": "closed"}, {}) == ["open", "closed", ""]
+    assert states(by_state, {"move": "open"}, {"move": "closed"}, {}) == ["open", "closed", "None"]
     by_position = composed(platform="cover", position="level")
     assert by_position.config["payload_open"] == '{"action": "DIM", "n": 100}'
     assert by_position.config["payload_close"] == '{"action": "DIM", "n": 0}'
@@ -269,6 +278,24 @@ def test_a_cover_has_words_of_its_own_for_its_values() -> None:
     entity = composed(platform="cover", state={"point": "power", "values": {"open": False, "closed": True}})
     assert states(entity, {"power": False}, {"power": True}) == ["open", "closed"]
     assert entity.config["payload_open"] == '{"action": "SET", "v": false}'
+
+
+@pytest.mark.parametrize(
+    ("platform", "words", "of_old"),
+    [
+        ("cover", {"open": "calm", "closed": "party"}, ""),
+        ("valve", {"open": "calm", "closed": "party"}, ""),
+        ("lock", {"UNLOCKED": "calm", "LOCKED": "party"}, "None"),
+    ],
+)
+def test_a_value_that_is_no_word_of_the_entity_is_unknown(platform: str, words: dict[str, str], of_old: str) -> None:
+    """A garage door that moves is not closed any more. Old releases would warn of each such document of a cover."""
+    options = {"x": {"platform": platform, "state": {"point": "effect", "values": words}}}
+    for is_old, unknown in ((False, "None"), (True, of_old)):
+        entities, problems = found(*ALL, options=options, is_old=is_old)
+        assert problems == []
+        shown = states(entities["x"], {"effect": "party"}, {"effect": "moving"}, {})
+        assert shown == [list(words)[1], unknown, unknown]
 
 
 def test_a_valve_has_a_state_or_a_position() -> None:
