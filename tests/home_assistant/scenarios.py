@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tests.home_assistant import by_hand
+from tests.home_assistant import by_hand, examples
 from tests.home_assistant.bench import SETTLED, Bench
 from tests.home_assistant.house import CALLS, House
 from tests.home_assistant.house import ENTITIES as HOUSE
@@ -242,6 +242,32 @@ def entities_of_several_points(bench: Bench) -> None:
             gateway.stop()
 
 
+def the_shipped_examples(bench: Bench) -> None:
+    """Each entity that they announce is there, with its unit and class, and with a state if the device has told it."""
+    form = "device" if bench.release == "2026.11" else "components"
+    api = bench.ha.api
+    with (
+        bench.broker.client("homeassistant/+/+/+/config") as client,
+        examples.running(bench.folder, bench.broker, form) as simulators,
+    ):
+        settled = time.monotonic() + SETTLED
+        wait_until(lambda: time.monotonic() >= settled, SETTLED + 5)
+        components = examples.announced(client)
+        missing = [name for name in examples.NAMES if f"{name}_-gateway_link" not in components]
+        assert not missing, f"nothing was announced by {missing}"
+        wrong = examples.wrong_entities(components, api)
+        assert not wrong, f"wrong entities of the examples: {wrong}"
+        bench.say(f"{len(components)} entities of {len(examples.NAMES)} examples are right after {SETTLED:.0f} s")
+        for call in examples.CALLS:
+            began = api.call(call.service, call.entity, **call.data)
+            api.wait_change(call.entity, lambda state: bool(state["state"] == call.state), began)  # noqa: B023
+            said = "".join(simulator.output for simulator in simulators.values())
+            assert call.line in said, f"{call.line!r} of {call.service}; the simulators say:\n{said}"
+        began = api.call("number.set_value", "number.supply_set_voltage", value=25)
+        api.wait_change("event.supply_outcome", _is_refusal, began)
+        assert api.state("number.supply_set_voltage") == "15", "the supply has refused 25 V"
+
+
 BY_HAND: tuple[Scenario, ...] = (documents_by_hand,)
 WITH_GATEWAY: tuple[Scenario, ...] = (
     entities_are_right,
@@ -253,4 +279,5 @@ WITH_GATEWAY: tuple[Scenario, ...] = (
     a_reload_renames_adds_and_removes,
     a_renamed_entity_survives,
     entities_of_several_points,
+    the_shipped_examples,
 )
