@@ -305,12 +305,10 @@ def _climate(parts: Parts, roles: _Roles, options: Mapping[str, Any]) -> None:
             own = dict(role.values) or choices_by_label(role.point)
             role.check_values(own)
             own = settable(role.point, own)
-            if "none" in own:
-                remedy = "write values: {WORD: VALUE} with other words"
-                raise EntityError(f"Home Assistant does not accept none as a {name.replace('_', ' ')}", remedy)
             parts.read(role.point, role.template(own), f"{name}_state_topic", state_key)
             parts.write(writer.of_values(role.point, own), f"{name}_command_topic", f"{name}_command_template")
-            config[listed] = list(own)
+            # Home Assistant adds the preset none to each list, and refuses one that has it.
+            config[listed] = [word for word in own if (name, word) != ("preset_mode", "none")]
 
 
 _COMPOSED: Mapping[str, Callable[[Parts, _Roles, Mapping[str, Any]], None]] = {

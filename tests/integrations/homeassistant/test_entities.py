@@ -332,6 +332,17 @@ def test_a_thermostat_has_all_roles() -> None:
     assert not {"min_temp", "max_temp"} & set(entities["x"].config), "those of Home Assistant"
 
 
+def test_a_thermostat_may_have_a_value_for_the_preset_that_home_assistant_adds_by_itself() -> None:
+    """It lists `none` with the presets of each thermostat, and refuses a list that has it already."""
+    preset = {"point": "effect", "values": {"none": "calm", "boost": "party"}}
+    entities, problems = found(*ALL, options={"x": {"platform": "climate", "mode": "mode", "preset_mode": preset}})
+    assert problems == [] and entities["x"].config["preset_modes"] == ["boost"]
+    shown = states(entities["x"], {"effect": "calm"}, {"effect": "party"}, template="preset_mode_value_template")
+    assert shown == ["none", "boost"]
+    (command,) = (each for each in entities["x"].commands if "EFFECT" in each.template.text)
+    assert command.template.twin("none") == '{"action": "EFFECT", "e": "calm"}'
+
+
 def test_the_mode_of_a_thermostat_is_never_unknown_for_old_releases() -> None:
     """Each document without a mode would be an error in their log."""
     options = {"x": {"platform": "climate", "mode": "mode"}}
@@ -368,8 +379,6 @@ def test_the_mode_of_a_thermostat_is_never_unknown_for_old_releases() -> None:
         ({"platform": "climate", "temperature": "target"}, "it needs the option mode"),
         ({"platform": "climate", "mode": "halt"}, "the point halt for mode has the type event"),
         ({"platform": "climate", "mode": "mode", "current_temperature": "unread"}, "the point unread for current_temp"),
-        ({"platform": "climate", "mode": "mode", "preset_mode": {"point": "fan", "values": {"none": "low"}}},
-         "Home Assistant does not accept none as a preset mode"),
         ({"platform": "climate", "mode": "mode", "fan_mode": {"point": "fan", "values": {"slow": "slw"}}},
          "'slw' is no value of the point fan"),
     ],
