@@ -139,6 +139,12 @@ def test_a_text_is_a_sensor_or_a_text() -> None:
     assert command.template.twin('it\'s "x"') == '{"action": "SET", "v": "it\'s \\"x\\""}'
 
 
+def test_a_text_that_is_no_time_is_unknown_for_a_class_of_times() -> None:
+    for device_class, time in (("timestamp", "2026-12-01T00:00:00Z"), ("date", "2026-12-01")):
+        sensor = entity_of(point("text", device_class=device_class))
+        assert states(sensor, {"x": time}, {"x": "2020-11-30T11:50:33"}, {"x": "never"}, {}) == [time, *["None"] * 3]
+
+
 def test_an_event_is_an_event_or_a_button() -> None:
     event = entity_of(point("event", choices=("short", "long")))
     assert (event.platform, event.config["event_types"]) == ("event", ["short", "long"])
