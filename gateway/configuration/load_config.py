@@ -108,7 +108,7 @@ def _load(context: LoadContext) -> Configuration:
             if each.reading_time is not None and not each.reading_time.argument
         ]
     home_assistant = HomeAssistantOptions()
-    if fits and data.get("home_assistant", False) is not False:
+    if fits and interfaces and data.get("home_assistant", False) is not False:
         from gateway.configuration.load_entities import load_home_assistant  # most gateways announce nothing
 
         paths = loader.paths_of(interfaces)

@@ -173,7 +173,9 @@ def _sensor(parts: Parts, point: Point, device_class: str, options: Mapping[str,
         for name in ("state_class", "precision"):
             if name in options:
                 raise EntityError(f"the option {name} is for numbers, but the point is a text", "leave it out")
-        parts.read(point, templates.text(point.key))
+        is_time = device_classes.is_time(device_class)
+        is_date = device_class == "date"
+        parts.read(point, templates.moment(point.key, is_date=is_date) if is_time else templates.text(point.key))
         return
     if device_classes.is_time(device_class):
         what = f"the class {device_class} is for times as texts, but the point is a number"
