@@ -221,6 +221,33 @@ def a_renamed_entity_survives(bench: Bench) -> None:
     assert "Kettle" in [entry["name"] for entry in bench.ha.api.entities().values()]
 
 
+def another_form_keeps_names(bench: Bench) -> None:
+    """What the owner has renamed keeps its name when the form of the announcements changes, there and back."""
+    if bench.form == "components":
+        bench.say("it knows one form only")
+        return
+    bench.start_gateway()
+    bench.wait_shown(_READ)
+    bench.ha.api.rename(_TEMPERATURE, "sensor.kettle", "Kettle")
+    wanted = dict(_READ)
+    wanted["sensor.kettle"] = wanted.pop(_TEMPERATURE)
+    bench.wait_shown(wanted)
+
+    def ids() -> dict[str, str]:
+        return {unique_id: entry["id"] for unique_id, entry in bench.ha.api.entities().items()}
+
+    before = ids()
+    for form in ("components", "device"):
+        bench.say(bench.migrate_gateway(form))
+        bench.wait_settled(wanted, SETTLED)
+        gone = sorted(before.items() - ids().items())
+        assert [unique_id for unique_id, _ in gone if "_heard_" not in unique_id] == [], gone
+        bench.ha.restart()
+        bench.wait_shown(wanted)
+        assert _TEMPERATURE not in bench.ha.api.states()
+    assert "Kettle" in [entry["name"] for entry in bench.ha.api.entities().values()]
+
+
 def entities_of_several_points(bench: Bench) -> None:
     """Light, cover, valve, lock and climate: each has its state, and each of its services reaches the device."""
     with House(bench.folder) as house:
@@ -252,5 +279,6 @@ WITH_GATEWAY: tuple[Scenario, ...] = (
     restarts_in_any_order,
     a_reload_renames_adds_and_removes,
     a_renamed_entity_survives,
+    another_form_keeps_names,
     entities_of_several_points,
 )

@@ -60,11 +60,17 @@ class Announcer:
         self._is_paused = False  # until `_retry_at`
         self._later: dict[str, None] = {}  # what was refused, until `_retry_at`
         self._refused: set[str] = set()  # topics; that there are some has been logged
-        self.announced = self.refused = 0
+        self._counts = {"sent": 0, "marked": 0, "removed": 0, "refused": 0}
+        self._left = 0  # documents that are still to be delivered, after a whole `update` or `step`
 
     def stats(self) -> dict[str, int]:
         """Return the counters. Any thread may call this."""
-        return {"documents": len(self._wanted), "documents_sent": self.announced, "documents_refused": self.refused}
+        counts = {"": len(self._wanted), "_waiting": self._left}
+        counts |= {f"_{kind}": number for kind, number in self._counts.items()}
+        return {f"documents{kind}": number for kind, number in counts.items()}
+
+    def _count_left(self) -> None:
+        self._left = len(self._queue) + len(self._later) + len(self._under_way)
 
     @property
     def topics(self) -> Collection[str]:
@@ -99,6 +105,7 @@ class Announcer:
             self._is_paused = False  # what is new is tried at once
         self._later = {topic: None for topic in self._later if topic in queue}
         self._queue = {topic: None for topic in queue if topic not in self._later}
+        self._count_left()
 
     def announce_all(self) -> None:
         """Announce everything again: the broker has lost its memory, or Home Assistant has started."""
@@ -129,6 +136,10 @@ class Announcer:
 
     def step(self) -> None:
         """Send what is next, as far as there is room for it."""
+        self._step()
+        self._count_left()
+
+    def _step(self) -> None:
         now = self._clock()
         if now >= self._all_at:
             self.announce_all()
@@ -173,7 +184,7 @@ class Announcer:
         for topic, (payload, receipt) in list(self._under_way.items()):
             if receipt.is_delivered:
                 del self._under_way[topic]
-                self.announced += 1
+                self._counts["marked" if payload == MIGRATE else "sent" if payload else "removed"] += 1
                 self._refused_in_turn, self._is_accepted = 0, True
                 self._retries.reset()
                 if topic in self._refused:
@@ -190,7 +201,7 @@ class Announcer:
                     self._queue[topic] = None  # what is gone was sent with its platform only; now it is left out
             elif receipt.dropped:
                 del self._under_way[topic]
-                self.refused += 1
+                self._counts["refused"] += 1
                 self._retry(topic, now)
                 if not self._refused:
                     LOG.warning(
