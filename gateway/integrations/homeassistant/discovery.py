@@ -58,8 +58,8 @@ class Announcement(NamedTuple):
 class Discovery:
     """Writes discovery documents for the gateway called `gateway`, of the version `version`.
 
-    `document_topic` returns the topic of a document of a device, by its id and the kind; `availability_topic` is that
-    of the gateway, and `health_topic` that of its health document.
+    `document_topic` returns the topic of a document of a device, by its id and the kind; those of the gateway itself
+    have the id `""`.
     """
 
     def __init__(
@@ -68,16 +68,14 @@ class Discovery:
         gateway: str,
         version: str,
         document_topic: Callable[[str, str], str],
-        availability_topic: str,
-        health_topic: str,
     ) -> None:
         self.options = options
         self._gateway = gateway
         self._node = node_of(options, gateway)
         self._version = version
         self._topic = document_topic
-        self._availability_topic = availability_topic
-        self._health_topic = health_topic
+        self._availability_topic = document_topic("", "availability")
+        self._health_topic = document_topic("", "health")
 
     @property
     def birth_topic(self) -> str:
