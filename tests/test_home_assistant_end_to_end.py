@@ -15,7 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from gateway.cli.main import main
-from gateway.devices.point import Feed, Point, PointType
+from gateway.devices.point import Feed, Point, PointType, Write
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto
 from tests.support.configuration import replaying_map
@@ -179,14 +179,36 @@ def test_a_point_of_a_found_device_that_can_be_no_entity_is_logged_once(
     expected_logs.expect("b_boiler.temperature is not announced to Home Assistant: 'heat' is no class of a sensor")
     wrong = TEMPLATE._replace(points=(TEMPERATURE._replace(device_class="heat"), HUMIDITY))
     with running(tmp_path, mosquitto.port, wrong, home_assistant=True) as gateway:
-        gateway.push(reading(celsius=21.5))
+        gateway.push(reading(celsius=21.5, percent=40))
         wait_announced(mosquitto, "b_boiler")
         assert set(components(mosquitto, "b_boiler")) == {"humidity"}
-        gateway.push(reading(celsius=21.5).replace(device="lamp"))
-        gateway.push(reading(celsius=22.5))
+        gateway.push(reading(celsius=21.5, percent=40).replace(device="lamp"))
+        gateway.push(reading(celsius=22.5, percent=40))
         expected_logs.expect("b_lamp.temperature is not announced")
         wait_announced(mosquitto, "b_lamp")
     assert caplog.text.count("b_boiler.temperature is not announced") == 1
+
+
+def test_a_found_device_has_the_entities_of_what_it_has_told_also_after_a_restart(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    switch = Point("switch", PointType.BOOLEAN, (Feed("SWITCH", "on"),), (Write("SET", "on"),))
+    template = TEMPLATE._replace(points=(TEMPERATURE, HUMIDITY, switch))
+    with running(tmp_path, mosquitto.port, template, home_assistant=True) as gateway:
+        gateway.push(reading(celsius=21.5))
+        wait_announced(mosquitto, "b_boiler")
+        assert set(components(mosquitto, "b_boiler")) == {"temperature", "switch", "_outcome"}
+        gateway.push(reading(celsius=21.5, percent=40))
+        wait_until(lambda: "humidity" in components(mosquitto, "b_boiler"))
+    with (
+        mosquitto.client(topic("b_boiler")) as listener,
+        running(tmp_path, mosquitto.port, template, home_assistant=True) as gateway,
+    ):
+        gateway.push(reading(celsius=22))
+        wait_until(lambda: gateway.gateway.stats()["home_assistant"]["documents"] == 2)
+        wait_until(lambda: not gateway.gateway.stats()["home_assistant"]["documents_waiting"])
+        told = [json.loads(payload)["components"].keys() for _, payload in listener.pairs()]
+        assert told and all("humidity" in keys for keys in told), "a name that a person has given it would be lost"
 
 
 def test_a_reload_changes_what_is_announced(tmp_path: Path, mosquitto: Mosquitto) -> None:

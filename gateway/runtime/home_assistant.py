@@ -58,7 +58,7 @@ class HomeAssistant:
         self._configuration: Configuration | None = None
         self._health_topic = ""
         self._hosts: Mapping[str, InterfaceHost] = {}
-        self._revisions: list[tuple[int, int]] = []
+        self._revisions: list[tuple[int, int, int]] = []
         self._health_at = math.inf
         self._first_left = 0
         self._connects = 0  # when the link was new last
@@ -167,8 +167,8 @@ class HomeAssistant:
 
     def _sources(self) -> Iterable[Source]:
         for host in self._hosts.values():
-            for device, template in host.devices.declarations():
-                yield Source(device, host.options.msg_map, host.options.own_address, template)
+            for device, template, told in host.devices.declarations():
+                yield Source(device, host.options.msg_map, host.options.own_address, template, told)
 
     def _report(self, source: Source, announcement: Announcement) -> None:
         """Log why a point of a device of a template is no entity; that of others was a mistake of the configuration."""

@@ -7,7 +7,7 @@ entity is made of ids, never of names or areas, which people change.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from gateway.core.topic import filter_matches
@@ -35,13 +35,15 @@ _ORIGIN = "mqttgateway"
 class Source(NamedTuple):
     """A device as it is now: its declaration, the map of its interface, the words of the interface's messages.
 
-    `template` is the id by which it is declared, if that of a template.
+    `template` is the id by which it is declared, if that of a template; `told` are the points of which it has had a
+    value, None: it is only an example of one.
     """
 
     device: Device
     msg_map: MsgMap
     own: Mapping[str, str]
     template: str = ""
+    told: Collection[str] | None = None
 
 
 class Announcement(NamedTuple):
@@ -98,7 +100,8 @@ class Discovery:
         topics = Topics(*(self._topic(device.id, kind) for kind in ("state", "outcome", "event")))
         declared = self.options.entities.get(source.template or device.id, {})
         writer = CommandWriter(source.msg_map, device, source.own)
-        entities, problems = entities_of(device, writer, topics, declared, is_old=self._is_old)
+        told = source.told if source.template else None
+        entities, problems = entities_of(device, writer, topics, declared, told, is_old=self._is_old)
         if any(entity.commands for entity in entities):
             entities.append(outcome_entity(topics))
         base = self._base(device)
