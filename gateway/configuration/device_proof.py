@@ -255,7 +255,7 @@ class _Prover:
 
     def _arrival_problem_of(self, command: InternalMsg, client: str) -> tuple[str, str] | None:
         try:
-            publication = self._map.for_sender(client, ()).internal2mqtt(command)
+            publication = self._map.of_client(client).internal2mqtt(command)
         except MessageError as err:
             return f"the map cannot write its command: {err}", _REMEDY
         any_word = {client, *(getattr(command, field) for field in self._free)}
