@@ -48,7 +48,7 @@ class Announcer:
         uniform: Callable[[float, float], float],
     ) -> None:
         self._put, self._record, self._clock, self._uniform = put, record, clock, uniform
-        self._wanted: dict[str, Mapping[str, Any]] = {}
+        self._wanted: dict[str, bytes] = {}
         self._sent: dict[str, bytes] = {}
         self._queue: dict[str, None] = {}
         self._marks: dict[str, None] = {}
@@ -88,18 +88,18 @@ class Announcer:
 
         What an earlier run has announced on the topics `kept` stays as it is.
         """
-        self._wanted = dict(documents)
-        self._refused &= documents.keys()
-        stay = {*documents, *kept}
+        self._wanted = wanted = {topic: payload_of(document) for topic, document in documents.items()}
+        self._refused &= wanted.keys()
+        stay = {*wanted, *kept}
         others = [topic for topic in (*self._sent, *self._under_way) if topic not in stay]
-        changed = [topic for topic, document in documents.items() if self._sent.get(topic) != payload_of(document)]
+        changed = [topic for topic, payload in wanted.items() if self._sent.get(topic) != payload]
         # Those of another form are marked first, so that Home Assistant lets the new form take over their entities with
         # the names that people have given them, and they are removed at the end.
         forms = {is_device_form(topic) for topic in changed}
         marked = [topic for topic in others if self._sent.get(topic) and forms and is_device_form(topic) not in forms]
         self._marks = dict.fromkeys(marked)
         # What waits already is to be announced again, though nothing in it has changed.
-        waiting = [topic for topic in self._queue if topic in documents]
+        waiting = [topic for topic in self._queue if topic in wanted]
         queue = dict.fromkeys([*marked, *changed, *waiting, *others])
         if not queue.keys() <= {*self._queue, *self._later, *self._under_way}:
             self._is_paused = False  # what is new is tried at once
@@ -155,15 +155,13 @@ class Announcer:
             self._send(topic, now)
 
     def _send(self, topic: str, now: float) -> None:
-        document = self._wanted.get(topic)
+        payload = self._wanted.get(topic, b"")
         if topic in self._marks:
             del self._marks[topic]
             payload = MIGRATE
             self._queue[topic] = None  # behind the documents of the other form
-        elif document is None:
-            payload = b""
-        else:
-            payload = payload_of(with_tombstones(document, self._sent.get(topic, b"")))
+        elif payload:
+            payload = with_tombstones(payload, self._sent.get(topic, b""))
         receipt = Receipt()
         if self._put(Publication(topic, payload, qos=1, retain=True, lane=Lane.BULK), receipt):
             self._under_way[topic] = _UnderWay(payload, receipt)
@@ -196,8 +194,7 @@ class Announcer:
                     self._sent[topic] = payload
                 else:
                     self._sent.pop(topic, None)
-                document = self._wanted.get(topic)
-                if payload != (b"" if document is None else payload_of(document)):
+                if payload != self._wanted.get(topic, b""):
                     self._queue[topic] = None  # what is gone was sent with its platform only; now it is left out
             elif receipt.dropped:
                 del self._under_way[topic]

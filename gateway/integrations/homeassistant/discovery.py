@@ -242,15 +242,18 @@ def payload_of(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
-def with_tombstones(document: Mapping[str, Any], previous: bytes) -> Mapping[str, Any]:
+def with_tombstones(payload: bytes, previous: bytes) -> bytes:
     """Return a device's document in which components that only `previous` has, or of another platform, are removed.
 
     Home Assistant removes one that has nothing but its platform. One that is merely left out stays until its next
     start, and one that changes its platform in one go stays for ever.
     """
+    if not previous or payload == previous:
+        return payload
+    document = json.loads(payload)
     now = document.get("components", {})
     try:
-        before = json.loads(previous)["components"] if previous else {}
+        before = json.loads(previous)["components"]
         gone = {
             key: {"platform": component["platform"]}
             for key, component in before.items()
@@ -259,8 +262,8 @@ def with_tombstones(document: Mapping[str, Any], previous: bytes) -> Mapping[str
             and now.get(key, {}).get("platform") != component["platform"]
         }
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return document  # what is retained there is of somebody else
-    return {**document, "components": {**now, **gone}} if gone else document
+        return payload  # what is retained there is of somebody else
+    return payload_of({**document, "components": {**now, **gone}}) if gone else payload
 
 
 MIGRATE = b'{"migrate_discovery": true}'
