@@ -68,13 +68,21 @@ class _Roles:
         self._options, self._points = options, points
         self._asked_for: set[str] = set()
 
-    def get(self, name: str, *, kinds: Iterable[PointType] = (), is_read: bool = False) -> _Role | None:
-        """Return a role, if it is declared; raise `EntityError` if its point is missing or cannot have it."""
+    def get(
+        self, name: str, *, kinds: Iterable[PointType] = (), is_read: bool = False, takes: str = ""
+    ) -> _Role | None:
+        """Return a role, if it is declared; raise `EntityError` if its point is missing or cannot have it.
+
+        `takes` is the option that it may have besides its point: `value` or `values`.
+        """
         self._asked_for.add(name)
         option = self._options.get(name)
         if option is None:
             return None
         given: Mapping[str, Any] = {"point": option} if isinstance(option, str) else option
+        strange = next((key for key in given if key not in ("point", takes)), None)
+        if strange is not None:
+            raise EntityError(f"{strange} means nothing for {name}", f"write {name}: {given['point']}")
         point = self._points.get(given["point"])
         if point is None:
             raise EntityError(
@@ -194,7 +202,7 @@ def _valve(parts: Parts, roles: _Roles, _: Mapping[str, Any]) -> None:
     low, high = whole_bounds(position.point)
     parts.read(position.point, templates.plain(position.point.key, NOTHING))
     parts.write(parts.writer.of_number(position.point))
-    stop = roles.get("stop")
+    stop = roles.get("stop", takes="value")
     if stop is not None:
         parts.write_payloads({"payload_stop": _press(parts, stop)})
     parts.config |= {"reports_position": True, "position_closed": low, "position_open": high}
@@ -202,7 +210,7 @@ def _valve(parts: Parts, roles: _Roles, _: Mapping[str, Any]) -> None:
 
 def _state(parts: Parts, roles: _Roles, platform: str) -> dict[str, tuple[_Role, Argument]] | None:
     """Have the entity read its state; return role and value of the point for each word of it."""
-    role = roles.get("state", kinds=(PointType.BOOLEAN, PointType.CHOICE))
+    role = roles.get("state", kinds=(PointType.BOOLEAN, PointType.CHOICE), takes="values")
     if role is None:
         return None
     words = role.words(_STATES[platform], _OF_BOOLEAN[platform])
@@ -232,7 +240,7 @@ def _command_of(
     parts: Parts, roles: _Roles, name: str, state: Mapping[str, tuple[_Role, Argument]] | None, word: str
 ) -> Command | None:
     """Return the command of the role `name`, or the one that sets the state to `word` (`""`: none); None: neither."""
-    role = roles.get(name)
+    role = roles.get(name, takes="value")
     if role is not None:
         return _press(parts, role)
     if not word or state is None or word not in state:
@@ -263,7 +271,7 @@ def _lock(parts: Parts, roles: _Roles, _: Mapping[str, Any]) -> None:
 
 def _climate(parts: Parts, roles: _Roles, options: Mapping[str, Any]) -> None:
     writer, config = parts.writer, parts.config
-    mode = roles.need("mode", kinds=(PointType.BOOLEAN, PointType.CHOICE), is_read=True)
+    mode = roles.need("mode", kinds=(PointType.BOOLEAN, PointType.CHOICE), is_read=True, takes="values")
     words = mode.words(_MODES, ("heat", "off"))
     if mode.point.writes:
         words = settable(mode.point, words)
@@ -288,7 +296,7 @@ def _climate(parts: Parts, roles: _Roles, options: Mapping[str, Any]) -> None:
     for role in filter(None, (target, roles.get("current_temperature"))):
         if role.point.unit in ("°C", "°F"):
             config["temperature_unit"] = role.point.unit[1]
-    action = roles.get("action", kinds=(PointType.BOOLEAN, PointType.CHOICE), is_read=True)
+    action = roles.get("action", kinds=(PointType.BOOLEAN, PointType.CHOICE), is_read=True, takes="values")
     if action is not None:
         doing = action.template(action.words(_ACTIONS, ("heating", "idle")))
         parts.read(action.point, doing, "action_topic", "action_template")
@@ -297,7 +305,7 @@ def _climate(parts: Parts, roles: _Roles, options: Mapping[str, Any]) -> None:
         ("swing_mode", "swing_modes", "swing_mode_state_template"),
         ("preset_mode", "preset_modes", "preset_mode_value_template"),
     ):
-        role = roles.get(name, kinds=(PointType.CHOICE,))
+        role = roles.get(name, kinds=(PointType.CHOICE,), takes="values")
         if role is not None:
             own = dict(role.values) or choices_by_label(role.point)
             role.check_values(own)

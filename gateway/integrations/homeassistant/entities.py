@@ -208,6 +208,9 @@ def _number(parts: Parts, point: Point, device_class: str, options: Mapping[str,
 
 def _select(parts: Parts, point: Point, _class: str, _: Mapping[str, Any]) -> None:
     choices = settable(point, choices_by_label(point))  # a state must be one of the options
+    if "" in choices:
+        what = f"the choice '' of the point {point.key} would never be shown: Home Assistant ignores an empty text"
+        raise EntityError(what, "read and write it as another word (enum), and declare that")
     parts.read(point, _choice(point) if len(choices) == len(point.choices) else _mapped(point, choices))
     parts.write(parts.writer.of_values(point, choices))
     parts.config["options"] = list(choices)
