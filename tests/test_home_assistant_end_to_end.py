@@ -116,7 +116,7 @@ def test_a_broker_that_has_forgotten_everything_gets_it_again(
 
 @pytest.mark.parametrize(("is_on_disk", "version"), [(False, 5), (True, 5), (False, "3.1.1")])
 def test_nothing_of_a_device_that_is_gone_is_left(
-    is_on_disk: bool, version: object, tmp_path: Path, mosquitto: Mosquitto
+    is_on_disk: bool, version: object, tmp_path: Path, mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:
     options = {**outbox(tmp_path, is_on_disk=is_on_disk), "mqtt": {"version": version}}
     foreign = b'{"origin": {"name": "another"}, "components": {}}'
@@ -124,6 +124,7 @@ def test_nothing_of_a_device_that_is_gone_is_left(
         client.publish(topic("foreign"), foreign, retain=True)
     with running(tmp_path, mosquitto.port, BOILER, OTHER, home_assistant=True, **options):
         wait_announced(mosquitto, "-gateway", "boiler", "other")
+    assert caplog.text.count("commands of Home Assistant do not expire there") == (version == "3.1.1")
     with running(tmp_path, mosquitto.port, BOILER, home_assistant=True, **options):
         wait_gone(mosquitto, "other")
         assert announced(mosquitto, "boiler") and announced(mosquitto, "-gateway")
