@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from benchmarks import (
+    announcing,
     commands,
     decoding,
     device_model,
@@ -49,6 +50,7 @@ BENCHMARKS: dict[str, tuple[float, Callable[[Lab], None]]] = {
     "map": (0.1, translation.run),
     "model": (0.04, device_model.run),
     "devices": (0.3, devices.run),
+    "announce": (0.3, announcing.run),
     "scale": (0.02, scale.run),
 }
 _FAST_SECONDS = 30.0  # for all of them, with --fast

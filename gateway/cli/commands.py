@@ -80,6 +80,15 @@ def _status_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
 
 
+def _ha_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    parser.add_argument(
+        "--migrate",
+        action="store_true",
+        help="have the running gateway change over to the form in FILE; entities keep the names that people gave them",
+    )
+
+
 def _reload_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
     add_name(parser)
@@ -214,15 +223,22 @@ COMMANDS: dict[str, Command] = {
     ),
     "ha": Command(
         "--conf FILE",
-        "print what is announced to Home Assistant",
-        add_common,
+        "print what is announced to Home Assistant; --migrate: announce it in another form",
+        _ha_arguments,
         Needs.CONFIGURATION,
-        "gateway.cli.ha:print_announcements",
-        "Prints the topic and the document of each device, and of the gateway, as they are announced with\n"
+        "gateway.cli.ha:home_assistant",
+        "Print the topic and the document of each device, and of the gateway, as they are announced with\n"
         "home_assistant: true. The configuration need not have that option. Devices of templates are announced\n"
         "at their first reading; of these the documents of the template are printed, with its words in braces.\n"
         "\n"
-        "  mqttgateway ha --conf boiler.conf",
+        "With --migrate, after home_assistant.form was changed in FILE: reload the running gateway, and wait until\n"
+        "the broker has everything in the new form, and nothing in the old one. Home Assistant keeps its entities,\n"
+        "with the names that people gave them. A gateway that is started with another form does the same itself.\n"
+        "\n"
+        "  mqttgateway ha --conf boiler.conf\n"
+        "  mqttgateway ha --conf boiler.conf --migrate\n\n"
+        "exit codes: 0 done; 1 no such gateway runs, or the broker has not accepted all documents; 2 wrong command\n"
+        "line; 78 wrong configuration.",
     ),
     "options": Command(
         "",

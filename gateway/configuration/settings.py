@@ -23,7 +23,10 @@ from gateway.translation.mqtt_map import MsgMap
 
 
 def document_topic(root: str, gateway: str, device: str, kind: str) -> str:
-    """Return the topic of a document of a device, below the root and the name of its gateway."""
+    """Return the topic of a document of a device, below the root and the name of its gateway.
+
+    The documents of the gateway itself have the device `""`.
+    """
     return "/".join(filter(None, (root, gateway, device, kind)))
 
 
@@ -93,12 +96,12 @@ class Configuration(NamedTuple):
 
     def availability_topic(self, interface: str = "") -> str:
         """Return the topic on which the gateway publishes whether it, or one of its interfaces, is available."""
-        return "/".join(filter(None, (self.root, self.name, interface, "availability")))
+        return self.document_topic(interface, "availability")
 
     @property
     def health_topic(self) -> str:
         """Return the topic of the gateway's own document: how it is."""
-        return "/".join(filter(None, (self.root, self.name, "health")))
+        return self.document_topic("", "health")
 
     @property
     def replays(self) -> bool:
@@ -108,7 +111,7 @@ class Configuration(NamedTuple):
     @property
     def run_topic(self) -> str:
         """Return the topic by which the gateway finds out what its broker has kept; see `gateway.mqtt.run_topic`."""
-        return "/".join(filter(None, (self.root, self.name, RUN)))
+        return self.document_topic("", RUN)
 
     @property
     def response_topics(self) -> ResponseTopics:

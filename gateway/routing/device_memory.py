@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from threading import Lock
 from typing import NamedTuple
@@ -107,6 +108,7 @@ class DeviceMemory:
         self._publishing = Lock()
         self._model = Model()
         self._configured = 0
+        self._first_values = 0  # how often a device of a template has told a point for the first time
         self._added: set[str] | None = None  # the actions that feed devices which a reload has added; None: no reload
         self._statuses: list[tuple[str, bool | None, str]] = []  # to be logged: device, whether it is online, why not
         self._interface_reason = ""  # why the interface lost all its devices: logged by whoever said so
@@ -116,7 +118,7 @@ class DeviceMemory:
         """Whether any devices are declared, or any readings remembered."""
         self._write_at = math.inf  # when the first of the documents in `_unwritten` is to be written
         # When a document was written to the disk last, and of which points it had a value, by topic.
-        self._remembered: dict[str, tuple[float, frozenset[str]]] = {}
+        self._remembered: dict[str, tuple[float, frozenset[str]]] = defaultdict(lambda: (-math.inf, frozenset()))
         self._availabilities: dict[str, bytes] = {}  # what was published last, by topic: unknown is offline there, too
         self._unwritten: dict[str, _Document] = {}  # documents that are newer than what is on the disk, by topic
         # What the broker retains of devices that a template may still make, by topic; and those that it has made now.
@@ -150,14 +152,15 @@ class DeviceMemory:
         return [self._documents.topic(device, kind) for device in self.ids for kind in DOCUMENT_KINDS]
 
     @property
-    def revision(self) -> tuple[int, int]:
-        """A value that changes when there are other devices. Needs no guard."""
-        return self._configured, self._model.revision
+    def revision(self) -> tuple[int, int, int]:
+        """A value that changes when there are other devices, or one of a template tells a new point. Needs no guard."""
+        return self._configured, self._model.revision, self._first_values
 
-    def declarations(self) -> list[tuple[Device, str]]:
-        """Return the devices that are known now, each with the id of its template, or `""`."""
+    def declarations(self) -> list[tuple[Device, str, frozenset[str]]]:
+        """Return the known devices, each with the id of its template, or `""`, and the points that have had a value."""
         with self._lock:
-            return [(each.device, each.template.id if each.template else "") for each in self._model.states.values()]
+            states = self._model.states.values()
+            return [(each.device, each.template.id if each.template else "", known_points(each)) for each in states]
 
     @property
     def ids(self) -> list[str]:
@@ -492,8 +495,10 @@ class DeviceMemory:
     def _state_document(self, state: DeviceState) -> _Document | None:
         try:
             payload = state_document(state)
-            topic = self._documents.topic(state.device.id, "state")
-            return _Document(topic, payload, kept_document(state, payload), known_points(state))
+            topic, points = self._documents.topic(state.device.id, "state"), known_points(state)
+            if state.template is not None and not points <= self._remembered[topic][1]:
+                self._first_values += 1
+            return _Document(topic, payload, kept_document(state, payload), points)
         except Exception as err:  # noqa: BLE001  (the main thread must go on without it, whatever an interface has passed)
             log_no_document(state.device.id, err)
             return None
@@ -504,7 +509,7 @@ class DeviceMemory:
             topic = document.topic
             self._documents.publish(topic, document.payload)
             now = self._clock()
-            written_at, points = self._remembered.get(topic, (-math.inf, frozenset()))
+            written_at, points = self._remembered[topic]
             # A value that was not there before goes to the disk at once: without it, the document of the next run
             # would shrink if this one is killed.
             if now - written_at >= _REMEMBER_INTERVAL or not document.points <= points:

@@ -58,7 +58,7 @@ class HomeAssistant:
         self._configuration: Configuration | None = None
         self._health_topic = ""
         self._hosts: Mapping[str, InterfaceHost] = {}
-        self._revisions: list[tuple[int, int]] = []
+        self._revisions: list[tuple[int, int, int]] = []
         self._health_at = math.inf
         self._first_left = 0
         self._connects = 0  # when the link was new last
@@ -129,6 +129,7 @@ class HomeAssistant:
         is_new_link = self._client.connects != self._connects
         if is_new_link:
             self._connects = self._client.connects
+            self._tell_what_is_lost()
         if not self._is_recall_awaited:
             self._announcer.step()
         if self._discovery is not None and (is_new_link or self._clock() >= self._health_at):
@@ -136,6 +137,17 @@ class HomeAssistant:
             self._health_at = self._clock() + (_FIRST_INTERVAL if self._first_left else _HEALTH_INTERVAL)
             self._outbox.record_retained(self._health_topic, b"{}")  # a run without it has to clear the topic
             self._client.set_state(self._health_topic, self._health())
+
+    def _tell_what_is_lost(self) -> None:
+        """Log, once, what Home Assistant lacks without MQTT 5."""
+        protocol = self._client.protocol_in_words
+        if self._discovery is not None and protocol != "MQTT 5" and protocol not in self._reported:
+            self._reported.add(protocol)
+            LOG.info(
+                "the broker is connected with %s: commands of Home Assistant do not expire there, and from its release "
+                "2027.1 on, Home Assistant accepts only brokers with MQTT 5",
+                protocol,
+            )
 
     def _on_status(self, payload: bytes) -> None:
         if payload == b"online":
@@ -167,8 +179,8 @@ class HomeAssistant:
 
     def _sources(self) -> Iterable[Source]:
         for host in self._hosts.values():
-            for device, template in host.devices.declarations():
-                yield Source(device, host.options.msg_map, host.options.own_address, template)
+            for device, template, told in host.devices.declarations():
+                yield Source(device, host.options.msg_map, host.options.own_address, template, told)
 
     def _report(self, source: Source, announcement: Announcement) -> None:
         """Log why a point of a device of a template is no entity; that of others was a mistake of the configuration."""

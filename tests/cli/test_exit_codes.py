@@ -54,6 +54,8 @@ class Scene:
         shipped_conf(folder, "dummy2mqtt.conf", broker.port).rename(folder / "lamp.conf")
         away = free_port()
         write_conf(folder, away, "away", interface={"type": "dummy"}, outbox={"store": "memory"})
+        for name, port in ("known", broker.port), ("unknown", away):
+            write_conf(folder, port, name, interface={"type": "dummy"}, home_assistant=True, outbox={"store": "memory"})
         write_conf(folder, away, "boiler", interface=dict(BOILER))
         write_conf(folder, away, "nolog", interface={"type": "dummy"}, log={"file": "/no/such/folder/gw.log"})
         write_conf(folder, away, "nobox", interface={"type": "dummy"}, outbox={"file": "/no/such/folder/gw.outbox"})
@@ -254,6 +256,17 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
     ),
     ("`map diff`", "the two maps are equivalent"): (command("map diff one.json one.json"),),
     ("`map diff`", "they are not"): (command("map diff one.json other.json"),),
+    ("`ha --migrate`", "the broker has everything in the form of the configuration"): (
+        beside_a_gateway("ha --conf known.conf --migrate", "known"),
+    ),
+    (
+        "`ha --migrate`",
+        "no gateway with this name is running, nothing is announced, or the broker does not have everything",
+    ): (
+        command("ha --conf known.conf --migrate"),
+        beside_a_gateway("ha --conf lamp.conf --migrate"),
+        beside_a_gateway("ha --conf unknown.conf --migrate", "unknown", "no connection"),
+    ),
     ("`map graph`, `options`, `migrate`, `ha`", "success"): (
         command("map graph one.json --svg map.svg"),
         command("options"),

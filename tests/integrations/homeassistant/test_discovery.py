@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.configuration.settings import document_topic
 from gateway.devices.point import Device, Feed, Point, PointType, Write
 from gateway.integrations.homeassistant.discovery import (
     MIGRATE,
@@ -44,9 +45,7 @@ def discovery(gateway: str = "boiler", **options: Any) -> Discovery:
         HomeAssistantOptions(True, **options),
         gateway,
         "3.0.0",
-        lambda device, kind: f"home/{gateway}/{device}/{kind}",
-        f"home/{gateway}/availability",
-        f"home/{gateway}/health",
+        lambda device, kind: document_topic("home", gateway, device, kind),
     )
 
 

@@ -408,6 +408,7 @@ def test_the_mode_of_a_thermostat_is_never_unknown_for_old_releases() -> None:
         ({"platform": "light", "state": "power", "brightness": "target2"}, "the range of the point target2 is not"),
         ({"platform": "light", "state": "power", "position": "level"}, "the option position means nothing for this"),
         ({"platform": "light", "state": "power", "class": "gate"}, "a light has no class"),
+        ({"platform": "light", "brightness": {"point": "level", "value": 5}}, "value means nothing for brightness"),
         ({"platform": "light", "state": "power", "step": 1}, "the option step means nothing for this light"),
         ({"platform": "light", "state": "power", "effect": "unknown"}, "the choices of the point unknown are not"),
         ({"platform": "light", "state": {"point": "power", "values": {"on": False}}}, "values means nothing for state"),
