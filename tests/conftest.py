@@ -76,7 +76,7 @@ def reset_throttles(monkeypatch: pytest.MonkeyPatch) -> None:
     classes: list[type[ThrottledException]] = [ThrottledException]
     for cls in classes:
         classes += cls.__subclasses__()
-        monkeypatch.setattr(cls, "throttle", Throttle(cls.most_new_keys))
+        monkeypatch.setattr(cls, "throttle", Throttle(cls.most_new_keys, longest=cls.longest_period))
 
 
 @pytest.fixture(autouse=True)
