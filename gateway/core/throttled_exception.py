@@ -29,10 +29,10 @@ _MAX_KEYS = 1000  # keys remembered per class: they contain topics and words tha
 
 
 _REMEMBERED = 3600.0  # s, and at least ten periods, for which an error is remembered that does not occur any more
-_STOPPED = 60.0  # s, and at least five times as long as between two of its errors, after which a series has stopped
+_STOPPED = 60.0  # s, and at least three times its longest pause, after which a series of errors has stopped
 _LONGEST = 1000  # characters kept of a message; a line of the log is not longer
 _LARGEST_FACTOR = 2**30  # more than any period needs to reach the longest
-_MAX_LINES = 20  # reports per class at a time: the reports of suppressed errors must not flood the log either
+_MAX_LINES = 20  # reports of suppressed errors, of one class in a minute: they must not flood the log either
 
 
 _VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|[-+]?\w*\d[\w.]*|\b[0-9A-F]{2,}\b")
@@ -72,12 +72,13 @@ class _Tally:
     `period` is the first period; it grows by `factor`, up to `longest`.
     """
 
-    __slots__ = ("factor", "last", "level", "longest", "message", "period", "reports", "since", "suppressed")
+    __slots__ = ("factor", "last", "level", "longest", "message", "pause", "period", "reports", "since", "suppressed")
 
     def __init__(self, now: float, period: float, longest: float) -> None:
         self.since = self.last = now
         self.period = period
         self.longest = longest
+        self.pause = 0.0  # s: the longest one between two errors
         self.factor = 1
         self.reports = 1
         self.suppressed = 0
@@ -89,8 +90,12 @@ class _Tally:
         """When the period ends."""
         return self.since + _grown(self.period, self.factor, self.longest)
 
-    def suppress(self, now: float, message: str, level: int) -> None:
-        self.last, self.message, self.level = now, message[:_LONGEST], level
+    def occurred(self, now: float) -> None:
+        self.pause = max(self.pause, now - self.last)
+        self.last = now
+
+    def suppress(self, message: str, level: int) -> None:
+        self.message, self.level = message[:_LONGEST], level
         self.suppressed += 1
 
     def restart(self, now: float) -> None:
@@ -101,7 +106,7 @@ class _Tally:
         return not self.suppressed and now - self.last >= max(_REMEMBERED, 10 * self.period)
 
     def has_stopped(self, now: float) -> bool:
-        return now - self.last >= max(_STOPPED, 5 * (self.last - self.since) / self.suppressed)
+        return now - self.last >= max(_STOPPED, 3 * self.pause)
 
 
 def _grown(period: float, factor: int, longest: float) -> float:
@@ -122,6 +127,10 @@ class Throttle:
         self._tallies: OrderedDict[str, _Tally] = OrderedDict()  # the most recently reported one is the last
         self.suppressed = 0  # errors that were not reported one by one, since the start
         self._forgotten = 0  # suppressed errors whose keys are not remembered any more
+        self._minute, self._lines = (
+            -math.inf,
+            0,
+        )  # when the last minute began, and the reports of suppressed errors in it
         self._due = math.inf  # when to look for suppressed errors that must be reported
         self._lock = Lock()
 
@@ -143,18 +152,18 @@ class Throttle:
             if tally is None:
                 return self._count_new(key, period, now, message, level)
             tally.period = period
+            tally.occurred(now)
             if tally.reports < self._burst:
                 tally.reports += 1
-                tally.since = tally.last = now
+                tally.since = now
                 return 1, 0.0
-            if now < tally.due:
-                tally.suppress(now, message, level)
+            if now < tally.due or (tally.suppressed and not self._may_report(now)):
+                tally.suppress(message, level)
                 self.suppressed += 1
                 self._due = min(self._due, tally.due, now + _STOPPED)
                 return None
             count, seconds = tally.suppressed + 1, now - tally.since
             tally.restart(now)
-            tally.last = now
             self._tallies.move_to_end(key)
             return count, seconds
 
@@ -162,7 +171,7 @@ class Throttle:
         tally = self._tallies[key] = _Tally(now, period, self._longest)
         is_above_limit = self._exceeds_new_keys(period, now, level)
         if is_above_limit:
-            tally.suppress(now, message, level)
+            tally.suppress(message, level)
             self._due = min(self._due, tally.due, now + _STOPPED)
         if len(self._tallies) > _MAX_KEYS:
             forgotten = self._tallies.popitem(last=False)[1]
@@ -170,6 +179,13 @@ class Throttle:
                 self._forgotten += forgotten.suppressed
                 self._due = min(self._due, now + period)
         return None if is_above_limit else (1, 0.0)
+
+    def _may_report(self, now: float) -> bool:
+        """Count a report of suppressed errors; return whether it is one of the first in this minute."""
+        if now - self._minute >= PERIOD:
+            self._minute, self._lines = now, 0
+        self._lines += 1
+        return self._lines <= _MAX_LINES or not self._longest
 
     def _exceeds_new_keys(self, period: float, now: float, level: int) -> bool:
         """Count a new key; return whether there were too many in this period, which grows like that of an error."""
@@ -202,12 +218,12 @@ class Throttle:
                 tally.restart(now)
                 self._tallies.move_to_end(key)
             due.sort(key=lambda error: (-error.level, -error.times))
-            others = sum(error.times for error in due[_MAX_LINES:]) + self._forgotten
+            shown = [error for error in due if self._may_report(now)]
+            others = sum(error.times for error in due[len(shown) :]) + self._forgotten
             self._forgotten = 0
-            del due[_MAX_LINES:]
             if others:
-                due.append(Suppressed("", "others of this kind", logging.WARNING, others, PERIOD))
-            return due
+                shown.append(Suppressed("", "others of this kind", logging.WARNING, others, PERIOD))
+            return shown
 
     def _forget_old(self, now: float) -> None:
         while self._tallies:

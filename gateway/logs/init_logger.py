@@ -112,13 +112,13 @@ class RateLimit(logging.Filter):
     """Records that were suppressed since the start of the process, of all handlers."""
 
     def __init__(
-        self, handler: logging.Handler, limit: int = MAX_LINES, clock: Callable[[], float] = time.monotonic
+        self, handler: logging.Handler, limit: int = MAX_LINES, clock: Callable[[], float] | None = None
     ) -> None:
         super().__init__()
         self._handler = handler
         self._limit = limit
-        self._clock = clock
-        self._since = clock()
+        self._clock = clock or time.monotonic
+        self._since = self._clock()
         self._passed = 0
         self._suppressed = 0
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from gateway.core.package_logger import TRAFFIC, logger_name, part_of
 from gateway.core.throttled_exception import PERIOD, Throttle, in_words
 
-_BURST = 5  # times that a line is written before it counts as repeated: what a person does by hand stays in the log
+_BURST = 4  # times that a line is written before it counts as repeated: what a person does by hand stays in the log
 _NUMBER = re.compile(r"(?<=[ (])[-+]?\d[\d.,]*(?=[ ),;%]|$)")
 _LONGEST_KEY = 500  # characters by which lines are compared
 

@@ -107,6 +107,19 @@ def test_the_rest_of_a_series_is_logged_when_it_has_stopped_and_not_hours_later(
     assert len(caplog.messages) == 1
 
 
+def test_a_series_with_long_pauses_has_not_stopped_in_each_of_them(
+    caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.allow("no answer (")
+    clock = FakeClock()
+    reports = 0
+    for second in range(0, 86_400, 5):
+        clock.now = 1000.0 + second
+        reports += second % 300 == 5 and ReadFailed("no answer", clock=clock, period=600.0).trigger
+        report_suppressed(clock.now)
+    assert reports + len(caplog.messages) < 12
+
+
 def test_an_error_may_have_a_period_that_does_not_grow() -> None:
     class Steady(ThrottledException):
         longest_period = 0.0
