@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+from gateway.configuration.schema_check import fill_defaults, option_schema
 from gateway.configuration.schemas import interface_schema
 from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.core.counting import counted
@@ -17,6 +18,7 @@ from gateway.mqtt.options import MqttOptions
 from gateway.outbox.options import DISK_DEFAULTS, OutboxOptions
 
 _MOST = 10  # files, and interfaces, that are named one by one
+_MOST_MEMBERS = 5  # of a list or a mapping that are shown
 _ELSEWHERE = ("file", "is_place_chosen", "store", "max_bytes")  # of the outbox: its place is a line of its own
 
 
@@ -51,12 +53,13 @@ def changed_options(configuration: Configuration) -> Iterator[str]:
 
 def interface_line(interface: InterfaceOptions) -> str:
     """Return an interface with its options that differ from their defaults, as one line; long ones are only counted."""
-    schema = interface_schema(interface.cls).get("properties", {})
-    shown = [
-        f"{name}={_shown(value)}"
-        for name, value in without_secrets(interface.params).items()
-        if name != "type" and value not in (None, schema.get(name, {}).get("default"))
-    ]
+    schema = interface_schema(interface.cls)
+    shown = []
+    for name, value in interface.params.items():
+        option = option_schema(schema, name)
+        default = fill_defaults(option["default"], option, schema) if "default" in option else None
+        if name != "type" and value != default:
+            shown.append(f"{name}={_shown(without_secrets({name: value})[name])}")
     return f"interface {interface.name} ({interface.cls.__name__}): {', '.join(shown) or 'all options are the default'}"
 
 
@@ -82,6 +85,13 @@ def _shown(value: Any) -> str:
             f"[{counted(len(value), 'entry', 'entries')}]" if len(value) > 3 else f"[{', '.join(map(_shown, value))}]"
         )
     return quote(value) if isinstance(value, str) and not value.isprintable() else str(value)
+
+
+def _members(value: Collection[Any], texts: Iterable[str], members: Iterable[Any], brackets: str) -> str:
+    """Return a list or mapping: its members if they are few and plain, and else how many they are."""
+    is_plain = len(value) <= _MOST_MEMBERS and not any(isinstance(each, Mapping | list | tuple) for each in members)
+    text = ", ".join(texts) if is_plain else counted(len(value), "entry", "entries")
+    return f"{brackets[0]}{text}{brackets[1]}"
 
 
 def _first(*files: Any) -> list[str]:
