@@ -127,10 +127,8 @@ class Throttle:
         self._tallies: OrderedDict[str, _Tally] = OrderedDict()  # the most recently reported one is the last
         self.suppressed = 0  # errors that were not reported one by one, since the start
         self._forgotten = 0  # suppressed errors whose keys are not remembered any more
-        self._minute, self._lines = (
-            -math.inf,
-            0,
-        )  # when the last minute began, and the reports of suppressed errors in it
+        self._minute = -math.inf  # when the minute began of which reports with counts are limited
+        self._lines = 0  # reports with counts in that minute
         self._due = math.inf  # when to look for suppressed errors that must be reported
         self._lock = Lock()
 

@@ -64,6 +64,7 @@ def init_logger(
     root = logging.getLogger()
     for handler in list(root.handlers):
         if isinstance(handler.formatter, LineFormatter):
+            _report_suppressed(handler, is_last=True)
             root.removeHandler(handler)
             handler.close()
     for handler, level in zip(handlers, (options.level, options.file_level or options.level), strict=False):
@@ -147,9 +148,13 @@ def report_suppressed(*, is_last: bool = False) -> None:
     """Log how often each suppressed error has occurred, and how many lines were repeated or over the limit."""
     throttled_exception.report_suppressed(is_last=is_last)
     for handler in logging.getLogger().handlers:
-        for limit in handler.filters:
-            if isinstance(limit, Repetition | RateLimit):
-                limit.report(is_last=is_last)
+        _report_suppressed(handler, is_last=is_last)
+
+
+def _report_suppressed(handler: logging.Handler, *, is_last: bool) -> None:
+    for each in handler.filters:
+        if isinstance(each, Repetition | RateLimit):
+            each.report(is_last=is_last)
 
 
 def log_stats() -> dict[str, int]:
@@ -159,5 +164,6 @@ def log_stats() -> dict[str, int]:
     """
     return {
         "lines_suppressed": RateLimit.suppressed_in_total,
+        "lines_repeated": Repetition.suppressed_in_total,
         "errors_suppressed": throttled_exception.suppressed(),
     }

@@ -23,7 +23,10 @@ _SECRET_WORDS = frozenset({
     "passcode", "accesscode", "privatekey", "userpass",
 })  # fmt: skip
 _NO_SECRETS = frozenset({"file", "files", "path", "folder", "expiry", "lifetime"})  # last words of other options
-_NO_SECRET_NAME = frozenset({"load_credential", "load_credential_encrypted", "import_credential"})  # of units: paths
+_NO_SECRET_NAME = frozenset(  # of units: what stands behind them has a form of its own
+    f"{verb}_credential{ending}" for verb in ("load", "set", "import") for ending in ("", "_encrypted")
+)
+_BLOCK_MARK = re.compile(r"[|>][-+0-9]*\s*(?:#.*)?")
 _SHORTEST = 4  # characters of a secret that is hidden wherever it occurs: shorter ones are part of too many words
 _SHORTEST_ENCODED = 8  # characters of base64 or hexadecimal
 _NOTHING = frozenset({"true", "false", "null", "none", "basic", "bearer", "digest", HIDDEN})
@@ -120,9 +123,10 @@ def _values(text: str) -> Iterator[tuple[tuple[int, int], str]]:
         begin = 0
         while (match := pattern.search(text, begin)) is not None:
             begin = match.end() if is_secret_name(match["name"]) else max(match.start() + 1, match.end("name"))
-            if is_secret_name(match["name"]) and not match["value"].startswith("${"):
-                value = match["value"].rstrip()
-                yield (match.start("value"), match.start("value") + len(value)), value
+            value = match["value"].strip()
+            if is_secret_name(match["name"]) and not value.startswith("${") and not _BLOCK_MARK.fullmatch(value):
+                start = text.index(value, match.start("value"))
+                yield (start, start + len(value)), value
     for pattern in _PLACES:
         for match in pattern.finditer(text):
             if not match["value"].startswith("${"):

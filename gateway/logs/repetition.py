@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from typing import ClassVar
 
 from gateway.core.package_logger import TRAFFIC, logger_name, part_of
 from gateway.core.throttled_exception import PERIOD, Throttle, in_words
@@ -23,16 +24,14 @@ class Repetition(logging.Filter):
     debugging, and those of each message, all pass.
     """
 
+    suppressed_in_total: ClassVar[int] = 0
+    """Repeated lines that were only counted since the start of the process, of all handlers."""
+
     def __init__(self, handler: logging.Handler, clock: Callable[[], float] | None = None) -> None:
         super().__init__()
         self._handler = handler
         self._clock = clock or time.monotonic
         self._throttle = Throttle(burst=_BURST)
-
-    @property
-    def suppressed(self) -> int:
-        """How many lines were not written, since the start."""
-        return self._throttle.suppressed
 
     def report(self, *, is_last: bool = False) -> None:
         """Log how often lines were repeated whose period is over, or that have stopped; with `is_last`, all of them."""
@@ -52,8 +51,11 @@ class Repetition(logging.Filter):
         kind = _NUMBER.sub("#", text) if is_compared_by_kind else text
         key = f"{record.name}\n{getattr(record, 'interface', '')}\n{kind[:_LONGEST_KEY]}"
         times = self._throttle.count(key, PERIOD, self._clock(), text, record.levelno)
-        if times is None or times[0] == 1:
-            return times is not None
+        if times is None:
+            Repetition.suppressed_in_total += 1
+            return False
+        if times[0] == 1:
+            return True
         counted = copy.copy(record)  # other handlers write the record, too
         counted.msg, counted.args = f"{text} ({times[0]} times in the last {in_words(times[1])})", ()
         counted.is_summary = True

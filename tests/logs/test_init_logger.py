@@ -187,6 +187,15 @@ def test_a_second_call_replaces_the_first_and_no_other_handler(
     assert len(root_logger.handlers) == len(others) + 2
 
 
+def test_what_an_earlier_set_up_has_only_counted_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    start(JOURNAL_STREAM="1")
+    for _ in range(10):
+        LOG.info("again")
+    capsys.readouterr()
+    start(JOURNAL_STREAM="1")
+    assert capsys.readouterr().err == "<6>test: again (6 more times in the last 0 s)\n"
+
+
 # --- what a line may contain
 
 
@@ -431,6 +440,7 @@ def test_suppressed_lines_and_errors_are_counted(expected_logs: ExpectedLogs) ->
         Repeated("again")
     assert log_stats() == {
         "lines_suppressed": counted["lines_suppressed"] + 3,
+        "lines_repeated": counted["lines_repeated"],
         "errors_suppressed": counted["errors_suppressed"] + 2,
     }
     Repeated.counts_are_logged = False
