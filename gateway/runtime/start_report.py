@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.configuration.schema_check import fill_defaults, option_schema
@@ -57,7 +57,8 @@ def interface_line(interface: InterfaceOptions) -> str:
     shown = []
     for name, value in interface.params.items():
         option = option_schema(schema, name)
-        default = fill_defaults(option["default"], option, schema) if "default" in option else None
+        has_default = isinstance(option, Mapping) and "default" in option  # a class without a schema has any options
+        default = fill_defaults(option["default"], option, schema) if has_default else None
         if name != "type" and value != default:
             shown.append(f"{name}={_shown(without_secrets({name: value})[name])}")
     return f"interface {interface.name} ({interface.cls.__name__}): {', '.join(shown) or 'all options are the default'}"
@@ -79,22 +80,20 @@ def _changed(section: str, record: Any, default: Any, left_out: Iterable[str] = 
 
 def _shown(value: Any) -> str:
     if isinstance(value, Mapping):
-        return f"{{{counted(len(value), 'entry', 'entries')}}}" if len(value) > 3 else f"{dict(value)}"
+        return _members([f"{name}: {each}" for name, each in value.items()], value.values(), "{}")
     if isinstance(value, list | tuple):
-        return (
-            f"[{counted(len(value), 'entry', 'entries')}]" if len(value) > 3 else f"[{', '.join(map(_shown, value))}]"
-        )
+        return _members([*map(_shown, value)], value, "[]")
     return quote(value) if isinstance(value, str) and not value.isprintable() else str(value)
 
 
-def _members(value: Collection[Any], texts: Iterable[str], members: Iterable[Any], brackets: str) -> str:
+def _members(texts: Sequence[str], members: Iterable[Any], brackets: str) -> str:
     """Return a list or mapping: its members if they are few and plain, and else how many they are."""
-    is_plain = len(value) <= _MOST_MEMBERS and not any(isinstance(each, Mapping | list | tuple) for each in members)
-    text = ", ".join(texts) if is_plain else counted(len(value), "entry", "entries")
+    is_plain = len(texts) <= _MOST_MEMBERS and not any(isinstance(each, Mapping | list | tuple) for each in members)
+    text = ", ".join(texts) if is_plain else counted(len(texts), "entry", "entries")
     return f"{brackets[0]}{text}{brackets[1]}"
 
 
 def _first(*files: Any) -> list[str]:
     shown = [*map(str, files)]
     more = len(shown) - _MOST
-    return shown if more <= 0 else [*shown[:_MOST], f"and {counted(more, 'more')}"]
+    return shown if more <= 0 else [*shown[:_MOST], f"and {more} more"]

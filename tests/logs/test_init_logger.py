@@ -365,7 +365,8 @@ def test_a_log_file_of_another_user_in_a_shared_folder_is_refused(tmp_path: Path
 def written(capsys: pytest.CaptureFixture[str], *times: float) -> list[str]:
     """Return the times in the lines of records that were created at those times, and written in this order."""
     for when in times:
-        record = logging.makeLogRecord({"name": "test", "levelno": logging.INFO, "levelname": "INFO", "msg": "x"})
+        fields = {"name": "test", "levelno": logging.INFO, "levelname": "INFO", "msg": f"at {when}"}
+        record = logging.makeLogRecord(fields)
         record.created, record.msecs = when, when % 1 * 1000
         logging.getLogger().handle(record)
     return [line[:23] for line in capsys.readouterr().err.splitlines()]
