@@ -26,6 +26,7 @@ from gateway.core.package_logger import package_logger
 from gateway.early_signals import EarlySignals
 from gateway.integrations.homeassistant.options import announced_filter
 from gateway.logs.init_logger import init_logger, log_stats
+from gateway.logs.levels import reset_levels
 from gateway.message import OFFLINE, Lane, Publication
 from gateway.mqtt.client import MgClient
 from gateway.mqtt.link_state import LinkState
@@ -39,6 +40,7 @@ from gateway.runtime.open_outbox import open_outbox
 from gateway.runtime.process_limits import apply_process_limits
 from gateway.runtime.reload_requests import ReloadRequests
 from gateway.runtime.signals import handle_signals
+from gateway.runtime.start_report import start_lines
 from gateway.runtime.stats import FILE_PREFIX, Stats, summary
 from gateway.runtime.thread_errors import log_thread_errors
 from gateway.runtime.watch import Watch
@@ -310,6 +312,8 @@ class Gateway:
     def _log_start(self) -> None:
         configuration = self.configuration
         LOG.info("%s %s started with %s", configuration.name, __version__, configuration.file)
+        for line in start_lines(configuration):
+            LOG.info("%s", line)
         for warning in configuration.warnings:
             LOG.warning("%s", warning)
         # A configuration of an earlier version mostly sets the level to `warning`, which would hide its notes.
@@ -392,10 +396,13 @@ class Gateway:
 
     def _apply_log_settings(self, previous: Configuration) -> list[str]:
         configuration = self.configuration
-        if configuration.log == previous.log and set(configuration.secrets) <= set(previous.secrets):
+        names, previous_names = ([each.name for each in one.interfaces] for one in (configuration, previous))
+        is_same = configuration.log == previous.log and names == previous_names
+        if is_same and set(configuration.secrets) <= set(previous.secrets):
+            reset_levels()
             return []
         try:
-            init_logger(configuration.log, {*previous.secrets, *configuration.secrets})
+            init_logger(configuration.log, {*previous.secrets, *configuration.secrets}, interfaces=names)
         except (OSError, ValueError) as err:
             LOG.error(
                 "the log file %a cannot be opened: %s: keeping the previous log settings", configuration.log.file, err

@@ -25,9 +25,9 @@ from gateway.configuration.schema_check import fill_defaults
 from gateway.configuration.schemas import interface_schema
 from gateway.core.clock import boot_time
 from gateway.core.inbox import MsgList, Wakeup
+from gateway.core.package_logger import TRAFFIC
 from gateway.devices.model import Model
 from gateway.devices.point import Device, Feed, Point, PointType
-from gateway.logs.init_logger import TRAFFIC
 from gateway.message import InternalMsg, Publication, ReportRule
 from gateway.mqtt.broker_limits import BrokerLimits
 from gateway.mqtt.buffered_socket import BufferedSocket

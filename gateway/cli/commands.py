@@ -127,6 +127,12 @@ def _migrate_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _diag_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    add_name(parser)
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the archive to write (.zip)")
+
+
 def _no_arguments(_parser: argparse.ArgumentParser) -> None:
     pass
 
@@ -187,6 +193,18 @@ COMMANDS: dict[str, Command] = {
         "settings. If the file is wrong, the gateway continues with what it has. SIGHUP does the same.\n\n"
         "  mqttgateway reload --conf serial2mqtt.conf\n"
         "  mqttgateway reload serial2mqtt",
+    ),
+    "diag": Command(
+        "NAME",
+        "collect what a report of a problem needs, without secrets",
+        _diag_arguments,
+        Needs.GATEWAY,
+        "gateway.cli.diag:diag",
+        "Write a zip archive with what a report of a problem needs: configuration, state, log, versions, serial\n"
+        "ports, the unit of systemd. Passwords, tokens and keys are replaced by ***. The gateway need not run, and\n"
+        "its configuration may be wrong. Run it as root, or some of that is missing.\n\n"
+        "  mqttgateway diag serial2mqtt\n"
+        "  mqttgateway diag --conf serial2mqtt.conf -o report.zip",
     ),
     "outbox": Command(
         "list --conf FILE",

@@ -138,7 +138,8 @@ def _run(options: argparse.Namespace, signals: EarlySignals | None) -> int:
         from gateway.start_gateway import start_gateway
 
     try:
-        init_logger(configuration.log, configuration.secrets)
+        names = (interface.name for interface in configuration.interfaces)
+        init_logger(configuration.log, configuration.secrets, interfaces=names)
     except (OSError, ValueError) as err:  # ValueError: a path with a NUL
         reason = getattr(err, "strerror", None) or err
         problem = f"the log file {configuration.log.file!a} cannot be opened: {reason}"

@@ -18,13 +18,12 @@ from gateway.configuration.interface_loader import BUILT_IN, find_interface
 from gateway.configuration.load_context import LoadContext
 from gateway.configuration.load_interfaces import InterfacesLoader
 from gateway.configuration.load_map import read_text
-from gateway.configuration.load_sections import load_commands, load_mqtt, load_outbox, missing_folders
+from gateway.configuration.load_sections import load_commands, load_log, load_mqtt, load_outbox, missing_folders
 from gateway.configuration.schema_check import check_schema, convert_substituted
 from gateway.configuration.schemas import config_schema, interface_schema
 from gateway.configuration.settings import Configuration
 from gateway.configuration.yaml_reader import is_ini, load_yaml, variables
 from gateway.core.counting import counted
-from gateway.core.option_schema import record_of
 from gateway.core.own_files import NotOwnError, refuse_foreign_file
 from gateway.core.paths import expanded, find_legacy
 from gateway.core.topic import word_problem
@@ -114,10 +113,10 @@ def _load(context: LoadContext) -> Configuration:
         paths = loader.paths_of(interfaces)
         section = data["home_assistant"]
         home_assistant = load_home_assistant(context, section, name, loader.root, paths, are_all_known=are_all_known)
+    log = load_log(context, data.get("log", {}), interfaces, are_all_known=are_all_known) if fits else LogOptions()
     context.collect_secrets()
     if context.findings:
         raise ConfigurationError(context.masked_findings())
-    log = record_of(LogOptions, data.get("log", {}))
     context.code += loader.filters.files
     written = (outbox.file, Path(expanded(log.file)) if log.file else None)
     warnings = [*context.access_warnings(has_secret=has_secret(context.document)),
@@ -132,6 +131,7 @@ def _load(context: LoadContext) -> Configuration:
         log=log,
         interfaces=interfaces,
         home_assistant=home_assistant,
+        files=tuple(dict.fromkeys((*context.maps, *context.code, *context.secret_files))),
         secrets=tuple(context.secrets),
         notes=_bounded_notes(context.notes),
         warnings=tuple(dict.fromkeys(warnings)),

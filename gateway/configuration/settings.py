@@ -60,7 +60,8 @@ class InterfaceOptions(NamedTuple):
 class Configuration(NamedTuple):
     """A complete and checked configuration.
 
-    `secrets` are the texts that no log may show. `notes` are logged once at the start. `warnings` name the users who
+    `files` are the other files that were read: maps, code, and those with secrets. `secrets` are the texts that no log
+    may show. `notes` are logged once at the start. `warnings` name the users who
     could change or read the files of the configuration although they should not. `no_folders` are the files that
     cannot be created because their folders do not exist; this may change, for example when a disk is mounted.
     """
@@ -74,6 +75,7 @@ class Configuration(NamedTuple):
     log: LogOptions
     interfaces: tuple[InterfaceOptions, ...]
     home_assistant: HomeAssistantOptions = HomeAssistantOptions()
+    files: tuple[Path, ...] = ()
     secrets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

@@ -565,11 +565,11 @@ class DeviceMemory:
             device, is_online, reason = self._statuses.pop(0)
             if is_online is False and reason != self._interface_reason:
                 self._lost.add(device)
-                log_lost(device, reason)
+                log_lost(self._name, device, reason)
             elif device in self._lost:
                 self._lost.discard(device)
                 if is_online:
-                    LOG.info("device %a is online again", device)
+                    LOG.info("device %a is online again", device, extra={"interface": self._name})
 
     def finish(self) -> list[InternalMsg]:
         """Publish the documents that wait for the end of an interval, and return the messages that do.

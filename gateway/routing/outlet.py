@@ -12,12 +12,11 @@ from threading import RLock
 from typing import NamedTuple
 
 from gateway.core.open_commands import OpenCommands
-from gateway.core.package_logger import package_logger
+from gateway.core.package_logger import TRAFFIC, package_logger
 from gateway.core.receipt import Receipt
 from gateway.devices.document import outcome_text, with_filtered_request
 from gateway.devices.reading import bad_values, without_bad_values
 from gateway.errors import MessageError, RefusedError
-from gateway.logs.init_logger import TRAFFIC
 from gateway.message import Argument, InternalMsg, Lane, Publication, ReplyTo
 from gateway.outbox.flush import Batch
 from gateway.outbox.outbox import Outbox

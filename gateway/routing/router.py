@@ -24,12 +24,11 @@ from gateway.core.activity import Call
 from gateway.core.bounded_cache import put
 from gateway.core.clock import boot_time
 from gateway.core.inbox import memory_size
-from gateway.core.package_logger import package_logger
+from gateway.core.package_logger import TRAFFIC, package_logger
 from gateway.core.throttled_exception import MAX_UNTRUSTED_KEYS, ThrottledException
 from gateway.core.topic import filter_levels, topic_problem
 from gateway.devices.document import JSON_KINDS
 from gateway.errors import FilteredError, MessageError, PayloadError, RefusedError, TopicError, WordError
-from gateway.logs.init_logger import TRAFFIC
 from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
 from gateway.routing.command_guard import command_key
 from gateway.routing.message_filter import apply_filters

@@ -72,7 +72,9 @@ def open_control(gateway: Running, wakeup: Wakes, environment: Mapping[str, str]
         folder = -1
         try:
             folder = open_own_folder(path, create=True)
-            return ControlServer(folder, name, kinds_of(gateway), wakeup)
+            server = ControlServer(folder, name, kinds_of(gateway), wakeup)
+            LOG.info("control socket %s", path / f"{name}.sock")
+            return server
         except (ControlError, OSError) as err:
             if folder >= 0:
                 os.close(folder)

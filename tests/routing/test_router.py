@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.inbox import MsgList
-from gateway.logs.init_logger import TRAFFIC
+from gateway.core.package_logger import TRAFFIC
 from gateway.message import Arrival, InternalMsg, Lane, Publication, ReplyTo
 from gateway.outbox.outbox import Outbox
 from gateway.routing.command_guard import CommandGuard, CommandOptions
