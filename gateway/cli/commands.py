@@ -80,6 +80,20 @@ def _status_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
 
 
+def _tap_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    add_name(parser)
+    parser.add_argument("--raw", action="store_true", help="show only the bytes that interfaces read and write")
+    parser.add_argument("--drops", action="store_true", help="show only what was dropped, and why")
+    parser.add_argument("--device", metavar="WORD", help="only of this interface or device; * and ? stand for others")
+    parser.add_argument("--rule", metavar="NAME", help="only what this rule has read; * and ? stand for others")
+    parser.add_argument("--topic", metavar="FILTER", help="only messages whose topic matches this filter")
+    parser.add_argument("--outcome", metavar="WORD", help="only with this outcome, or dropped at this stage")
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each message, for programs")
+    parser.add_argument("--count", type=positive, metavar="N", help="stop after N messages")
+    parser.add_argument("--for", type=seconds, metavar="S", dest="duration", help="stop after S seconds")
+
+
 def _reload_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
     add_name(parser)
@@ -167,6 +181,21 @@ COMMANDS: dict[str, Command] = {
         _status_arguments,
         Needs.GATEWAY,
         "gateway.cli.status:status",
+    ),
+    "tap": Command(
+        "NAME",
+        "follow the messages through a running gateway, stage by stage",
+        _tap_arguments,
+        Needs.GATEWAY,
+        "gateway.cli.tap:tap",
+        "Follow the messages through a running gateway, until Ctrl-C: from the bytes of a device to the answer of the\n"
+        "broker, and from a command to the answer of the device; and what was dropped at which stage, and why.\n\n"
+        "  mqttgateway tap serial2mqtt\n"
+        "  mqttgateway tap --conf serial2mqtt.conf --raw\n"
+        "  mqttgateway tap serial2mqtt --drops --for 60\n"
+        "  mqttgateway tap serial2mqtt --device gate --topic 'home/security/#' --json\n\n"
+        "exit codes: 0 ended with Ctrl-C, after N messages or after S seconds; 1 no gateway of that name runs;\n"
+        "2 wrong command line.",
     ),
     "reload": Command(
         "--conf FILE",

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from gateway.cli.broker_session import connect
+from gateway.cli.shown import BLUE, GREEN, GREY, RED, paint, readable
 from gateway.configuration.settings import Configuration
 from gateway.core.paths import NAME
 from gateway.core.topic import without_covered
@@ -17,8 +18,6 @@ from gateway.errors import MessageError, TopicError
 from gateway.message import RUN, Arrival, InternalMsg
 from gateway.mqtt.link_state import LinkState
 from gateway.translation.mqtt_map import MsgMap
-
-_GREY, _BLUE, _GREEN, _RED, _RESET = "\033[2m", "\033[34m", "\033[32m", "\033[31m", "\033[0m"
 
 
 def watch(configuration: Configuration, options: argparse.Namespace) -> int:
@@ -38,7 +37,7 @@ def watch(configuration: Configuration, options: argparse.Namespace) -> int:
         if line is None:
             return
         mark = " (retained)" if arrival.retain else ""
-        time_of_day = _paint(datetime.now().strftime("%H:%M:%S.%f")[:-3], _GREY, colours)
+        time_of_day = paint(datetime.now().strftime("%H:%M:%S.%f")[:-3], GREY, colours)
         lines.append(f"{time_of_day} {line}{mark}")
 
     filters = without_covered(f for msg_map in maps for f in (f"{msg_map.root}/#", *msg_map.filters()))
@@ -80,7 +79,7 @@ def _line(maps: Sequence[MsgMap], topic: str, payload: bytes, colours: bool) -> 
         return None
     # With several maps, the reason of a map that knows the topic matters more than that another does not know it.
     problem = max(problems, key=lambda err: not isinstance(err, TopicError))
-    return _paint(f"not read: {problem} ({topic!a})", _RED, colours)
+    return paint(f"not read: {problem} ({topic!a})", RED, colours)
 
 
 def document_line(topic: str, payload: bytes) -> str:
@@ -94,33 +93,7 @@ def availability_line(topic: str, payload: bytes) -> str:
     return f"{readable(topic.removesuffix('/availability'))} is {readable(payload)}"
 
 
-def readable(text: str | bytes, encoding: str | None = None) -> str:
-    """Return a text, or bytes that should be UTF-8, as one line that a terminal with this encoding shows as it is.
-
-    Control characters, which could change the terminal, are escaped, and so is what the encoding does not have: as in
-    JSON, so that a document can be copied.
-    """
-    text = text.decode(errors="backslashreplace") if isinstance(text, bytes) else text
-    encoding = encoding or sys.stdout.encoding or "ascii"
-    return "".join(c if c.isprintable() and _is_in(encoding, c) else _escaped(c) for c in text)
-
-
-def _is_in(encoding: str, character: str) -> bool:
-    return character < "\x80" or character.encode(encoding, "ignore") != b""
-
-
-def _escaped(character: str) -> str:
-    if character < "\x80":
-        return ascii(character)[1:-1]
-    units = character.encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
-
-
 def message_line(msg: InternalMsg, colours: bool = False) -> str:
     """Return a message as one readable line, its kind in colour."""
     kind, _, text = str(msg).partition(" ")
-    return f"{_paint(f'{kind:<7}', _BLUE if msg.iscmd else _GREEN, colours)} {text}"
-
-
-def _paint(text: str, colour: str, colours: bool) -> str:
-    return f"{colour}{text}{_RESET}" if colours else text
+    return f"{paint(f'{kind:<7}', BLUE if msg.iscmd else GREEN, colours)} {text}"
