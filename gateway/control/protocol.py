@@ -10,7 +10,7 @@ the connection. The last one is {"end": "the reason"} if the gateway ends it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from gateway.errors import ConfigurationError, GatewayError
@@ -47,8 +47,8 @@ class RequestKind(NamedTuple):
 class Stream(Protocol):
     """What follows the reply to a request. Only the thread of the control socket calls its methods."""
 
-    def lines(self) -> Sequence[Mapping[str, Any]]:
-        """Return what is to be sent next, an object for each line; none: there is nothing new. It must not wait."""
+    def lines(self) -> bytes:
+        """Return the lines to be sent next (see `encode_line`); empty: there is nothing new. It must not wait."""
 
     def close(self) -> None:
         """End it: the client is gone, or is refused."""
@@ -86,9 +86,9 @@ def encode_request(request: str, arguments: Mapping[str, Any]) -> bytes:
     return line
 
 
-def encode_lines(objects: Iterable[Mapping[str, Any]]) -> bytes:
-    """Return the lines for what follows a reply."""
-    return b"".join(map(_line, objects))
+def encode_line(value: Mapping[str, Any]) -> bytes:
+    """Return a line that follows a reply."""
+    return _line(value)
 
 
 def encode_reply(reply: Mapping[str, Any]) -> bytes:

@@ -26,7 +26,7 @@ from gateway.control.protocol import (
     RequestKind,
     Stream,
     decode_request,
-    encode_lines,
+    encode_line,
 )
 from gateway.core.inbox import Wakeup, poll_milliseconds
 from gateway.core.own_files import open_own_folder
@@ -96,7 +96,7 @@ class _Client:
     def feed(self, now: float) -> None:
         """Take what is new of what it follows, if everything before that has been sent."""
         if self.stream is not None and not self.to_send:
-            self.to_send = encode_lines(self.stream.lines())
+            self.to_send = self.stream.lines()
             self.deadline = now + LONGEST_STANDSTILL if self.to_send else math.inf
 
 
@@ -165,7 +165,7 @@ class ControlServer:
         self._send_answers()
         for client in list(self._clients.values()):
             if client.stream is not None:
-                client.to_send += encode_lines([{"end": _STOPPED}])
+                client.to_send += encode_line({"end": _STOPPED})
         for client in list(self._clients.values()):
             self._send(client)
             self._drop(client)

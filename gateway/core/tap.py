@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, TypeAlias
 
 from gateway.message import Arrival, InternalMsg, Publication
 
@@ -31,41 +31,51 @@ DROPPED, WAITING, DELIVERED = "dropped", "waiting", "delivered"
 HELD = "held back"
 
 
-class Step(NamedTuple):
-    """A stage that a message has reached, when (s, monotonic), and what it was there: bytes, a message, a text."""
+Step: TypeAlias = tuple[str, float, Any]
+"""A stage that a message has reached, when (s, monotonic), and what it was there: bytes, a message, a text, or None.
 
-    stage: str
-    at: float
-    detail: Any = None
+A plain tuple: several are made for each message.
+"""
 
 
-class Note(NamedTuple):
+class Note:
     """What became of one message: its `interface`, its steps, and how it has ended.
 
     `outcome` is `acknowledged`, `sent` (QoS 0), `delivered` (a status for an interface), `waiting`, `dropped`, `held
     back`, or the response to a command. `where` is the stage at which it was dropped, and `reason` why. `time` is when
-    that was (s, Unix time). The note of bytes has one step, and no outcome.
+    that was (s, Unix time). The note of bytes has one step, and no outcome. `size` is the bytes of what it holds.
     """
 
-    time: float
-    interface: str
-    steps: Sequence[Step]
-    outcome: str = ""
-    where: str = ""
-    reason: str = ""
+    __slots__ = ("interface", "line", "outcome", "reason", "size", "steps", "time", "where")
 
-    @property
-    def size(self) -> int:
-        """The bytes of what it holds."""
-        return _size(self.steps)
+    def __init__(
+        self,
+        time: float,
+        interface: str,
+        steps: Sequence[Step],
+        outcome: str = "",
+        where: str = "",
+        reason: str = "",
+        size: int | None = None,
+    ) -> None:
+        self.time = time
+        self.interface = interface
+        self.steps = steps
+        self.outcome = outcome
+        self.where = where
+        self.reason = reason
+        self.size = _size(steps) if size is None else size
+        self.line: bytes | None = None
+        """Its line for a client, once one has asked for it: views share it, of which each would need as long."""
 
 
 def _size(steps: Iterable[Step]) -> int:
     size = 0
     for _, _, detail in steps:
-        if isinstance(detail, bytes):
+        kind = type(detail)
+        if kind is bytes:
             size += len(detail)
-        elif isinstance(detail, Publication | Arrival):
+        elif kind is Publication or kind is Arrival:
             size += len(detail.topic) + len(detail.payload)
     return size
 
@@ -99,12 +109,13 @@ class Follower:
 class _Passage:
     """A message on its way: what it was when, until it has ended. `msg` and `subject` are those of a command."""
 
-    __slots__ = ("began", "interface", "is_told", "msg", "steps", "subject")
+    __slots__ = ("began", "interface", "is_told", "msg", "size", "steps", "subject")
 
     def __init__(self, interface: str, steps: list[Step], msg: InternalMsg | None = None) -> None:
         self.interface = interface
         self.steps = steps
-        self.began = steps[-1].at
+        self.began = steps[-1][1]
+        self.size = _size(steps)
         self.is_told = False
         self.msg = self.subject = msg
 
@@ -117,7 +128,7 @@ class Wire:
 
     def note(self, interface: str, stage: str, data: bytes) -> None:
         """Tell that an interface has read or written `data`."""
-        note = Note(time.time(), interface, (Step(stage, time.monotonic(), data),))
+        note = Note(time.time(), interface, ((stage, time.monotonic(), data),))
         for follower in self.followers:
             follower.put(note)
 
@@ -145,11 +156,11 @@ class Recorder:
 
     def read(self, interface: str, count: int) -> None:
         """Record that an interface has just read `count` bytes."""
-        self._reads[interface] = Step(READ, self._clock(), count)
+        self._reads[interface] = (READ, self._clock(), count)
 
     def decoded(self, interface: str, frame: bytes, rule: str, messages: Iterable[InternalMsg]) -> None:
         """Record which messages a rule has made of a frame."""
-        steps = [*self._beginning(interface, frame), Step(RULE, self._clock(), rule)]
+        steps = [*self._beginning(interface, frame), (RULE, self._clock(), rule)]
         with self._lock:
             for msg in messages:
                 self._origins[id(msg)] = msg, steps
@@ -159,7 +170,7 @@ class Recorder:
     def frame_dropped(self, interface: str, where: str, reason: str, frame: bytes, rule: str = "") -> None:
         """Tell that no message was made of a frame, or not all of it was used."""
         steps = self._beginning(interface, frame)
-        self._tell(interface, [*steps, Step(RULE, steps[-1].at, rule)] if rule else steps, DROPPED, where, reason)
+        self._tell(interface, [*steps, (RULE, steps[-1][1], rule)] if rule else steps, DROPPED, where, reason)
 
     def bytes_dropped(self, interface: str, where: str, reason: str) -> None:
         """Tell that bytes of the last read were dropped, of which no frame is known."""
@@ -168,7 +179,7 @@ class Recorder:
     def _beginning(self, interface: str, frame: bytes = b"") -> list[Step]:
         read = self._reads.get(interface)
         steps = [] if read is None else [read]
-        return [*steps, Step(FRAME, self._clock(), frame)] if frame else steps or [Step(READ, self._clock(), 0)]
+        return [*steps, (FRAME, self._clock(), frame)] if frame else steps or [(READ, self._clock(), 0)]
 
     def translated(
         self,
@@ -187,7 +198,7 @@ class Recorder:
         now = self._clock()
         with self._lock:
             origin = self._origins.pop(id(msg), None)
-        steps = [*(origin[1] if origin is not None else ()), Step(MESSAGE, now, msg)]
+        steps = [*(origin[1] if origin is not None else ()), (MESSAGE, now, msg)]
         new: list[Publication] = []
         for publication in reversed(publications):
             if id(publication) in self._open:
@@ -197,16 +208,16 @@ class Recorder:
             self._tell(interface, steps, HELD if where == HELD else DROPPED, where, reason)
         with self._lock:
             for publication in new:
-                self._put(publication, _Passage(interface, [*steps, Step(PUBLISH, now, publication)]))
+                self._put(publication, _Passage(interface, [*steps, (PUBLISH, now, publication)]))
         if isinstance(msg, InternalMsg) and msg.is_outcome:
             self._end_command(interface, msg, now, is_own=is_own)
 
     def _put(self, publication: Publication, passage: _Passage) -> None:
         self._open[id(publication)] = passage
-        self._open_bytes += _size(passage.steps)
+        self._open_bytes += passage.size
         while len(self._open) > _MAX_OPEN or (self._open_bytes > _MAX_OPEN_BYTES and len(self._open) > 1):
             oldest = self._open.pop(next(iter(self._open)))
-            self._open_bytes -= _size(oldest.steps)
+            self._open_bytes -= oldest.size
             self._tell_waiting(oldest)
 
     # --- to the broker
@@ -218,7 +229,7 @@ class Recorder:
             for publication in publications:
                 passage = self._open.get(id(publication))
                 if passage is not None:
-                    passage.steps.append(Step(SENT, now))
+                    passage.steps.append((SENT, now, None))
 
     def accepted(self, publications: Iterable[Publication]) -> None:
         """Tell that the broker has acknowledged publications, or, with QoS 0, that they were written."""
@@ -231,40 +242,40 @@ class Recorder:
 
     def state_accepted(self, state: Publication, refusal: str = "") -> None:
         """Tell that the broker has acknowledged a document or another state of the gateway, or has refused it."""
-        steps = [Step(PUBLISH, self._clock(), state)]
+        steps: list[Step] = [(PUBLISH, self._clock(), state)]
         if refusal:
             self._tell("", steps, DROPPED, "broker", refusal)
         else:
-            self._tell("", [*steps, Step(ACKNOWLEDGED, steps[0].at)], ACKNOWLEDGED)
+            self._tell("", [*steps, (ACKNOWLEDGED, steps[0][1], None)], ACKNOWLEDGED)
 
     def _end(self, publication: Publication, outcome: str, where: str = "", reason: str = "") -> None:
         now = self._clock()
         with self._lock:
             passage = self._open.pop(id(publication), None)
             if passage is not None:
-                self._open_bytes -= _size(passage.steps)
+                self._open_bytes -= passage.size
         if passage is None:  # it was waiting when the view began, or for so long that it is no longer followed
-            passage = _Passage("", [Step(PUBLISH, now, publication)])
-        if outcome != DROPPED and passage.steps[-1].stage != outcome:
-            passage.steps.append(Step(outcome, now))
+            passage = _Passage("", [(PUBLISH, now, publication)])
+        if outcome != DROPPED and passage.steps[-1][0] != outcome:
+            passage.steps.append((outcome, now, None))
         self._tell(passage.interface, passage.steps, outcome, where, reason)
 
     # --- to the device
 
     def arrived(self, arrival: Arrival) -> Step:
         """Return the first step of a message from the broker."""
-        return Step(ARRIVED, self._clock(), arrival)
+        return ARRIVED, self._clock(), arrival
 
     def turned_away(
         self, arrived: Step, where: str, reason: str, interface: str = "", msg: InternalMsg | None = None
     ) -> None:
         """Tell that a message from the broker is not delivered to an interface, or to any."""
-        steps = [arrived] if msg is None else [arrived, Step(MESSAGE, self._clock(), msg)]
+        steps = [arrived] if msg is None else [arrived, (MESSAGE, self._clock(), msg)]
         self._tell(interface, steps, DROPPED, where, reason)
 
     def received(self, arrived: Step, interface: str, msg: InternalMsg) -> None:
         """Record that a message is about to be put into the inbox of an interface."""
-        passage = _Passage(interface, [arrived, Step(MESSAGE, self._clock(), msg)], msg)
+        passage = _Passage(interface, [arrived, (MESSAGE, self._clock(), msg)], msg)
         with self._lock:
             waiting = self._received.setdefault(interface, [])
             waiting.append(passage)
@@ -284,7 +295,7 @@ class Recorder:
             return
         passage = self._pop_received(interface, lambda each: each.msg is msg)
         if passage is not None:
-            self._tell(interface, [*passage.steps, Step(TAKEN, self._clock())], DELIVERED)
+            self._tell(interface, [*passage.steps, (TAKEN, self._clock(), None)], DELIVERED)
 
     def written(self, interface: str, subject: InternalMsg, data: bytes) -> None:
         """Record the bytes that were written for a command."""
@@ -303,7 +314,7 @@ class Recorder:
                 passage = next((each for each in waiting if _is_same(each, subject)), None)
             if passage is not None:
                 passage.subject = subject
-                passage.steps.append(Step(stage, self._clock(), detail))
+                passage.steps.append((stage, self._clock(), detail))
 
     def _end_command(self, interface: str, outcome: InternalMsg, now: float, *, is_own: bool) -> None:
         requested = None if outcome.reply_to is None else outcome.reply_to.requested
@@ -317,7 +328,7 @@ class Recorder:
             passage = self._pop_received(interface, lambda each: _is_same(each, outcome))
         if passage is not None:
             response, reason = str(outcome.argument("response")), str(outcome.argument("reason", "") or "")
-            self._tell(interface, [*passage.steps, Step(OUTCOME, now, outcome)], response, "", reason)
+            self._tell(interface, [*passage.steps, (OUTCOME, now, outcome)], response, "", reason)
 
     def _pop_received(self, interface: str, is_wanted: Callable[[_Passage], bool]) -> _Passage | None:
         with self._lock:

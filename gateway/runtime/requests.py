@@ -156,8 +156,7 @@ def _status(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
 def _tap(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> None:
     from gateway.runtime.live_view import LiveView, Wanted
 
-    secrets = gateway.configuration.secrets
-    view = LiveView(Wanted.of(arguments), secrets, is_raw=arguments.get("raw", False))
+    view = LiveView(Wanted.of(arguments), lambda: gateway.configuration.secrets, is_raw=arguments.get("raw", False))
     answer.follow({"name": gateway.configuration.name, "version": __version__}, view)
 
 
