@@ -15,7 +15,7 @@ from typing import Any
 from gateway.cli.running import gateway_name, reading_reply
 from gateway.cli.shown import readable
 from gateway.cli.tap_lines import TapLines
-from gateway.control.client import NotRunningError, follow
+from gateway.control.client import GoneError, NotRunningError, follow
 from gateway.core.counting import counted
 from gateway.core.paths import NAME
 from gateway.core.topic import filter_problem
@@ -75,7 +75,7 @@ def _events(name: str, options: argparse.Namespace) -> Iterator[dict[str, Any] |
         try:
             events = follow(name, "tap", os.environ, _LOOK, **arguments)
             next(events)
-        except NotRunningError:
+        except (NotRunningError, GoneError):
             if is_first:
                 raise
             time.sleep(_RETRY)

@@ -10,21 +10,26 @@ from gateway.cli.shown import GREEN, GREY, RED, YELLOW, paint, readable
 from gateway.core.counting import counted
 from gateway.core.tap import (
     ACKNOWLEDGED,
-    ANSWER,
     DELIVERED,
     DROPPED,
     FRAME,
     HELD,
+    MESSAGE,
+    PUBLISH,
     READ,
     RULE,
     SENT,
     WAITING,
-    WRITTEN,
 )
 
 _COLOURS = {
     ACKNOWLEDGED: GREEN, SENT: GREEN, DELIVERED: GREEN, "OK": GREEN, WAITING: YELLOW, HELD: YELLOW,
 }  # fmt: skip
+_WAITS = {
+    PUBLISH: "it waits in the outbox",
+    SENT: "the broker has not acknowledged it yet",
+    MESSAGE: "the interface has not taken it yet",
+}
 _INDENT = " " * 4
 _ROW = 16  # bytes in a row of hexadecimal numbers
 _LONGEST = 200  # characters of a frame or a payload in a line; JSON has more of it
@@ -46,7 +51,7 @@ class TapLines:
         """Yield the lines of a note."""
         stages: Sequence[Mapping[str, Any]] = note["stages"]
         moment = datetime.fromisoformat(note["time"]).astimezone()
-        name = readable(note["interface"])
+        name = readable(note["interface"]) or "-"
         self._name_width = max(self._name_width, min(20, len(name)))
         if not note["outcome"]:
             yield from self._bytes(moment, name, stages[0])
@@ -63,18 +68,26 @@ class TapLines:
         yield from self._wrapped(head, length, [part for part in parts if part])
 
     def _wrapped(self, head: str, length: int, parts: Sequence[str]) -> Iterator[str]:
-        """Yield `head`, which is `length` characters wide, and the parts behind it, with arrows between them."""
+        """Yield `head`, which is `length` characters wide, and the parts behind it, with arrows between them.
+
+        A part that does not fit begins a line of its own, and goes on in the next ones if it is too long for that.
+        """
         arrow = paint("->", GREY, self._colours)
-        line, is_begun = head, False
-        for part in parts:
-            text = f"{arrow} {part}" if is_begun else part
-            added = len(part) + (4 if is_begun else 1)
-            if self._width is not None and is_begun and length + added > self._width:
-                yield line
-                line, length = _INDENT + text, len(_INDENT) + added - 1
-            else:
-                line, length = f"{line} {text}", length + added
-            is_begun = True
+        line = head
+        for index, part in enumerate(parts):
+            begin = f"{arrow} " if index else ""
+            width = len(part) + (3 if index else 0)
+            if self._width is None or length + 1 + width <= self._width:
+                line, length = f"{line} {begin}{part}", length + 1 + width
+                continue
+            yield line
+            room = max(1, self._width - len(_INDENT) - 3)
+            rows = [part[at : at + room] for at in range(0, len(part), room)]
+            begin = begin or "   "
+            for row in rows[:-1]:
+                yield f"{_INDENT}{begin}{row}"
+                begin = "   "
+            line, length = f"{_INDENT}{begin}{rows[-1]}", len(_INDENT) + 3 + len(rows[-1])
         yield line
 
     def _bytes(self, moment: datetime, name: str, stage: Mapping[str, Any]) -> Iterator[str]:
@@ -109,11 +122,10 @@ def _part(stage: Mapping[str, Any]) -> str:
 
 
 def _end(note: Mapping[str, Any]) -> str:
-    """Return why the way of a message has ended."""
+    """Return why the way of a message has ended, or where it waits."""
     outcome, reason = note["outcome"], readable(note.get("reason", ""))
     if outcome == WAITING:
-        last = note["stages"][-1]["stage"]
-        return "no answer yet" if last in (WRITTEN, ANSWER) else "it has not come any further yet"
+        return _WAITS.get(note["stages"][-1]["stage"], "the interface has not answered yet")
     return f"{DROPPED} ({readable(note['where'])}): {reason}" if outcome == DROPPED else f"{outcome}: {reason}"
 
 

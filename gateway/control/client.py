@@ -23,6 +23,10 @@ class NotRunningError(ControlError):
     """No gateway of that name can be reached: which folders were searched, and the remedy."""
 
 
+class GoneError(ControlError):
+    """The gateway has ended the connection before it answered: it stops, or was killed."""
+
+
 def ask(name: str, request: str, environment: Mapping[str, str], **arguments: Any) -> dict[str, Any]:
     """Send a request to the running gateway called `name`, and return the result.
 
@@ -76,14 +80,14 @@ def _reply(name: str, sock: socket.socket, line: bytes) -> tuple[bytes, bytearra
             sock.settimeout(max(0.001, deadline - time.monotonic()))
             part = sock.recv(_READ_CHUNK)
             if not part:
-                raise ControlError(f"the gateway {name!a} ended before it answered: see its log")
+                raise GoneError(f"the gateway {name!a} ended before it answered: see its log")
             reply += part
             if len(reply) > MAX_REPLY:
                 raise ControlError(f"the reply of the gateway {name!a} is too long: is it an mqttgateway?")
     except TimeoutError:
         raise ControlError(f"the gateway {name!a} did not answer within {LONGEST_ANSWER:g} s: see its log") from None
     except OSError as err:
-        raise ControlError(f"the gateway {name!a} closed the connection ({err.strerror}): see its log") from err
+        raise GoneError(f"the gateway {name!a} closed the connection ({err.strerror}): see its log") from err
     first, newline, rest = reply.partition(b"\n")
     return bytes(first + newline), bytearray(rest)
 
