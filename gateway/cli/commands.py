@@ -58,6 +58,11 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _watch_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
+    parser.add_argument("--topic", metavar="FILTER", help="subscribe to this filter instead of those of the maps")
+    parser.add_argument("--device", metavar="WORD", help="only messages of this device; * and ? stand for others")
+    parser.add_argument(
+        "--raw", action="store_true", help="show topic, QoS, retain, properties and payload as they are"
+    )
     parser.add_argument("--count", type=positive, metavar="N", help="stop after N messages")
 
 
@@ -160,6 +165,8 @@ COMMANDS: dict[str, Command] = {
         Needs.CONFIGURATION,
         "gateway.cli.watch:watch",
         "Show the messages on the topics of a configuration, as internal messages, until Ctrl-C.\n\n"
+        "  mqttgateway watch --conf serial2mqtt.conf --device gate\n"
+        "  mqttgateway watch --conf serial2mqtt.conf --topic 'zigbee2mqtt/#' --raw\n\n"
         "exit codes: 0 ended with Ctrl-C, or N messages received; 1 no broker, or the broker denies access; 2 wrong\n"
         "command line; 78 wrong configuration.",
     ),
