@@ -64,7 +64,7 @@ class TapLines:
         parts = [_part(stage) for stage in stages]
         if note.get("reason") or note["outcome"] == WAITING:
             parts.append(_end(note))
-        length = len(clock) + 1 + max(12, len(outcome)) + 1 + self._name_width
+        length = len(clock) + 1 + max(12, len(outcome)) + 1 + max(len(name), self._name_width)
         yield from self._wrapped(head, length, [part for part in parts if part])
 
     def _wrapped(self, head: str, length: int, parts: Sequence[str]) -> Iterator[str]:
@@ -94,10 +94,15 @@ class TapLines:
         """Yield the lines of bytes that were read or written, with the time since the bytes before them."""
         before, self._last[name] = self._last.get(name), moment
         passed = "" if before is None else f"+{(moment - before).total_seconds():.3f} s"
-        clock = paint(moment.strftime("%H:%M:%S.%f")[:-3], GREY, self._colours)
-        verb = paint(f"{stage['stage']:<7}", GREEN if stage["stage"] == READ else YELLOW, self._colours)
-        text = _quoted(stage, 40 if self._width is not None else _LONGEST)
-        yield f"{clock} {passed:>10} {name:<{self._name_width}} {verb} {counted(stage['bytes'], 'byte')}: {text}"
+        clock = moment.strftime("%H:%M:%S.%f")[:-3]
+        middle = f" {passed:>10} {name:<{self._name_width}} "
+        verb, count = f"{stage['stage']:<7}", f" {counted(stage['bytes'], 'byte')}: "
+        room = _LONGEST
+        if self._width is not None:  # less quotes and dots
+            room = max(8, self._width - sum(map(len, (clock, middle, verb, count))) - 5)
+        colour = GREEN if stage["stage"] == READ else YELLOW
+        head = f"{paint(clock, GREY, self._colours)}{middle}{paint(verb, colour, self._colours)}{count}"
+        yield f"{head}{_quoted(stage, room)}"
         digits = stage["hex"]
         for at in range(0, len(digits), 2 * _ROW):
             row = digits[at : at + 2 * _ROW]
