@@ -80,9 +80,8 @@ class TapLines:
             if self._width is None or length + 1 + width <= self._width:
                 line, length = f"{line} {begin}{part}", length + 1 + width
                 continue
-            yield line
-            room = max(1, self._width - len(_INDENT) - 3)
-            rows = [part[at : at + room] for at in range(0, len(part), room)]
+            yield line.rstrip()
+            rows = list(_rows(part, max(1, self._width - len(_INDENT) - 3)))
             begin = begin or "   "
             for row in rows[:-1]:
                 yield f"{_INDENT}{begin}{row}"
@@ -107,6 +106,15 @@ class TapLines:
         for at in range(0, len(digits), 2 * _ROW):
             row = digits[at : at + 2 * _ROW]
             yield _INDENT + " ".join(row[i : i + 2] for i in range(0, len(row), 2))
+
+
+def _rows(text: str, width: int) -> Iterator[str]:
+    """Yield `text` in rows of this width, the last of them at least one; they end behind a space where that is near."""
+    while len(text) > width:
+        space = text.rfind(" ", width // 2, width) + 1
+        yield text[: space or width]
+        text = text[space or width :]
+    yield text
 
 
 def _part(stage: Mapping[str, Any]) -> str:
