@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 
 from benchmarks import contenders
 from benchmarks.lab import Lab
@@ -28,7 +29,7 @@ from gateway.routing.outlet import Outlet
 from gateway.runtime.live_view import LiveView, Wanted
 from gateway.translation.mqtt_map import MsgMap
 from interfaces.serial_interface import SerialInterface
-from interfaces.serial_interface.followed import receive
+from interfaces.serial_interface.followed import followed
 
 _RATE = 2000  # lines/s
 _CHUNK = 20  # lines
@@ -82,7 +83,7 @@ def _measure(seconds: float, wanted: Wanted | None) -> Figures:
             if recorder is None:
                 outlet.push_all(session.receive(data, 0.0))
             else:
-                outlet.push_all(receive(recorder, "device", session, data, 0.0))
+                outlet.push_all(followed(recorder, "device", session, partial(session.receive, data, 0.0), data))
         in_thread, in_all = time.thread_time() - thread_began, time.process_time() - process_began
         time.sleep(4 * FOLLOW_INTERVAL)
     finally:

@@ -6,6 +6,7 @@ Following changes nothing of what is published.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ from gateway.routing.message_filter import FilterRule, MessageFilter
 from gateway.routing.outlet import Outlet
 from gateway.routing.router import Route, Router
 from gateway.translation.mqtt_map import FieldMap, MsgMap
-from interfaces.serial_interface.followed import receive
+from interfaces.serial_interface.followed import followed
 from interfaces.serial_interface.options import SerialOptions
 from interfaces.serial_interface.reports import Reports
 from interfaces.serial_interface.rules import SerialRules
@@ -99,7 +100,8 @@ class Line:
         if recorder is None:
             self.outlet.push_all(self.session.receive(data, now))
         else:
-            self.outlet.push_all(receive(recorder, "dev", self.session, data, now))
+            work = partial(self.session.receive, data, now)
+            self.outlet.push_all(followed(recorder, "dev", self.session, work, data))
 
     def execute(self, now: float = 0.0) -> None:
         """Have the device execute the commands that wait for it."""
@@ -197,6 +199,16 @@ def test_a_wrong_checksum_and_noise_are_told(line: Line, view: Following, expect
     ((outcome, where, reason),) = told(view)
     assert (outcome, where) == ("dropped", "framing")
     assert "bytes outside of frames" in reason
+
+
+def test_a_frame_without_an_end_is_told(view: Following) -> None:
+    params = serial_params(decode=DECODE, framing={"type": "markers", "start": "<", "stop": ">", "timeout": 1})
+    session = Session(SerialRules(params), SerialOptions.from_params(params), Reports("dev", FakeClock()))
+    assert TAP.recorder is not None
+    list(followed(TAP.recorder, "dev", session, partial(session.receive, b"<T 2", 0.0), b"<T 2"))
+    assert not told(view)
+    list(followed(TAP.recorder, "dev", session, partial(session.expire_partial_frame, 5.0)))
+    assert ("dropped", "framing", "a frame without an end") in told(view)
 
 
 def test_what_the_interval_holds_back_is_told(view: Following) -> None:

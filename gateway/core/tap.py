@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from threading import Lock
 from typing import Any, TypeAlias
 
-from gateway.message import Arrival, InternalMsg, Publication
+from gateway.message import Arrival, InternalMsg, Publication, shown
 
 MAX_NOTES, MAX_NOTES_BYTES = 2000, 4 * 1024**2
 """Notes that wait for one follower, and the bytes of their content: a second of a very fast device."""
@@ -22,6 +22,7 @@ WAITING_SECONDS = 1.0
 """After so many s, a message that is still on its way is told as `waiting`; it is told again when it has ended."""
 
 _MAX_OPEN, _MAX_OPEN_BYTES = 2000, 8 * 1024**2  # messages on their way; older ones are no longer followed
+_LONGEST_COMMAND = 60.0  # s; a command that has no outcome by then will have none
 _MAX_ORIGINS = 2000  # messages that were decoded and have not come to the outlet yet
 
 READ, FRAME, RULE, MESSAGE, PUBLISH = "read", "frame", "rule", "message", "publish"
@@ -308,8 +309,7 @@ class Recorder:
     def _add(self, interface: str, subject: InternalMsg, stage: str, detail: object) -> None:
         with self._lock:
             waiting = self._received.get(interface, ())
-            passage = next((each for each in waiting if subject in (each.msg, each.subject)), None)
-            passage = next((each for each in waiting if each.msg is subject or each.subject is subject), passage)
+            passage = next((each for each in waiting if each.msg is subject or each.subject is subject), None)
             if passage is None:  # its arguments may have been given their types
                 passage = next((each for each in waiting if _is_same(each, subject)), None)
             if passage is not None:
@@ -327,7 +327,7 @@ class Recorder:
         if passage is None and is_own:
             passage = self._pop_received(interface, lambda each: _is_same(each, outcome))
         if passage is not None:
-            response, reason = str(outcome.argument("response")), str(outcome.argument("reason", "") or "")
+            response, reason = (_text(outcome.argument(name, "")) for name in ("response", "reason"))
             self._tell(interface, [*passage.steps, (OUTCOME, now, outcome)], response, "", reason)
 
     def _pop_received(self, interface: str, is_wanted: Callable[[_Passage], bool]) -> _Passage | None:
@@ -342,8 +342,12 @@ class Recorder:
 
     def tell_waiting(self) -> None:
         """Tell of the messages that have been on their way for a while. Whoever shows the notes calls it."""
-        limit = self._clock() - WAITING_SECONDS
+        now = self._clock()
+        limit = now - WAITING_SECONDS
         with self._lock:
+            for received in self._received.values():
+                while received and received[0].began < now - _LONGEST_COMMAND:
+                    self._tell_waiting(received.pop(0))
             for passages in (self._open.values(), *self._received.values()):
                 for passage in passages:
                     if passage.began > limit:
@@ -366,8 +370,14 @@ def _is_same(passage: _Passage, msg: InternalMsg) -> bool:
     return passage.msg is not None and passage.msg.iscmd and _words(passage.msg) == _words(msg)
 
 
-def _words(msg: InternalMsg) -> tuple[object, ...]:
-    return msg.function, msg.gateway, msg.location, msg.device, msg.action  # without the sender, which differs
+def _words(msg: InternalMsg) -> list[str]:
+    """Return the words of a message without its sender; without those of an interface that are no texts."""
+    words = msg.function, msg.gateway, msg.location, msg.device, msg.action
+    return [word if type(word) is str else "" for word in words]
+
+
+def _text(value: object) -> str:
+    return value if type(value) is str else shown(value)
 
 
 class Tap:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from gateway.core.tap import Recorder
@@ -20,22 +20,21 @@ _LOST_BYTES = {
 """The counters of a session that tell of bytes without a frame: where they are dropped, and why."""
 
 
-class Receives(Protocol):
-    """What makes messages of bytes, and counts: a `Session`."""
-
-    def receive(self, data: bytes, now: float) -> Iterator[InternalMsg]:
-        """Yield the messages of the bytes that have arrived at `now`."""
+class Counts(Protocol):
+    """What counts what it drops: a `Session`."""
 
     def stats(self) -> dict[str, int]:
         """Return the counters."""
 
 
-def receive(recorder: Recorder, name: str, session: Receives, data: bytes, now: float) -> Iterator[InternalMsg]:
-    """Do what `Session.receive` does, and tell what it drops that is no frame."""
+def followed(
+    recorder: Recorder, name: str, session: Counts, work: Callable[[], Iterable[InternalMsg]], data: bytes = b""
+) -> Iterator[InternalMsg]:
+    """Yield what `work`, a method of `session`, yields for `data`, and tell what it drops that is no frame."""
     if data:
         recorder.read(name, len(data))
     before = session.stats()
-    yield from session.receive(data, now)
+    yield from work()
     after = session.stats()
     for counter, (where, reason) in _LOST_BYTES.items():
         if count := after[counter] - before[counter]:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.core.inbox import MsgList
@@ -19,7 +20,7 @@ from gateway.interface import DeviceInterface
 from gateway.message import InternalMsg
 from gateway.routing.command_index import Addresses
 from gateway.routing.outlet import Outlet
-from interfaces.serial_interface.followed import receive
+from interfaces.serial_interface.followed import followed
 from interfaces.serial_interface.options import SerialOptions
 from interfaces.serial_interface.ports.check import check_port
 from interfaces.serial_interface.ports.descriptor_port import READ_ALL, READ_CHUNK, Port
@@ -234,7 +235,8 @@ class SerialInterface(DeviceInterface):
                 if (recorder := TAP.recorder) is None:
                     messages.extend(session.receive(data, heard_until))
                 else:
-                    messages.extend(receive(recorder, self.msglist_out.name, session, data, heard_until))
+                    work = partial(session.receive, data, heard_until)
+                    messages.extend(followed(recorder, self.msglist_out.name, session, work, data))
         except ConnectionEndedError:
             yield from messages
             yield from session.finish(heard_until)
@@ -243,7 +245,11 @@ class SerialInterface(DeviceInterface):
             yield from messages  # the messages before the error are valid
             raise
         yield from messages
-        yield from session.expire_partial_frame(heard_until)
+        if (recorder := TAP.recorder) is None:
+            yield from session.expire_partial_frame(heard_until)
+        else:
+            work = partial(session.expire_partial_frame, heard_until)
+            yield from followed(recorder, self.msglist_out.name, session, work)
         yield from session.step(now, self._write)
         if session.is_dead:
             self._reopen()

@@ -116,6 +116,34 @@ def test_messages_on_their_way_are_limited_and_the_oldest_told(bench: Bench) -> 
     assert len(bench.notes()) == 2000
 
 
+def test_a_command_without_an_outcome_is_forgotten_at_last(bench: Bench) -> None:
+    command = InternalMsg(iscmd=True, device="x", action="ON")
+    bench.recorder.received(("arrived", bench.clock.now, None), "dev", command)
+    bench.clock.now += 2 * WAITING_SECONDS
+    bench.recorder.tell_waiting()
+    assert [note.outcome for note in bench.notes()] == [WAITING]
+    bench.clock.now += 100
+    bench.recorder.tell_waiting()
+    bench.recorder.translated("dev", command.reply("OK"), [Publication("home/x", b"1")], "", "")
+    assert not bench.notes()
+
+
+def test_whatever_an_interface_answers_is_told(bench: Bench) -> None:
+    class Odd:
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("odd")
+
+        def __repr__(self) -> str:
+            raise RuntimeError("odd")
+
+    for device in ("x", Odd()):
+        command = InternalMsg(iscmd=True, device=device, action="ON")  # type: ignore[arg-type]
+        bench.recorder.received(("arrived", 0.0, None), "dev", command)
+        outcome = command.reply("OK").with_arguments({"response": Odd()})  # type: ignore[dict-item]
+        bench.recorder.translated("dev", outcome, [], "map", "it is refused")
+        assert [note.outcome for note in bench.notes()] == [DROPPED, "a value of the type Odd"]
+
+
 def test_a_document_that_the_broker_refuses_is_told(bench: Bench) -> None:
     bench.recorder.state_accepted(Publication("home/gw/d/state", b"{}", 1), "it answered Not authorized")
     (note,) = bench.notes()
