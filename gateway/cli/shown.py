@@ -19,6 +19,8 @@ def readable(text: str | bytes, encoding: str | None = None) -> str:
     JSON, so that a document can be copied.
     """
     text = text.decode(errors="backslashreplace") if isinstance(text, bytes) else text
+    if text.isascii() and text.isprintable():  # as nearly all is, at a hundredth of the cost
+        return text
     encoding = encoding or sys.stdout.encoding or "ascii"
     return "".join(c if c.isprintable() and _is_in(encoding, c) else _escaped(c) for c in text)
 
