@@ -23,6 +23,7 @@ from benchmarks import (
     resources,
     scale,
     stages,
+    tap,
     throughput,
     translation,
 )
@@ -47,6 +48,7 @@ BENCHMARKS: dict[str, tuple[float, Callable[[Lab], None]]] = {
     "round-trip": (0.1, commands.round_trip),
     "cpu": (0.2, null.run),
     "stages": (0.02, stages.run),
+    "tap": (0.1, tap.run),
     "map": (0.1, translation.run),
     "model": (0.04, device_model.run),
     "devices": (0.3, devices.run),

@@ -93,6 +93,7 @@ CHECKED_BLOCKS = {
     "text refused": "test_map_refuses_as_shown",
     "text refused-write": "test_map_refuses_to_write_as_shown",
     "text run=": "test_an_outage_is_logged_as_shown",
+    "text tap=": "test_docs_tap",
     "text availability": "test_an_outage_is_logged_as_shown",
     "text mosquitto": "test_an_outage_is_logged_as_shown",
     "text acl": "test_docs_home_assistant",

@@ -58,6 +58,11 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _watch_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
+    parser.add_argument("--topic", metavar="FILTER", help="subscribe to this filter instead of those of the maps")
+    parser.add_argument("--device", metavar="WORD", help="only messages of this device; * and ? stand for others")
+    parser.add_argument(
+        "--raw", action="store_true", help="show topic, QoS, retain, properties and payload as they are"
+    )
     parser.add_argument("--count", type=positive, metavar="N", help="stop after N messages")
 
 
@@ -87,6 +92,20 @@ def _ha_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="have the running gateway change over to the form in FILE; entities keep the names that people gave them",
     )
+
+
+def _tap_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    add_name(parser)
+    parser.add_argument("--raw", action="store_true", help="show only the bytes that interfaces read and write")
+    parser.add_argument("--drops", action="store_true", help="show only what was dropped, and why")
+    parser.add_argument("--device", metavar="WORD", help="only of this interface or device; * and ? stand for others")
+    parser.add_argument("--rule", metavar="NAME", help="only what this rule has read; * and ? stand for others")
+    parser.add_argument("--topic", metavar="FILTER", help="only messages whose topic matches this filter")
+    parser.add_argument("--outcome", metavar="WORD", help="only with this outcome, or dropped at this stage")
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each message, for programs")
+    parser.add_argument("--count", type=positive, metavar="N", help="stop after N messages")
+    parser.add_argument("--for", type=seconds, metavar="S", dest="duration", help="stop after S seconds")
 
 
 def _reload_arguments(parser: argparse.ArgumentParser) -> None:
@@ -161,6 +180,8 @@ COMMANDS: dict[str, Command] = {
         Needs.CONFIGURATION,
         "gateway.cli.watch:watch",
         "Show the messages on the topics of a configuration, as internal messages, until Ctrl-C.\n\n"
+        "  mqttgateway watch --conf serial2mqtt.conf --device gate\n"
+        "  mqttgateway watch --conf serial2mqtt.conf --topic 'zigbee2mqtt/#' --raw\n\n"
         "exit codes: 0 ended with Ctrl-C, or N messages received; 1 no broker, or the broker denies access; 2 wrong\n"
         "command line; 78 wrong configuration.",
     ),
@@ -182,6 +203,21 @@ COMMANDS: dict[str, Command] = {
         _status_arguments,
         Needs.GATEWAY,
         "gateway.cli.status:status",
+    ),
+    "tap": Command(
+        "NAME",
+        "follow the messages through a running gateway, stage by stage",
+        _tap_arguments,
+        Needs.GATEWAY,
+        "gateway.cli.tap:tap",
+        "Follow the messages through a running gateway, until Ctrl-C: from the bytes of a device to the answer of the\n"
+        "broker, and from a command to the answer of the device; and what was dropped at which stage, and why.\n\n"
+        "  mqttgateway tap serial2mqtt\n"
+        "  mqttgateway tap --conf serial2mqtt.conf --raw\n"
+        "  mqttgateway tap serial2mqtt --drops --for 60\n"
+        "  mqttgateway tap serial2mqtt --device gate --topic 'home/security/#' --json\n\n"
+        "exit codes: 0 ended with Ctrl-C, after N messages or after S seconds; 1 no gateway of that name runs;\n"
+        "2 wrong command line.",
     ),
     "reload": Command(
         "--conf FILE",

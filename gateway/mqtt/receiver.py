@@ -14,6 +14,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.core.package_logger import package_logger
+from gateway.core.tap import TAP
 from gateway.core.throttled_exception import MAX_UNTRUSTED_KEYS, ThrottledException
 from gateway.core.topic import filter_problem, without_covered
 from gateway.message import Arrival, ReplyTo
@@ -228,6 +229,9 @@ class Receiver:
     def on_unusable(self, topic: str, what: str) -> None:
         """Count and log a message that is, or contains, `what`: it cannot be used, but was acknowledged."""
         self.counts["unusable"] += 1
+        recorder = TAP.recorder
+        if recorder is not None:
+            recorder.turned_away(recorder.arrived(Arrival(topic, b"")), "gateway", f"it is, or has, {what}")
         shown = topic if len(topic) <= _MAX_LOGGED_TOPIC else f"{topic[:_MAX_LOGGED_TOPIC]}..."
         unusable = MessageUnusable(
             f"dropped: a message on {shown!a} is, or has, {what}: find out who publishes it", key=f"{shown} {what}"
@@ -253,6 +257,10 @@ class Receiver:
             numbers = getattr(message.properties, "SubscriptionIdentifier", ())
             if not self._subscriptions.counts(topic, numbers, may_have_waited=resumed):
                 self.counts["copies"] += 1
+                recorder = TAP.recorder
+                if recorder is not None:
+                    copy = recorder.arrived(_arrival(message, resumed=resumed, late=0.0))
+                    recorder.turned_away(copy, "gateway", "it is a copy: several subscriptions have brought it")
                 return
         try:
             self._on_msg(_arrival(message, resumed=resumed, late=self._memory.promptness.late))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from gateway.core.package_logger import package_logger
+from gateway.core.tap import TAP
 from gateway.core.throttled_exception import ThrottledException
 from gateway.message import Publication
 from gateway.mqtt.broker_limits import BrokerLimits
@@ -287,7 +288,7 @@ class Sender:
         if offsets:
             self._add_in_flight(self._client.track_in_flight(self._outbox.track_in_flight(publications), offsets))
         else:
-            self._outbox.count_direct(len(publications))
+            self._outbox.count_direct(publications)
         return not offsets
 
     def send_pending(self) -> bool:
@@ -463,6 +464,9 @@ class Sender:
     def _state_settled(self, state: Publication, reason: int) -> None:
         self.poison.clear(state.with_payload(b""))
         self._acknowledged += 1
+        recorder = TAP.recorder
+        if recorder is not None:
+            recorder.state_accepted(state, f"it answered {puback_words(reason)}" if reason else "")
         if reason:
             self._state_refused(state, reason, f"it answered {puback_words(reason)}")
         elif not self.on_state_settled(state, 0) and self.states.accepted(state.topic):

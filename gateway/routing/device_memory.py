@@ -35,6 +35,7 @@ from gateway.devices.document import (
 )
 from gateway.devices.model import Model
 from gateway.devices.point import Device
+from gateway.devices.reading import held_reason
 from gateway.devices.report import NEVER
 from gateway.message import OFFLINE, ONLINE, InternalMsg, Lane, Publication
 from gateway.routing.device_errors import log_lost, log_no_document, log_rejected
@@ -317,6 +318,11 @@ class DeviceMemory:
         if model.due() < self._planned:
             self._wake()
         return observed, bad
+
+    @property
+    def held_reason(self) -> str:
+        """Why nothing of the message that was observed last goes out, for those who follow messages."""
+        return held_reason(self._model.held)
 
     def publish_changed(self) -> None:
         """Publish the documents of the devices that have changed, but for those that have to wait for it."""

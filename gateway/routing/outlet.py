@@ -14,6 +14,7 @@ from typing import NamedTuple
 from gateway.core.open_commands import OpenCommands
 from gateway.core.package_logger import TRAFFIC, package_logger
 from gateway.core.receipt import Receipt
+from gateway.core.tap import HELD, TAP
 from gateway.devices.document import outcome_text, with_filtered_request
 from gateway.devices.reading import bad_values, without_bad_values
 from gateway.errors import MessageError, RefusedError
@@ -53,6 +54,7 @@ class _Batch(Batch):
     """The publications of some messages, and those of these messages that are outcomes, or told by devices."""
 
     outcomes: tuple[InternalMsg, ...] = ()
+    error: MessageError | None = None  # why the last message was refused, for those who follow messages
     reported: list[InternalMsg] | None = None
 
 
@@ -168,7 +170,10 @@ class Outlet:
             began = self._batches[id(batch)] = self.devices.now()
         try:
             for msg in messages:
-                refused += self._translate(msg, batch, is_traffic_logged) is not None
+                refusal = self._translate(msg, batch, is_traffic_logged)
+                if TAP.recorder is not None:
+                    self._tell(msg, batch, refusal)
+                refused += refusal is not None
                 if len(batch) >= _BATCH_SIZE:
                     refused += self._put(batch)
         finally:
@@ -254,6 +259,8 @@ class Outlet:
         batch = _Batch()
         began = self.devices.now() if self.devices.is_used else 0.0
         refusal = self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_from_interface)
+        if TAP.recorder is not None:
+            self._tell(msg, batch, refusal, is_own=is_from_interface)
         if self._is_ticking:
             self._await_tick()
         if refusal is not None:
@@ -330,6 +337,7 @@ class Outlet:
                 # Not as an answer of the interface: that it has been recorded already would make it a late one.
                 return self._translate(rest, batch, is_traffic_logged, is_from_interface=False, is_observed=True)
             self.refused += 1
+            batch.error = err
             log_refused(self.name, msg, err)
             if isinstance(err, RefusedError):  # by a filter, before the devices have observed it
                 return str(err)
@@ -360,6 +368,14 @@ class Outlet:
         if msg.reply_to is not None and not msg.iscmd:
             self._respond(msg.reply_to, publication, batch)
         return None
+
+    def _tell(self, msg: object, batch: _Batch, refusal: str | None, *, is_own: bool = True) -> None:
+        """Tell those who follow messages what `_translate` has made of `msg`."""
+        recorder, error, batch.error = TAP.recorder, batch.error, None
+        if recorder is not None:
+            where = "filter" if isinstance(error, RefusedError) else "map" if error is not None else "interface"
+            where, reason = (HELD, self.devices.held_reason) if refusal is None else (where, refusal)
+            recorder.translated(self.name, msg, batch, where, reason, is_own=is_own)
 
     def _append_document(self, outcome: InternalMsg, batch: _Batch) -> None:
         """Append the document of an outcome, if the command was for a device that is declared."""
@@ -429,7 +445,9 @@ class Outlet:
             self._is_ticking = True  # before the model is asked: what is observed after that is put after this
             try:
                 for msg in take():
-                    self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_observed=True)
+                    refusal = self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_observed=True)
+                    if TAP.recorder is not None:
+                        self._tell(msg, batch, refusal)
                 if batch and self._outbox.put_all(batch):
                     self.devices.not_sent(batch.reported or ())
             finally:

@@ -39,7 +39,7 @@ class InterfaceHost:
         documents: Documents | None = None,
     ) -> None:
         self.options = options
-        self.inbox = MsgList(budget=budget)
+        self.inbox = MsgList(budget=budget, name=options.name)
         filters = _watched(options.filters.outgoing, options.name)
         # A clock that stands still while the machine is suspended: nothing could be heard of a device meanwhile.
         self.devices = DeviceMemory(time.monotonic, time.time, documents, options.name)

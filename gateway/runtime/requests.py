@@ -102,6 +102,7 @@ def kinds_of(gateway: Running) -> dict[str, RequestKind]:
         "outbox retry": kind(_retry_outbox, in_main_thread=False, topic=str),
         "reload": kind(_reload, in_main_thread=True),
         "status": kind(_status, in_main_thread=False),  # not in the main thread, so that it works while that hangs
+        "tap": kind(_tap, in_main_thread=False, raw=bool, device=str, rule=str, topic=str, outcome=str, drops=bool),
     }
 
 
@@ -152,6 +153,13 @@ def _status(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
         "received": gateway.received,
         "stats": gateway.stats(),
     })  # fmt: skip
+
+
+def _tap(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> None:
+    from gateway.runtime.live_view import LiveView, Wanted
+
+    view = LiveView(Wanted.of(arguments), lambda: gateway.configuration.secrets, is_raw=arguments.get("raw", False))
+    answer.follow({"name": gateway.configuration.name, "version": __version__}, view)
 
 
 def _devices(statuses: Mapping[str, Sequence[DeviceStatus]], masker: Masker) -> dict[str, dict[str, Any]]:

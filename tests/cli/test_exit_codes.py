@@ -135,6 +135,15 @@ def interrupted(scene: Scene) -> int:
         return watch.wait()
 
 
+def tap_interrupted(scene: Scene) -> int:
+    with scene.running("lamp") as gateway:
+        gateway.wait_log("connected to")
+        with scene.running("lamp", "tap") as tap:
+            tap.wait_output("lamp")
+            tap.process.send_signal(signal.SIGINT)
+            return tap.wait()
+
+
 def simulation_interrupted(scene: Scene) -> int:
     with SimulateProcess(scene.folder, "{}", "--tcp", "0") as device:
         return device.end()
@@ -191,6 +200,12 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
         beside_a_gateway("watch --conf lamp.conf --count 1"),
     ),
     ("`watch`", "no broker is available, or it refuses the connection"): (command("watch --conf away.conf"),),
+    ("`tap`", "ended with Ctrl-C, after N messages (`--count N`) or S seconds (`--for S`)"): (
+        tap_interrupted,
+        beside_a_gateway("tap --conf lamp.conf --for 0.1"),
+        beside_a_gateway("tap --conf lamp.conf --count 1"),
+    ),
+    ("`tap`", "no such gateway runs, or too many follow it already"): (command("tap --conf lamp.conf"),),
     ("`simulate`", "ended with Ctrl-C or SIGTERM, or with its terminal"): (simulation_interrupted,),
     ("`simulate`", "the port cannot be created"): (command("simulate modbus2mqtt.sim --pty one.json"),),
     ("`send`", "the answer is `OK`"): (beside_a_gateway(to_lamp("LAMP_ON")),),
@@ -291,6 +306,8 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
         command("send --conf lamp.conf --function lighting --device lamp"),
         command(to_lamp("LAMP_ON", conf="two")),
         command("watch --conf lamp.conf --count 0"),
+        command("watch --conf lamp.conf --topic a#"),
+        command("tap --conf lamp.conf --topic a#"),
         command("outbox nope --conf lamp.conf"),
         command("map"),
         command("map explain --map one.json"),

@@ -111,7 +111,7 @@ def test_publications_that_the_link_sends_directly_are_not_put() -> None:
     def send_directly(publications: Sequence[Publication], may_wait: bool) -> bool:
         offered.append([int(each.topic.removeprefix("t/")) for each in publications])
         if takes:
-            outbox.count_direct(len(publications))
+            outbox.count_direct(publications)
         return takes
 
     outbox = Outbox()
