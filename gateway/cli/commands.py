@@ -78,6 +78,11 @@ def _status_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
     add_name(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
+    parser.add_argument(
+        "--alive",
+        action="store_true",
+        help="only whether the gateway runs and does not hang: exit code 0, or 2; for probes that restart it",
+    )
 
 
 def _reload_arguments(parser: argparse.ArgumentParser) -> None:
@@ -163,10 +168,16 @@ COMMANDS: dict[str, Command] = {
     ),
     "status": Command(
         "NAME",
-        "show the state of a running gateway",
+        "show how a running gateway is; the exit code is for monitoring",
         _status_arguments,
         Needs.GATEWAY,
         "gateway.cli.status:status",
+        "Show how a running gateway is: first what is wrong and what to do, then its parts. It works while the broker\n"
+        "is down, and while the gateway hangs.\n\n"
+        "  mqttgateway status serial2mqtt\n"
+        "  mqttgateway status serial2mqtt --alive      for a probe that restarts what does not answer\n\n"
+        "exit codes: 0 well; 1 degraded, such as a device that is offline; 2 down: no broker, it hangs, or no such\n"
+        "gateway runs here. With --alive: 0 it runs and its main thread does not hang; 2 otherwise.",
     ),
     "reload": Command(
         "--conf FILE",

@@ -59,7 +59,8 @@ class Configuration(NamedTuple):
 
     `secrets` are the texts that no log may show. `notes` are logged once at the start. `warnings` name the users who
     could change or read the files of the configuration although they should not. `no_folders` are the files that
-    cannot be created because their folders do not exist; this may change, for example when a disk is mounted.
+    cannot be created because their folders do not exist; this may change, for example when a disk is mounted. `hash`
+    identifies the content of the file and its maps.
     """
 
     file: Path
@@ -75,6 +76,7 @@ class Configuration(NamedTuple):
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     no_folders: tuple[Finding, ...] = ()
+    hash: str = ""
 
     def __repr__(self) -> str:
         return f"Configuration({self.file})"  # never the secrets
