@@ -211,6 +211,12 @@ class Gateway:
         listeners: dict[str, Listener] = {self.health_reports.check_topic: self.health_reports.on_check}
         if self._home_assistant is not None:
             listeners.update(self._home_assistant.listeners)
+        if configuration.management:
+            from gateway.runtime.management import MqttManagement, management_kinds
+
+            reply_topic = f"{configuration.manage_topic}/reply"
+            management = MqttManagement(management_kinds(self), self.outbox.put, reply_topic)
+            listeners[configuration.manage_topic] = management.on_request
         self.router.set_routes(routes, own_topics, configuration.response_topics, listeners)
         replays = configuration.replays
         self.client.mg_subscribe(
@@ -399,6 +405,7 @@ class Gateway:
         ) if old != new]  # fmt: skip
         self.configuration = new_configuration._replace(mqtt=previous.mqtt, outbox=previous.outbox, root=previous.root)
         changes = ["commands"] if new_configuration.commands != previous.commands else []
+        changes += ["management"] if new_configuration.management != previous.management else []
         changes += self._apply_log_settings(previous)
         interface_changes, removed = self._interfaces.reconfigure(new_configuration.interfaces)
         changes += interface_changes

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from gateway.cli.arguments import add_common, add_message, add_name, port_number, positive, seconds
 from gateway.cli.map_arguments import add_map_arguments
+from gateway.logs.levels import LEVELS
 
 
 class Needs(enum.Enum):
@@ -107,6 +108,21 @@ def _forget_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", metavar="DEVICE|TOPIC", help="the name of a device or an interface, or a topic")
 
 
+def _interface_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    actions = ("restart", "close", "open")
+    parser.add_argument("action", choices=actions, metavar="|".join(actions))
+    add_name(parser)
+    parser.add_argument("interface", metavar="INTERFACE", help="the name of the interface")
+
+
+def _log_level_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    add_name(parser)
+    parser.add_argument("level", choices=LEVELS, metavar="LEVEL", help=f"one of {', '.join(LEVELS)}")
+    parser.add_argument("--part", metavar="PART", help="only this part of the log, such as mqtt")
+
+
 def _simulate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("script", metavar="SCRIPT", help="the file that describes the device, or a shipped one")
     place = parser.add_mutually_exclusive_group(required=True)
@@ -189,6 +205,32 @@ COMMANDS: dict[str, Command] = {
         "settings. If the file is wrong, the gateway continues with what it has. SIGHUP does the same.\n\n"
         "  mqttgateway reload --conf serial2mqtt.conf\n"
         "  mqttgateway reload serial2mqtt",
+    ),
+    "interface": Command(
+        "close NAME INTERFACE",
+        "close, open or restart one interface of a running gateway",
+        _interface_arguments,
+        Needs.GATEWAY,
+        "gateway.cli.interface:change_interface",
+        "Close the port of one interface of a running gateway, so that another program can use it, and open it again;\n"
+        "or restart the interface. While it is closed, its devices are offline and its commands are answered with\n"
+        "OFFLINE. It stays closed until it is opened, or the gateway starts again.\n\n"
+        "  mqttgateway interface close serial2mqtt boiler\n"
+        "  mqttgateway interface open serial2mqtt boiler\n"
+        "  mqttgateway interface restart --conf serial2mqtt.conf boiler",
+        missing="interface needs a gateway and an interface: mqttgateway interface close NAME INTERFACE",
+    ),
+    "log-level": Command(
+        "NAME LEVEL",
+        "change the log level of a running gateway",
+        _log_level_arguments,
+        Needs.GATEWAY,
+        "gateway.cli.log_level:set_log_level",
+        "Change the level of the log of a running gateway, of all of it or of one part, until it starts again or a\n"
+        "reload changes the section log.\n\n"
+        "  mqttgateway log-level serial2mqtt debug --part mqtt\n"
+        "  mqttgateway log-level serial2mqtt info",
+        missing="log-level needs a gateway and a level: mqttgateway log-level NAME LEVEL",
     ),
     "outbox": Command(
         "list --conf FILE",

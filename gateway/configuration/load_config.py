@@ -135,6 +135,7 @@ def _load(context: LoadContext) -> Configuration:
         log=log,
         interfaces=interfaces,
         home_assistant=home_assistant,
+        management=data.get("management", False),
         secrets=tuple(context.secrets),
         notes=_bounded_notes(context.notes),
         warnings=tuple(dict.fromkeys(warnings)),

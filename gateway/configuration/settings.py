@@ -72,6 +72,7 @@ class Configuration(NamedTuple):
     log: LogOptions
     interfaces: tuple[InterfaceOptions, ...]
     home_assistant: HomeAssistantOptions = HomeAssistantOptions()
+    management: bool = False
     secrets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -101,6 +102,11 @@ class Configuration(NamedTuple):
     def health_topic(self) -> str:
         """Return the topic of the gateway's own document: how it is."""
         return "/".join(filter(None, (self.root, self.name, "health")))
+
+    @property
+    def manage_topic(self) -> str:
+        """Return the topic of requests that manage the gateway; answers go to the topic `reply` below it."""
+        return "/".join(filter(None, (self.root, self.name, "manage")))
 
     @property
     def replays(self) -> bool:

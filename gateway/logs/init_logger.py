@@ -15,9 +15,9 @@ from gateway.core.option_schema import section_defaults
 from gateway.core.package_logger import PROGRAM, logger_name
 from gateway.core.paths import expanded
 from gateway.logs.last_error import LastErrorHandler
+from gateway.logs.levels import reset_levels
 from gateway.logs.masking import Masker
 
-LEVELS = ("debug", "info", "warning", "error", "critical")
 TRAFFIC = f"{PROGRAM}.traffic"
 """The logger of the messages that pass through the gateway, one line each."""
 
@@ -72,6 +72,7 @@ def init_logger(
         handler.addFilter(RateLimit(handler))
         root.addHandler(handler)
     root.addHandler(last_error)
+    reset_levels()
     root.setLevel(min(handler.level for handler in (*handlers, last_error)))
     logging.getLogger(TRAFFIC).setLevel(logging.INFO if options.traffic else logging.CRITICAL)
     return handlers

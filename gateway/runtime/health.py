@@ -124,10 +124,10 @@ class InterfaceHealth(NamedTuple):
     @property
     def status(self) -> str:
         """Its status in one word."""
-        if self.closed:
-            return "closed"
         if self.hang:
             return "hanging"
+        if self.closed:
+            return "closed"
         return {None: "unknown", True: "online", False: "offline"}[self.is_available]
 
 
@@ -272,12 +272,12 @@ def _outbox_problems(health: Health) -> Iterator[Problem]:
 
 
 def _interface_problems(gateway: str, name: str, interface: InterfaceHealth) -> Iterator[Problem]:
-    if interface.closed:
-        remedy = f"open it: mqttgateway interface open {gateway} {name}"
-        yield Problem(Level.DEGRADED, f"{name} is closed: {_cut(interface.closed)}", remedy, interface.since)
-    elif interface.hang:
+    if interface.hang:
         remedy = "correct that code, or the device that it waits for; then restart the gateway"
         yield Problem(Level.DEGRADED, f"{name} hangs: {_cut(interface.hang)}", remedy, interface.hang_since)
+    elif interface.closed:
+        remedy = f"open it: mqttgateway interface open {gateway} {name}"
+        yield Problem(Level.DEGRADED, f"{name} is closed: {_cut(interface.closed)}", remedy, interface.since)
     elif interface.failure:
         what = f"{name} fails, and is started again and again: {_cut(interface.failure)}"
         yield Problem(Level.DEGRADED, what, "the log shows where", interface.failed_at)

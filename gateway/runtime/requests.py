@@ -23,6 +23,7 @@ from gateway.routing.stale_retained import topics_to_forget
 from gateway.runtime.health import Health, assess, headline, summary
 from gateway.runtime.health_document import STATUS
 from gateway.runtime.interface_host import InterfaceHost
+from gateway.runtime.management import management_kinds
 from gateway.runtime.running_gateway import RunningGateway
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def open_control(gateway: RunningGateway, wakeup: Wakes, environment: Mapping[st
 
 
 def kinds_of(gateway: RunningGateway) -> dict[str, RequestKind]:
-    """Return the kinds of requests by name. Add a new one here."""
+    """Return the kinds of requests by name, with those of `management_kinds`. Add a new one here."""
 
     def kind(
         handle: Callable[[RunningGateway, Mapping[str, Any], Answer], None], *, in_main_thread: bool, **arguments: type
@@ -67,17 +68,13 @@ def kinds_of(gateway: RunningGateway) -> dict[str, RequestKind]:
         return RequestKind(functools.partial(handle, gateway), arguments, in_main_thread)
 
     return {
+        **management_kinds(gateway),
         "forget": kind(_forget, in_main_thread=True, what=str),
         "outbox list": kind(_list_outbox, in_main_thread=False, part=str, topic=str, after=int, count=int),
         "outbox retry": kind(_retry_outbox, in_main_thread=False, topic=str),
         "health": kind(_health, in_main_thread=False),
-        "reload": kind(_reload, in_main_thread=True),
         "status": kind(_status, in_main_thread=False),  # not in the main thread, so that it works while that hangs
     }
-
-
-def _reload(gateway: RunningGateway, _: Mapping[str, Any], answer: Answer) -> None:
-    gateway.reload_for(answer)
 
 
 def _health(gateway: RunningGateway, _: Mapping[str, Any], answer: Answer) -> None:

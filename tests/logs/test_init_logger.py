@@ -17,7 +17,6 @@ from gateway.configuration.load_config import load_configuration
 from gateway.core.own_files import NotOwnError
 from gateway.core.throttled_exception import ThrottledException
 from gateway.logs.init_logger import (
-    LEVELS,
     MAX_LINES,
     TRAFFIC,
     LogOptions,
@@ -26,6 +25,7 @@ from gateway.logs.init_logger import (
     log_stats,
     report_suppressed,
 )
+from gateway.logs.levels import LEVELS
 from tests.conftest import ExpectedLogs
 from tests.support.configuration import write_conf
 from tests.support.fake_clock import FakeClock
