@@ -42,6 +42,10 @@ class HealthGatherer:
             self._masker, self._secrets = Masker(configuration.secrets), configuration.secrets
         hosts, now = dict(gateway.hosts), time.time()
         received = gateway.received
+        outcomes: Counter[str] = Counter()
+        for host in hosts.values():
+            if host.outlet.outcomes:
+                outcomes.update(dict(host.outlet.outcomes))
         hang, hang_since = self._main_hang(now)
         return Health(
             time=now,
@@ -51,7 +55,7 @@ class HealthGatherer:
             outbox=self._outbox(),
             interfaces={name: self._interface(host, now) for name, host in hosts.items()},
             devices={name: host.devices.statuses() for name, host in hosts.items()},
-            outcomes=sum((Counter(dict(host.outlet.outcomes)) for host in hosts.values()), Counter()),
+            outcomes=outcomes,
             refused={kind.replace(" ", "_"): received.get(kind, 0) for kind in REFUSED_COMMANDS},
             last_error=last_error(),
             log_failure=log_failure(),

@@ -40,13 +40,14 @@ def health_document(health: Health, verdict: Verdict, limit: int = LARGEST) -> b
     devices = [(name, device) for name, all_devices in health.devices.items() for device in all_devices]
     counts = Counter(STATUS[device.is_online] for _, device in devices)
     room = limit - len(text) - _END
-    interfaces, left_out = _members(_interface_items(health), room // _INTERFACES if devices else room)
-    shown, devices_left_out = _members(_device_items(health.time, devices), room - len(interfaces))
+    interfaces = _members(_interface_items(health), room // _INTERFACES if devices else room)
+    shown = _members(_device_items(health.time, devices), room - sum(map(len, interfaces)) - len(interfaces))
     end = {
         "device_counts": {word: counts[word] for word in STATUS.values()},
-        "not_shown": {"interfaces": left_out, "devices": devices_left_out},
+        "not_shown": {"interfaces": len(health.interfaces) - len(interfaces), "devices": len(devices) - len(shown)},
     }
-    return b'%s,"interfaces":{%s},"devices":{%s},%s' % (text[:-1], interfaces, shown, _encoded(end)[1:])
+    members = b",".join(interfaces), b",".join(shown)
+    return b'%s,"interfaces":{%s},"devices":{%s},%s' % (text[:-1], *members, _encoded(end)[1:])
 
 
 def as_time(moment: float | None) -> str | None:
@@ -130,19 +131,20 @@ def _device(now: float, interface: str, device: DeviceStatus) -> dict[str, Any]:
     return described
 
 
-def _members(items: Iterator[tuple[str, dict[str, Any]]], room: int) -> tuple[bytes, int]:
-    """Return as many members of a JSON object as fit into `room` bytes, and how many do not."""
+def _members(items: Iterator[tuple[str, dict[str, Any]]], room: int) -> list[bytes]:
+    """Return as many members of a JSON object as fit into `room` bytes."""
     members: list[bytes] = []
-    left_out = 0
     for key, value in items:
         member = b"%s:%s" % (_encoded(key), _encoded(value))
-        if left_out or len(member) + 1 > room:
-            left_out += 1
-            continue
         room -= len(member) + 1
+        if room < 0:
+            break
         members.append(member)
-    return b",".join(members), left_out
+    return members
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode  # `json.dumps` would make one each time
 
 
 def _encoded(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+    return _encode(value).encode(errors="replace")

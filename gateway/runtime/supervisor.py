@@ -206,6 +206,8 @@ class Supervisor:
 
     def last_device_stats(self) -> dict[str, int]:
         """Return the same as `device_stats`, as it was asked for last. It calls no code of the interface."""
+        if not self._ended_stats:
+            return self._last_stats
         total = self._ended_stats.copy()
         total.update(self._last_stats)
         return dict(total)
