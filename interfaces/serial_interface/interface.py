@@ -227,6 +227,8 @@ class SerialInterface(DeviceInterface):
                     heard_until = self.listened_until  # what has come since then is not read below
                 session.codec.framer.restart_silence(self.listening_since)
                 data = self._open_port().read(is_readable=self.is_readable)
+                if data:
+                    self.heard_at = now
                 messages.extend(session.receive(data, heard_until))
         except ConnectionEndedError:
             yield from messages
