@@ -17,6 +17,7 @@ from benchmarks import (
     decoding,
     device_model,
     devices,
+    health,
     latency,
     null,
     outbox,
@@ -53,6 +54,7 @@ BENCHMARKS: dict[str, tuple[float, Callable[[Lab], None]]] = {
     "model": (0.04, device_model.run),
     "devices": (0.3, devices.run),
     "announce": (0.3, announcing.run),
+    "health": (0.02, health.run),
     "scale": (0.02, scale.run),
 }
 _FAST_SECONDS = 30.0  # for all of them, with --fast

@@ -14,6 +14,7 @@ import logging
 import math
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -30,10 +31,12 @@ from gateway.logs.levels import reset_levels
 from gateway.message import OFFLINE, Lane, Publication
 from gateway.mqtt.client import MgClient
 from gateway.mqtt.link_state import LinkState
-from gateway.routing.device_memory import Documents
-from gateway.routing.router import Router
+from gateway.routing.documents import Documents
+from gateway.routing.router import Listener, Router
 from gateway.routing.stale_retained import stale_topics
 from gateway.runtime.document_recall import DocumentRecall
+from gateway.runtime.gather_health import HealthGatherer
+from gateway.runtime.health_reports import HealthReports
 from gateway.runtime.interface_host import InterfaceHost
 from gateway.runtime.interface_hosts import InterfaceHosts
 from gateway.runtime.open_outbox import open_outbox
@@ -48,6 +51,7 @@ from gateway.runtime.watch import Watch
 if TYPE_CHECKING:
     from gateway.control.protocol import Answer
     from gateway.control.server import ControlServer
+    from gateway.runtime.health import Health
     from gateway.runtime.home_assistant import HomeAssistant
 
 LOG = package_logger(__name__)
@@ -96,6 +100,15 @@ class Gateway:
             command_lifetime=configuration.outbox.command_lifetime,
         )
         self.outbox.attach(self.client.transmitter)
+        self.main_thread = threading.get_ident()
+        self._control_problem = ""
+        self.health: Callable[[], Health] = HealthGatherer(self)
+        """Returns how the gateway is. Any thread may call it."""
+        self.health_reports = HealthReports(
+            self.health, self._interfaces.refresh_stats, self.client.set_state, self.outbox.put,
+            lambda: self.client.maximum_packet,
+        )  # fmt: skip
+        self.health_reports.topic = configuration.health_topic
         self._home_assistant = self._new_home_assistant()
         self._configure_devices()
         self._set_routes()
@@ -127,7 +140,13 @@ class Gateway:
         configuration = self.configuration
         announced = self._home_assistant.topics if self._home_assistant is not None else ()
         documents = self._interfaces.document_topics
-        return {*configuration.availability_topics, configuration.run_topic, *documents, *announced}
+        states = {configuration.run_topic, configuration.health_topic}
+        return {*configuration.availability_topics, *states, *documents, *announced}
+
+    @property
+    def control_failure(self) -> str:
+        """Why nobody can reach this gateway on its control socket; `""`: everybody can who may."""
+        return self._control_problem or (self._control.failure if self._control is not None else "")
 
     @property
     def received(self) -> dict[str, int]:
@@ -173,7 +192,7 @@ class Gateway:
         from gateway.runtime.home_assistant import HomeAssistant  # most gateways need none of it
 
         home_assistant = HomeAssistant(
-            self.client, self.outbox, self.router.stats, random.uniform, is_recall_awaited=self._recall.is_waiting
+            self.client, self.outbox, random.uniform, is_recall_awaited=self._recall.is_waiting
         )
         self.outbox.on_forgotten = home_assistant.announce_all
         return home_assistant
@@ -193,7 +212,15 @@ class Gateway:
         configuration = self.configuration
         routes = self._interfaces.routes(configuration.commands)
         own_topics = [*configuration.availability_topics, *self._interfaces.document_topics, configuration.health_topic]
-        listeners = self._home_assistant.listeners if self._home_assistant is not None else {}
+        listeners: dict[str, Listener] = {self.health_reports.check_topic: self.health_reports.on_check}
+        if self._home_assistant is not None:
+            listeners.update(self._home_assistant.listeners)
+        if configuration.management:
+            from gateway.runtime.management import MqttManagement, management_kinds
+
+            reply_topic = f"{configuration.manage_topic}/reply"
+            management = MqttManagement(management_kinds(self), self.outbox.put, reply_topic)
+            listeners[configuration.manage_topic] = management.on_request
         self.router.set_routes(routes, own_topics, configuration.response_topics, listeners)
         replays = configuration.replays
         self.client.mg_subscribe(
@@ -224,6 +251,7 @@ class Gateway:
             )
         for topic in states:
             self.outbox.record_retained(topic, OFFLINE)  # the last one, which the client publishes itself
+        self.outbox.record_retained(configuration.health_topic, b"{}")  # of which each run publishes its own
 
     def clear_retained(self, topic: str) -> bool:
         """Have the broker retain nothing on `topic`, on which nothing is published any more; return False if the
@@ -244,6 +272,7 @@ class Gateway:
 
     def run(self) -> bool:
         """Run until `stop` is called; return whether everything that was accepted has reached the broker."""
+        self.main_thread = threading.get_ident()
         self._log_start()
         if self.writer is not None:
             self.writer.start()
@@ -268,6 +297,7 @@ class Gateway:
                     self._interfaces.tick()
                     if self._home_assistant is not None:
                         self._home_assistant.step()
+                    self.health_reports.step()
                     self._watch.check()
                     self._interfaces.drop_ended()
             finally:
@@ -279,11 +309,12 @@ class Gateway:
     @property
     def _due_in(self) -> float | None:
         """The seconds until one of the parts that the loop steps through has something to do; None: none of them."""
-        due = self._interfaces.due_in
-        if self._home_assistant is None:
-            return due
-        announced = self._home_assistant.due_in
-        due = announced if due is None else min(due, announced)
+        dues = [self.health_reports.due_in]
+        if (devices := self._interfaces.due_in) is not None:
+            dues.append(devices)
+        if self._home_assistant is not None:
+            dues.append(self._home_assistant.due_in)
+        due = min(dues)
         return None if due == math.inf else due
 
     def _notify_link(self) -> None:
@@ -331,7 +362,9 @@ class Gateway:
     def _open_control(self) -> ControlServer | None:
         from gateway.runtime.requests import open_control  # imported while the link and the devices are being opened
 
-        return open_control(self, self._wakeup, os.environ)
+        control = open_control(self, self._wakeup, os.environ)
+        self._control_problem = "" if control is not None else "see the log"
+        return control
 
     def _checks(self) -> Iterator[Callable[[], None]]:
         """Yield what has to be checked every few seconds."""
@@ -378,6 +411,7 @@ class Gateway:
         ) if old != new]  # fmt: skip
         self.configuration = new_configuration._replace(mqtt=previous.mqtt, outbox=previous.outbox, root=previous.root)
         changes = ["commands"] if new_configuration.commands != previous.commands else []
+        changes += ["management"] if new_configuration.management != previous.management else []
         changes += self._apply_log_settings(previous)
         interface_changes, removed = self._interfaces.reconfigure(new_configuration.interfaces)
         changes += interface_changes

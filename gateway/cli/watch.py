@@ -18,7 +18,7 @@ from gateway.core.paths import NAME
 from gateway.core.topic import filter_problem, without_covered
 from gateway.devices.document import JSON_KINDS
 from gateway.errors import MessageError, TopicError, UsageError
-from gateway.message import RUN, Arrival, InternalMsg
+from gateway.message import HEALTH, RUN, Arrival, InternalMsg
 from gateway.mqtt.link_state import LinkState
 from gateway.translation.mqtt_map import MsgMap
 
@@ -117,7 +117,7 @@ def _line(maps: Sequence[MsgMap], topic: str, payload: bytes, colours: bool) -> 
             problems.append(err)
     if topic.endswith("/availability") and all(isinstance(err, TopicError) for err in problems):
         return availability_line(topic, payload)
-    if topic.rpartition("/")[2] in JSON_KINDS and all(isinstance(err, TopicError) for err in problems):
+    if topic.rpartition("/")[2] in (*JSON_KINDS, HEALTH) and all(isinstance(err, TopicError) for err in problems):
         return document_line(topic, payload)
     if topic.endswith(f"/{RUN}") and all(isinstance(err, TopicError) for err in problems):
         return None

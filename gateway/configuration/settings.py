@@ -11,7 +11,7 @@ from gateway.devices.point import Device
 from gateway.errors import Finding
 from gateway.integrations.homeassistant.options import HomeAssistantOptions
 from gateway.logs.init_logger import LogOptions
-from gateway.message import RUN
+from gateway.message import HEALTH, RUN
 from gateway.mqtt.options import MqttOptions
 from gateway.outbox.options import OutboxOptions
 from gateway.routing.command_guard import CommandOptions
@@ -63,7 +63,8 @@ class Configuration(NamedTuple):
     `files` are the other files that were read: maps, code, and those with secrets. `secrets` are the texts that no log
     may show. `notes` are logged once at the start. `warnings` name the users who
     could change or read the files of the configuration although they should not. `no_folders` are the files that
-    cannot be created because their folders do not exist; this may change, for example when a disk is mounted.
+    cannot be created because their folders do not exist; this may change, for example when a disk is mounted. `hash`
+    identifies the content of the file and its maps.
     """
 
     file: Path
@@ -76,10 +77,12 @@ class Configuration(NamedTuple):
     interfaces: tuple[InterfaceOptions, ...]
     home_assistant: HomeAssistantOptions = HomeAssistantOptions()
     files: tuple[Path, ...] = ()
+    management: bool = False
     secrets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     no_folders: tuple[Finding, ...] = ()
+    hash: str = ""
 
     def __repr__(self) -> str:
         return f"Configuration({self.file})"  # never the secrets
@@ -94,7 +97,7 @@ class Configuration(NamedTuple):
         It need not be that of an interface or a device that is declared now.
         """
         levels = topic.removeprefix(self.availability_topic().removesuffix("availability")).split("/")
-        return levels in (["availability"], ["health"]) or (len(levels) == 2 and levels[1] in RETAINED_KINDS)
+        return levels in (["availability"], [HEALTH]) or (len(levels) == 2 and levels[1] in RETAINED_KINDS)
 
     def availability_topic(self, interface: str = "") -> str:
         """Return the topic on which the gateway publishes whether it, or one of its interfaces, is available."""
@@ -103,7 +106,12 @@ class Configuration(NamedTuple):
     @property
     def health_topic(self) -> str:
         """Return the topic of the gateway's own document: how it is."""
-        return self.document_topic("", "health")
+        return self.document_topic("", HEALTH)
+
+    @property
+    def manage_topic(self) -> str:
+        """Return the topic of requests that manage the gateway; answers go to the topic `reply` below it."""
+        return "/".join(filter(None, (self.root, self.name, "manage")))
 
     @property
     def replays(self) -> bool:

@@ -16,6 +16,7 @@ from gateway.core.option_schema import section_defaults
 from gateway.core.package_logger import TRAFFIC, logger_name
 from gateway.core.paths import expanded
 from gateway.logs.formats import LineFormatter
+from gateway.logs.last_error import LastErrorHandler
 from gateway.logs.levels import LevelFilter, apply_levels
 from gateway.logs.masking import Masker
 from gateway.logs.repetition import Repetition
@@ -72,6 +73,7 @@ def init_logger(
         handler.addFilter(Repetition(handler))
         handler.addFilter(RateLimit(handler))
         root.addHandler(handler)
+    root.addHandler(LastErrorHandler(LineFormatter(masker)))
     apply_levels()
     logging.getLogger(TRAFFIC).setLevel(logging.INFO if options.traffic else logging.CRITICAL)
     return handlers
@@ -155,6 +157,12 @@ def _report_suppressed(handler: logging.Handler, *, is_last: bool) -> None:
     for each in handler.filters:
         if isinstance(each, Repetition | RateLimit):
             each.report(is_last=is_last)
+
+
+def log_failure() -> str:
+    """Return why the log file cannot be written at the moment; `""`: it can, or there is none."""
+    failures = (getattr(handler, "failure", "") for handler in logging.getLogger().handlers)
+    return next(filter(None, failures), "")
 
 
 def log_stats() -> dict[str, int]:

@@ -102,7 +102,8 @@ def apply_levels() -> None:
     filters = level_filters()
     for handler, each in filters:
         handler.setLevel(each.lowest)
-    logging.getLogger().setLevel(min((each.lowest for _, each in filters), default=logging.WARNING))
+    # Warnings are created whatever the handlers write: the last one is remembered (`last_error`).
+    logging.getLogger().setLevel(min((logging.WARNING, *(each.lowest for _, each in filters))))
 
 
 def level_filters() -> list[tuple[logging.Handler, LevelFilter]]:

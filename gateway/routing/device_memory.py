@@ -39,6 +39,7 @@ from gateway.devices.reading import held_reason
 from gateway.devices.report import NEVER
 from gateway.message import OFFLINE, ONLINE, InternalMsg, Lane, Publication
 from gateway.routing.device_errors import log_lost, log_no_document, log_rejected
+from gateway.routing.documents import Documents
 
 LOG = package_logger("gateway.interface")  # operators look for a device among the lines of its interface
 
@@ -48,33 +49,17 @@ _REMEMBER_INTERVAL = 60.0
 """Seconds between two writes of one document to the disk: a value each second would wear an SD card out."""
 
 
-class Documents(NamedTuple):
-    """Where documents go. `publish` takes topic and payload of a retained state, of which only the latest counts.
-
-    `remember` takes the same, for the next run of the gateway; `clear` takes the topic of a device that is gone.
-    `topic` returns that of a document of a device, by the device's id and the kind: see `DOCUMENT_KINDS`. `wake`
-    is called when `due_in` has become sooner than it was when it was asked for last: whoever waits for it must ask
-    again. `claim` takes the id of a device of a template, and returns why the device cannot have it, or `""`; `release`
-    takes an id that is free again; `is_free` returns whether an id could be claimed.
-    """
-
-    publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
-    remember: Callable[[str, bytes], None] = lambda _topic, _payload: None
-    topic: Callable[[str, str], str] = lambda device, kind: f"{device}/{kind}"
-    wake: Callable[[], None] = lambda: None
-    clear: Callable[[str], object] = lambda _topic: None
-    claim: Callable[[str], str] = lambda _device: ""
-    release: Callable[[str], None] = lambda _device: None
-    is_free: Callable[[str], bool] = lambda _device: True
-
-
 class DeviceStatus(NamedTuple):
-    """Whether a device is online (None: unknown), why it is not, and how long ago (s) it was heard; None: never."""
+    """Whether a device is online (None: unknown), why it is not, and how long ago (s) it was heard; None: never.
+
+    `since` is how long ago (s) the status has become what it is; None: it is not known.
+    """
 
     id: str
     is_online: bool | None
     reason: str
     age: float | None
+    since: float | None = None
 
 
 class _Document(NamedTuple):
@@ -142,7 +127,11 @@ class DeviceMemory:
         now = self._clock()
         return [
             DeviceStatus(
-                device, state.is_online, state.reason, None if state.last_heard == NEVER else now - state.last_heard
+                device,
+                state.is_online,
+                state.reason,
+                None if state.last_heard == NEVER else now - state.last_heard,
+                None if state.status_at == NEVER else now - state.status_at,
             )
             for device, state in list(self._model.states.items())
         ]
@@ -493,7 +482,7 @@ class DeviceMemory:
                 self._availabilities[topic] = status
                 documents.append(_Document(topic, status, status))
             if state.is_status_new:
-                state.is_status_new = False
+                state.is_status_new, state.status_at = False, now
                 self._statuses.append((state.device.id, state.is_online, state.reason))
             self._model.set_written(state, now)
         return documents

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from threading import RLock
 from typing import NamedTuple
@@ -22,6 +22,7 @@ from gateway.message import Argument, InternalMsg, Lane, Publication, ReplyTo
 from gateway.outbox.flush import Batch
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.queues import Source
+from gateway.routing.availability import Availability
 from gateway.routing.device_memory import DeviceMemory
 from gateway.routing.message_filter import MessageFilter, apply_filters
 from gateway.routing.outcomes import Outcomes
@@ -34,6 +35,7 @@ LOG = package_logger(__name__)
 _BACKPRESSURE_INTERVAL = 500  # messages between two checks for backpressure: a wait must be too rare to overrun a UART
 _BATCH_SIZE = 300  # publications per call of the outbox, and so per write: the first waits for the others, some 2 ms
 _LATEST = Lane.LATEST  # looked up once: that of an enum is slow, and each message needs it
+_MOST_OUTCOMES, _LONGEST_OUTCOME = 20, 40  # different responses that are counted; characters
 _OUTCOME_TEXTS = ("response", "reason")  # the arguments that every outcome has
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
@@ -89,7 +91,6 @@ class Outlet:
         self._questions: deque[Collection[str]] = deque()
         self._map = msg_map
         self._outbox = outbox
-        self._publish_available = publish_available
         self._filters = filters
         self._record_sent = record_sent
         self._source = Source()
@@ -97,14 +98,13 @@ class Outlet:
         self._ticking = RLock()  # held by `tick`, while `_is_ticking`: looking at that costs less for each message
         self._is_ticking = False
         self._batches: dict[int, float] = {}  # when (s) each batch began that is being filled, and is not in the outbox
-        self._is_available: bool | None = None
-        self._hang = ""  # where the interface hangs, if it does
-        self._outage = ""  # why the device is not available, if that is known
-        self.last_failure: tuple[float, str] | None = None
-        """When (s, Unix time) the interface or its device failed last, and why; None: never."""
+        self.device_availability = Availability(publish_available, self.devices)
+        """Whether the interface and its device work."""
         self.pushed = 0
         self._next_backpressure = _BACKPRESSURE_INTERVAL
         self.refused = 0
+        self.outcomes: Counter[str] = Counter()
+        """How many commands have ended in each way: `OK`, `TIMEOUT` and so on."""
         self._late_answers = 0
         self._bad_values = 0
         self.open_commands = OpenCommands()  # the supervisor replaces it by that of the inbox when it starts
@@ -114,7 +114,7 @@ class Outlet:
     @property
     def is_available(self) -> bool:
         """Whether the device is available, as far as is known."""
-        return self._is_available is True
+        return self.device_availability.is_available is True
 
     @property
     def is_crowded(self) -> bool:
@@ -366,6 +366,7 @@ class Outlet:
             if self.devices.has_events:
                 batch.extend(self.devices.event_documents(msg))
         if msg.reply_to is not None and not msg.iscmd:
+            self._count_outcome(msg)
             self._respond(msg.reply_to, publication, batch)
         return None
 
@@ -376,6 +377,11 @@ class Outlet:
             where = "filter" if isinstance(error, RefusedError) else "map" if error is not None else "interface"
             where, reason = (HELD, self.devices.held_reason) if refusal is None else (where, refusal)
             recorder.translated(self.name, msg, batch, where, reason, is_own=is_own)
+
+    def _count_outcome(self, outcome: InternalMsg) -> None:
+        response = outcome_text(outcome.argument("response"))[:_LONGEST_OUTCOME]
+        is_known = response in self.outcomes or len(self.outcomes) < _MOST_OUTCOMES  # the interface chooses the word
+        self.outcomes[response if is_known else "other"] += 1
 
     def _append_document(self, outcome: InternalMsg, batch: _Batch) -> None:
         """Append the document of an outcome, if the command was for a device that is declared."""
@@ -543,51 +549,12 @@ class Outlet:
         return log_late(self.name, msg)
 
     def record_failure(self, reason: str) -> None:
-        """Record that the interface or its device has just failed, and why.
-
-        If the device was available, `set_available` follows.
-        """
-        self.last_failure = time.time(), reason
-        self._set_outage(reason)
+        """Record that the interface or its device has just failed, and why: see `Availability`."""
+        self.device_availability.record_failure(reason)
 
     def set_available(self, is_available: bool, reason: str = "") -> None:
-        """Publish whether the device is available, if that has changed.
-
-        `reason` says why it is not; it may be empty if `record_failure` has recorded it just before.
-        """
-        if is_available:
-            self._outage = ""
-        elif reason:
-            self._set_outage(reason)
-        if is_available != self._is_available:
-            self._is_available = is_available
-            self._publish_available(is_available)
-            self.notify_devices()
-
-    def _set_outage(self, reason: str) -> None:
-        is_other = reason != self._outage
-        self._outage = reason
-        if is_other and self._is_available is False:
-            self.notify_devices()
-
-    def set_hang(self, hang: str) -> None:
-        """Record where the interface hangs, or `""` if it does not: nothing is known of its devices meanwhile."""
-        if bool(hang) is not bool(self._hang):
-            self._hang = hang
-            self.notify_devices()
-
-    def notify_devices(self) -> None:
-        """Have the devices know whether the interface works, as far as that is known. Any thread may call it."""
-        notified: tuple[bool | None, str, str] = None, "", ""
-        # Again if another thread has changed it meanwhile.
-        while notified != (status := (self._is_available, self._hang, self._outage)):
-            notified = status
-            is_available, hang, outage = status
-            if is_available and not hang:
-                self.devices.recover_all()
-            else:
-                reason = hang or outage or "the interface reports that its device is not available"
-                self.devices.lose_all(reason, is_hanging=is_available is not False)
+        """Publish whether the device is available, if that has changed, and why it is not: see `Availability`."""
+        self.device_availability.set(is_available, reason)
 
 
 def _outcome_texts(msg: InternalMsg) -> dict[str, Argument]:

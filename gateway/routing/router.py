@@ -30,7 +30,7 @@ from gateway.core.throttled_exception import MAX_UNTRUSTED_KEYS, ThrottledExcept
 from gateway.core.topic import filter_levels, topic_problem
 from gateway.devices.document import JSON_KINDS
 from gateway.errors import FilteredError, MessageError, PayloadError, RefusedError, TopicError, WordError
-from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
+from gateway.message import HEALTH, RUN, Arrival, InternalMsg, Publication, ReplyTo
 from gateway.routing.command_guard import command_key
 from gateway.routing.message_filter import apply_filters
 from gateway.routing.response_topics import ResponseTopics
@@ -55,7 +55,7 @@ class InboxFull(ThrottledException):
 _UNMARKED, _STATUS = "it is not a response topic", "it would be a status"
 _DOCUMENT = "it would be a document of a device"
 _ALLOWABLE = (_UNMARKED, _STATUS, _DOCUMENT)  # the reasons that commands.response_topics can override
-_GATEWAY_LEVELS = ("availability", "run", "health")
+_GATEWAY_LEVELS = ("availability", RUN, HEALTH)
 """The last levels of the topics on which gateways publish their own state, beside those of `JSON_KINDS`."""
 _KINDS = (
     "received", "delivered", "echo", "availability", "refused", "inbox full", "retained command", "queued command",
@@ -66,11 +66,22 @@ _KINDS = (
 
 _WHERE = {"filtered": "filter", "hook failed": "filter", "echo loop": "echo"}
 """At which stage a message is refused, as those who follow messages are told; of other kinds, by a check."""
+_GATEWAY_ENDS = ("/health/check", "/manage", "/manage/reply")
+"""The ends of the topics on which gateways are asked and managed."""
+
+REFUSED_COMMANDS = (
+    "retained command", "queued command", "late command", "duplicate command", "expired command", "undated command",
+    "inbox full",
+)  # fmt: skip
+"""The kinds of commands that were refused before an interface had them."""
+
+Listener = Callable[[Arrival, ReplyTo | None], None]
+"""Gets what arrives on a topic, and where it is to be answered: None, or an empty topic, if that is not known."""
 
 
 def _is_gateway_topic(topic: str) -> bool:
     """Return whether `topic` can be one on which a gateway publishes something of its own, and no message."""
-    return topic.rpartition("/")[2] in (*_GATEWAY_LEVELS, *JSON_KINDS)
+    return topic.rpartition("/")[2] in (*_GATEWAY_LEVELS, *JSON_KINDS) or topic.endswith(_GATEWAY_ENDS)
 
 
 def _would_execute(route: Route, name: str, msg: InternalMsg) -> bool:
@@ -137,9 +148,9 @@ class Router:
         routes: Sequence[Route],
         own_topics: Collection[str],
         response_topics: ResponseTopics | None = None,
-        listeners: Mapping[str, Callable[[bytes], None]] | None = None,
+        listeners: Mapping[str, Listener] | None = None,
     ) -> None:
-        """Use other routes from now on; `listeners` get the payloads of topics that are subscribed to as well."""
+        """Use other routes from now on; `listeners` get what arrives on topics that are subscribed to as well."""
         self._own_topics = frozenset(own_topics)
         self._listeners = listeners or {}
         self._response_topics = response_topics or ResponseTopics()
@@ -177,7 +188,7 @@ class Router:
         listener = self._listeners.get(arrival.topic)
         if listener is not None:  # whoever listens is a part of the gateway, and no map has to read the message
             self.counts["availability"] += 1
-            listener(arrival.payload)
+            listener(arrival, self._reply_to(_Delivery(arrival)))
             return
         delivery = _Delivery(arrival)
         for route in self._routes_of(arrival.topic):
@@ -383,6 +394,8 @@ class Router:
             return "this gateway subscribes to it"
         if any(msg_map.is_command_topic(topic) for msg_map in self._maps):
             return "it would be a command"
+        if topic in self._listeners or topic.endswith(_GATEWAY_ENDS):
+            return "gateways are asked and managed there"
         level = topic.rpartition("/")[2]
         if topic in self._own_topics or level in _GATEWAY_LEVELS:
             return _DOCUMENT if level in JSON_KINDS else "it is an availability topic"

@@ -7,11 +7,12 @@ hangs, is down or is stopped, is answered here.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.core.activity import LONGEST_CALL, Call, current, overdue, report, where
 from gateway.core.backoff import Backoff
@@ -39,6 +40,18 @@ class InterfaceFailed(ThrottledException):
 
 class StatsFailed(ThrottledException):
     """The `stats()` of an interface has raised an exception."""
+
+
+class Hang(NamedTuple):
+    """A method of an interface that does not return: since when (s, monotonic), and where its thread is."""
+
+    method: str
+    since: float
+    where: str
+
+    def __str__(self) -> str:
+        seconds = time.monotonic() - self.since
+        return f"the interface has not returned from {self.method} for {seconds:.0f} s: it is at {self.where}"
 
 
 class Supervisor:
@@ -71,6 +84,13 @@ class Supervisor:
         self._answered_by_supervisor = 0
         self._count_lock = threading.Lock()
         self._starts = 0
+        self._failed_at = -math.inf  # when it failed last, and why
+        self._failure = ""
+        self._is_running = False
+        self._is_stats_wanted = False
+        self.closed = ""
+        """Why the interface is closed and not built again; `""`: it is not."""
+        self._waiting: deque[Callable[[str], None]] = deque()  # to be told that it is closed, or was built again
         self.failures = 0
 
     @property
@@ -99,6 +119,31 @@ class Supervisor:
         ended, and `build` builds a new one. Messages for it wait meanwhile.
         """
         self._change = params, build
+        self._wake()
+
+    def close(self, reason: str, done: Callable[[str], None] = lambda _: None) -> None:
+        """End the interface, and do not build it again before `open`; returns immediately.
+
+        Commands are answered with `reason` meanwhile. `done` is called, in the thread of the interface, with what has
+        become of it. A change of its options does not open it.
+        """
+        self.closed = reason
+        self.restart(done)
+
+    def open(self, done: Callable[[str], None] = lambda _: None) -> None:
+        """Build the interface again after `close`; returns immediately."""
+        self.closed = ""
+        self._waiting.append(done)
+        self._wake()
+
+    def restart(self, done: Callable[[str], None] = lambda _: None) -> None:
+        """End the interface, and build it again at once, even if it waits to be built after a failure."""
+        self._waiting.append(done)
+        change = self._change  # of a reload that has just come
+        self._change = None, self._build if change is None else change[1]
+        self._wake()
+
+    def _wake(self) -> None:
         self._attention.set()
         self._inbox.wake()
 
@@ -108,8 +153,12 @@ class Supervisor:
         Returns immediately, takes no lock that is held for long, and may be called by any thread, also with the send
         lock. However often it is called, only the latest state counts.
         """
-        self._attention.set()
-        self._inbox.wake()
+        self._wake()
+
+    def refresh_stats(self) -> None:
+        """Have the interface's own thread ask for its counters, when it is between two calls; returns immediately."""
+        self._is_stats_wanted = True
+        self._wake()
 
     def join(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for the thread to end; return whether it has.
@@ -155,6 +204,31 @@ class Supervisor:
         total.update(self._last_stats if self._is_abandoned else self._ask_stats(self._interface))
         return dict(total)
 
+    def last_device_stats(self) -> dict[str, int]:
+        """Return the same as `device_stats`, as it was asked for last. It calls no code of the interface."""
+        if not self._ended_stats:
+            return self._last_stats
+        total = self._ended_stats.copy()
+        total.update(self._last_stats)
+        return dict(total)
+
+    @property
+    def failing(self) -> tuple[float, str] | None:
+        """When (s, monotonic) the interface failed last, and why, unless it has been running long enough since."""
+        if not self.failures or (self._is_running and time.monotonic() - self._failed_at > _STABLE):
+            return None
+        return self._failed_at, self._failure
+
+    @property
+    def heard_ago(self) -> float | None:
+        """How long ago (s) the device sent anything, whatever it was; None: never, or it is not known."""
+        interface: Any = self._interface
+        try:
+            heard_at = getattr(interface, "heard_at", None)
+            return None if heard_at is None else max(0.0, interface.clock() - heard_at)
+        except Exception:  # noqa: BLE001  (whatever the code of the interface has put there)
+            return None
+
     def _ask_stats(self, interface: Interface | None) -> dict[str, int]:
         """Return what the interface counts; ask it in a thread of its own, which is abandoned if it does not answer."""
         if interface is None or getattr(type(interface), "stats", None) is Interface.stats:
@@ -185,6 +259,9 @@ class Supervisor:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            if self.closed:
+                self._stay_closed()
+                continue
             started = time.monotonic()
             interface = None
             self._apply_change(None)
@@ -204,11 +281,30 @@ class Supervisor:
             self._end(interface, failure)
             del interface  # before the next one is built: it may hold the device open until it is freed
             self._settle_all(failure)
+            if failure:
+                self._tell(f"the interface failed: {failure}")
             if failure and not self._stopping.is_set():
                 self._wait_to_build_again(failure)
+        self._tell("the gateway is being stopped")
         self._inbox.close()
 
+    def _stay_closed(self) -> None:
+        """Wait for `open`, or for the end, and answer what arrives meanwhile."""
+        self._backoff.reset()
+        while (reason := self.closed) and not self._stopping.is_set():
+            self._outlet.set_available(False, reason)
+            self._tell("closed")
+            self._answer(self._inbox.pop_all(), "OFFLINE", reason)
+            self._inbox.wait()
+
+    def _tell(self, outcome: str) -> None:
+        """Tell those who have closed, opened or restarted the interface what has become of it."""
+        while self._waiting:
+            self._waiting.popleft()(outcome)
+
     def _serve(self, interface: Any) -> None:
+        self._is_running = True
+        self._tell("running")
         if isinstance(interface, Interface):
             self._interface = interface
         self._notified_link, self._notified_crowded = LinkStatus(), False
@@ -278,8 +374,14 @@ class Supervisor:
         self._attention.clear()
         if self._stopping.is_set():
             self._attention.set()  # a wait that begins after this must not miss the stop
+        if self._is_stats_wanted:
+            self._is_stats_wanted = False
+            if self._interface is not None and type(self._interface).stats is not Interface.stats:
+                self._last_stats = self._stats_of(self._interface)
         change, self._change = self._change, None
         if change is None:
+            if interface is not None:
+                self._tell("running")
             return True
         params, self._build = change
         reconfigure = getattr(interface, "reconfigure", None)
@@ -289,6 +391,7 @@ class Supervisor:
             return bool(reconfigure(params))
 
     def _end(self, interface: Any, failure: str) -> None:
+        self._is_running = False
         stop = getattr(interface, "loop_stop", None)
         if callable(stop):
             try:
@@ -301,11 +404,12 @@ class Supervisor:
         if self._stopping.is_set():
             self._outlet.set_available(False, _STOPPED)
         else:  # the reason of a failure is recorded already
-            self._outlet.set_available(False, "" if failure else "the interface is being restarted")
+            self._outlet.set_available(False, "" if failure else self.closed or "the interface is being restarted")
 
     def _report(self, err: BaseException) -> None:
         self.failures += 1
         reason = f"{type(err).__name__}: {_text_of(err)}"
+        self._failed_at, self._failure = time.monotonic(), reason
         self._outlet.record_failure(reason)
         failed = InterfaceFailed(
             f"{self.name}: the interface failed and will be restarted: {reason}",
@@ -324,7 +428,7 @@ class Supervisor:
         while True:
             answered += self._answer(self._inbox.pop_all(), "OFFLINE", f"the interface {_failed_with(failure)}")
             remaining = until - time.monotonic()
-            if remaining <= 0 or self._stopping.is_set() or self._change is not None:
+            if remaining <= 0 or self._stopping.is_set() or self._change is not None or self.closed:
                 break
             self._inbox.wait(remaining)
         if answered:
@@ -376,15 +480,20 @@ class Supervisor:
         longest = max(LONGEST_WAIT, self._longest_call)
         limit = self._inbox.now() - longest
         hang = self._hang(thread)
-        self._outlet.set_hang(hang)
+        self._outlet.device_availability.set_hang("" if hang is None else str(hang))
         if hang:
             self._settle("TIMEOUT", f"the interface has not answered for over {longest:g} s", limit)
         elif self._open_commands.commands and current(thread) is None and not self._answers_later:
             # Its thread is in none of its methods: it has threads of its own, which may still answer or not.
             self._open_commands.release_before(limit)
 
-    def _hang(self, thread: int) -> str:
-        """Return where the interface hangs, as far as can be detected from outside, and log it; `""` if it does not.
+    def hang(self) -> Hang | None:
+        """Return where the interface hangs at this moment; None: it does not. Not for its own thread."""
+        thread = self._thread.ident
+        return None if thread is None or not self._thread.is_alive() else self._hang(thread)
+
+    def _hang(self, thread: int) -> Hang | None:
+        """Return where the interface hangs, as far as can be detected from outside, and log it; None if it does not.
 
         It hangs if it does not return from a call that should take no time. In `loop()` it may wait for something to
         do: there it hangs only if it does not pull the messages that wait for it, or does not answer.
@@ -394,10 +503,10 @@ class Supervisor:
             return self._describe_hang(call, call.since)
         call = current(thread)
         if call is None or self._inbox.is_waiting:
-            return ""
+            return None
         loop = list(call.chain())[-1]
         if loop.longest is not None:
-            return ""
+            return None
         oldest = self._open_commands.oldest()
         seconds = self._inbox.stalled_for()
         if oldest is not None and not self._answers_later:
@@ -405,14 +514,12 @@ class Supervisor:
         now = time.monotonic()
         since = max(now - seconds, loop.since)
         if now - since <= self._longest_call:
-            return ""
+            return None
         report(loop, since)
         return self._describe_hang(loop, since)
 
-    def _describe_hang(self, call: Call, since: float) -> str:
-        method = call.what.removeprefix(f"{self.name}: ")
-        seconds = time.monotonic() - since
-        return f"the interface has not returned from {method} for {seconds:.0f} s: it is at {self.where()}"
+    def _describe_hang(self, call: Call, since: float) -> Hang:
+        return Hang(call.what.removeprefix(f"{self.name}: "), since, self.where())
 
 
 def _check_result(method: str, result: object) -> None:

@@ -230,8 +230,10 @@ class SerialInterface(DeviceInterface):
                     heard_until = self.listened_until  # what has come since then is not read below
                 session.codec.framer.restart_silence(self.listening_since)
                 data = self._open_port().read(is_readable=self.is_readable)
-                if data and (wire := TAP.wire) is not None:
-                    wire.note(self.msglist_out.name, READ, data)
+                if data:
+                    self.heard_at = now
+                    if (wire := TAP.wire) is not None:
+                        wire.note(self.msglist_out.name, READ, data)
                 if (recorder := TAP.recorder) is None:
                     messages.extend(session.receive(data, heard_until))
                 else:

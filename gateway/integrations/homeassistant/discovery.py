@@ -23,6 +23,7 @@ from gateway.integrations.homeassistant.options import (
     node_of,
 )
 from gateway.integrations.homeassistant.parts import Topics
+from gateway.message import HEALTH
 from gateway.translation.mqtt_map import MsgMap
 
 GATEWAY = "-gateway"
@@ -77,7 +78,7 @@ class Discovery:
         self._version = version
         self._topic = document_topic
         self._availability_topic = document_topic("", "availability")
-        self._health_topic = document_topic("", "health")
+        self._health_topic = document_topic("", HEALTH)
 
     @property
     def birth_topic(self) -> str:
