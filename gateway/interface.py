@@ -224,6 +224,8 @@ class DeviceInterface(Interface):
         """Since when (s) all that the device has sent was noticed as it came; before, bytes may have waited unseen."""
         self.listened_until = 0.0
         """When (s) was last looked whether the device has sent something."""
+        self.heard_at: float | None = None
+        """When (s) the device sent anything last, whatever it was; None: never, or its descriptor is not polled."""
         self._timers = Timers(self.clock)
         msglist_in.accepts = self.accepts
         msglist_out.on_ask = self.ask
@@ -439,7 +441,7 @@ class DeviceInterface(Interface):
         is_readable = False
         for fd, _ in ready:
             if fd == self._device_fd:
-                is_readable = True
+                is_readable, self.heard_at = True, self.listened_until
             elif len(self.msglist_in) == 0:
                 self.msglist_in.wait(0)  # woken to check whether to stop: this clears the flag
         if is_readable and was_busy:  # if nothing waits, nothing has come unseen, however long this thread was busy

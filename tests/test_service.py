@@ -39,6 +39,15 @@ class Systemd:
         with contextlib.suppress(BlockingIOError):
             self.lines += self._sock.recv(10_000).decode().split("\n")
 
+    def wait_status(self, text: str) -> None:
+        """Wait for a status line with a text."""
+
+        def is_received() -> bool:
+            self._receive()
+            return any(line.startswith("STATUS=") and text in line for line in self.lines)
+
+        wait_until(is_received, 20, lambda: f"{text}; got {self.lines}")
+
     def wait_hang(self, count: int) -> None:
         """Wait for so many status lines, from now on, in which an interface hangs."""
         self.lines.clear()
@@ -64,7 +73,7 @@ def test_systemd_is_told_of_start_link_reload_and_stop(tmp_path: Path, systemd: 
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
     with GatewayProcess(conf, environment={**systemd.environment, "WATCHDOG_USEC": "1000000"}) as gateway:
         systemd.wait("READY=1")
-        systemd.wait("STATUS=link up")
+        systemd.wait_status("link up")
         systemd.wait("WATCHDOG=1", 3)
         gateway.process.send_signal(signal.SIGHUP)
         systemd.wait("RELOADING=1")

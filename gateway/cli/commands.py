@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from gateway.cli.arguments import add_common, add_message, add_name, port_number, positive, seconds
 from gateway.cli.map_arguments import add_map_arguments
+from gateway.logs.levels import LEVELS
 
 
 class Needs(enum.Enum):
@@ -78,6 +79,11 @@ def _status_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
     add_name(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
+    parser.add_argument(
+        "--alive",
+        action="store_true",
+        help="only whether the gateway runs and does not hang: exit code 0, or 2; for probes that restart it",
+    )
 
 
 def _reload_arguments(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +106,21 @@ def _forget_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
     add_name(parser)
     parser.add_argument("what", metavar="DEVICE|TOPIC", help="the name of a device or an interface, or a topic")
+
+
+def _interface_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    actions = ("restart", "close", "open")
+    parser.add_argument("action", choices=actions, metavar="|".join(actions))
+    add_name(parser)
+    parser.add_argument("interface", metavar="INTERFACE", help="the name of the interface")
+
+
+def _log_level_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    add_name(parser)
+    parser.add_argument("level", choices=LEVELS, metavar="LEVEL", help=f"one of {', '.join(LEVELS)}")
+    parser.add_argument("--part", metavar="PART", help="only this part of the log, such as mqtt")
 
 
 def _simulate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -170,10 +191,16 @@ COMMANDS: dict[str, Command] = {
     ),
     "status": Command(
         "NAME",
-        "show the state of a running gateway",
+        "show how a running gateway is; the exit code is for monitoring",
         _status_arguments,
         Needs.GATEWAY,
         "gateway.cli.status:status",
+        "Show how a running gateway is: first what is wrong and what to do, then its parts. It works while the broker\n"
+        "is down, and while the gateway hangs.\n\n"
+        "  mqttgateway status serial2mqtt\n"
+        "  mqttgateway status serial2mqtt --alive      for a probe that restarts what does not answer\n\n"
+        "exit codes: 0 well; 1 degraded, such as a device that is offline; 2 down: no broker, it hangs, or no such\n"
+        "gateway runs here. With --alive: 0 it runs and its main thread does not hang; 2 otherwise.",
     ),
     "reload": Command(
         "--conf FILE",
@@ -185,6 +212,32 @@ COMMANDS: dict[str, Command] = {
         "wrong, the gateway continues with what it has, and this ends with 78. SIGHUP does the same.\n\n"
         "  mqttgateway reload --conf serial2mqtt.conf\n"
         "  mqttgateway reload serial2mqtt",
+    ),
+    "interface": Command(
+        "close NAME INTERFACE",
+        "close, open or restart one interface of a running gateway",
+        _interface_arguments,
+        Needs.GATEWAY,
+        "gateway.cli.interface:change_interface",
+        "Close the port of one interface of a running gateway, so that another program can use it, and open it again;\n"
+        "or restart the interface. While it is closed, its devices are offline and its commands are answered with\n"
+        "OFFLINE. It stays closed until it is opened, or the gateway starts again.\n\n"
+        "  mqttgateway interface close serial2mqtt boiler\n"
+        "  mqttgateway interface open serial2mqtt boiler\n"
+        "  mqttgateway interface restart --conf serial2mqtt.conf boiler",
+        missing="interface needs a gateway and an interface: mqttgateway interface close NAME INTERFACE",
+    ),
+    "log-level": Command(
+        "NAME LEVEL",
+        "change the log level of a running gateway",
+        _log_level_arguments,
+        Needs.GATEWAY,
+        "gateway.cli.log_level:set_log_level",
+        "Change the level of the log of a running gateway, of all of it or of one part, until it starts again or a\n"
+        "reload changes the section log.\n\n"
+        "  mqttgateway log-level serial2mqtt debug --part mqtt\n"
+        "  mqttgateway log-level serial2mqtt info",
+        missing="log-level needs a gateway and a level: mqttgateway log-level NAME LEVEL",
     ),
     "outbox": Command(
         "list --conf FILE",

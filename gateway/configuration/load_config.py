@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ from gateway.outbox.options import OutboxOptions
 from gateway.routing.command_guard import CommandOptions
 from gateway.routing.message_filter import Filters
 from gateway.translation.mqtt_map import FIELDS
+
+_HASH_DIGITS = 12  # enough to tell versions of a configuration apart
 
 _SECRET = re.compile(r"(?i)(.*[_-])?(pass(word|wd|phrase)?|pwd|secret|token)")
 """The complete name of an option whose value is a secret."""
@@ -133,11 +136,27 @@ def _load(context: LoadContext) -> Configuration:
         interfaces=interfaces,
         home_assistant=home_assistant,
         hang_limit=float(data.get("hang_limit", HANG_LIMIT)),
+        management=data.get("management", False),
         secrets=tuple(context.secrets),
         notes=_bounded_notes(context.notes),
         warnings=tuple(dict.fromkeys(warnings)),
         no_folders=tuple(missing_folders(context, log, outbox)),
+        hash=_hash_of((context.path, *dict.fromkeys(context.maps)), context.secrets),
     )
+
+
+def _hash_of(files: Iterable[Path], secrets: Iterable[str]) -> str:
+    """Return the first digits of the SHA-256 of the content of `files`, one after the other; `""` if one is gone.
+
+    Secrets count as `***`: the health document has the hash, from which a short one could be guessed otherwise.
+    """
+    try:
+        content = b"".join([file.read_bytes() for file in files])
+    except OSError:
+        return ""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        content = content.replace(secret.encode(errors="surrogateescape"), b"***")
+    return sha256(content).hexdigest()[:_HASH_DIGITS]
 
 
 def _refuse_other_files(context: LoadContext, data: Any) -> None:

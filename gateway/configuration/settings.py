@@ -62,7 +62,8 @@ class Configuration(NamedTuple):
 
     `secrets` are the texts that no log may show. `notes` are logged once at the start. `warnings` name the users who
     could change or read the files of the configuration although they should not. `no_folders` are the files that
-    cannot be created because their folders do not exist; this may change, for example when a disk is mounted.
+    cannot be created because their folders do not exist; this may change, for example when a disk is mounted. `hash`
+    identifies the content of the file and its maps.
     """
 
     file: Path
@@ -75,10 +76,12 @@ class Configuration(NamedTuple):
     interfaces: tuple[InterfaceOptions, ...]
     home_assistant: HomeAssistantOptions = HomeAssistantOptions()
     hang_limit: float = HANG_LIMIT
+    management: bool = False
     secrets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     no_folders: tuple[Finding, ...] = ()
+    hash: str = ""
 
     def __repr__(self) -> str:
         return f"Configuration({self.file})"  # never the secrets
@@ -103,6 +106,11 @@ class Configuration(NamedTuple):
     def health_topic(self) -> str:
         """Return the topic of the gateway's own document: how it is."""
         return "/".join(filter(None, (self.root, self.name, "health")))
+
+    @property
+    def manage_topic(self) -> str:
+        """Return the topic of requests that manage the gateway; answers go to the topic `reply` below it."""
+        return "/".join(filter(None, (self.root, self.name, "manage")))
 
     @property
     def replays(self) -> bool:

@@ -89,6 +89,8 @@ class ControlServer:
         self._for_main: deque[tuple[RequestKind, dict[str, Any], Answer]] = deque()
         self._accepts_at = 0.0
         self._is_closing = self._is_lost = False
+        self.failure = ""
+        """Why the socket cannot be created again that was removed. Any thread may read it."""
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
         self._thread.start()
 
@@ -151,10 +153,12 @@ class ControlServer:
                 raise
         except (ControlError, OSError) as err:
             reason = getattr(err, "strerror", None) or err
+            self.failure = f"it was removed and cannot be created again: {reason}"
             failed = SocketLost(f"the control socket was removed and cannot be created again: {reason}")
             if failed.trigger:
                 LOG.warning(failed.report)
             return
+        self.failure = ""
         self._listener.close()
         os.close(self._folder)
         self._listener, self._folder, self._file = listener, folder, file_of(folder, self._name)

@@ -14,9 +14,10 @@ from gateway.core.counting import counted
 from gateway.core.option_schema import section_defaults
 from gateway.core.package_logger import PROGRAM, logger_name
 from gateway.core.paths import expanded
+from gateway.logs.last_error import LastErrorHandler
+from gateway.logs.levels import reset_levels
 from gateway.logs.masking import Masker
 
-LEVELS = ("debug", "info", "warning", "error", "critical")
 TRAFFIC = f"{PROGRAM}.traffic"
 """The logger of the messages that pass through the gateway, one line each."""
 
@@ -60,6 +61,7 @@ def init_logger(
             LogFile(expanded(options.file), maxBytes=options.file_bytes, backupCount=options.files, encoding="utf-8")
         )
         handlers[1].setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(threadName)s %(name)s: %(message)s", masker))
+    last_error = LastErrorHandler(_Formatter("%(message)s", masker))
     root = logging.getLogger()
     for handler in list(root.handlers):
         if isinstance(handler.formatter, _Formatter):
@@ -69,7 +71,9 @@ def init_logger(
         handler.setLevel(level.upper())
         handler.addFilter(RateLimit(handler))
         root.addHandler(handler)
-    root.setLevel(min(handler.level for handler in handlers))
+    root.addHandler(last_error)
+    reset_levels()
+    root.setLevel(min(handler.level for handler in (*handlers, last_error)))
     logging.getLogger(TRAFFIC).setLevel(logging.INFO if options.traffic else logging.CRITICAL)
     return handlers
 
@@ -163,6 +167,12 @@ def report_suppressed(*, is_last: bool = False) -> None:
         for limit in handler.filters:
             if isinstance(limit, RateLimit):
                 limit.report(is_last=is_last)
+
+
+def log_failure() -> str:
+    """Return why the log file cannot be written at the moment; `""`: it can, or there is none."""
+    failures = (getattr(handler, "failure", "") for handler in logging.getLogger().handlers)
+    return next(filter(None, failures), "")
 
 
 def log_stats() -> dict[str, int]:

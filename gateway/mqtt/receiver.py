@@ -80,6 +80,8 @@ class Receiver:
         self._subscriptions = Subscriptions()
         self._is_v5 = self._has_identifiers = False
         self._failed = self._refused_filters = 0
+        self.refused: dict[str, str] = {}
+        """The filters that the broker has refused on this link, with its reasons. Replaced as a whole."""
         self._recall = recall
         self._recall_until = math.inf
 
@@ -101,6 +103,7 @@ class Receiver:
         """
         self._is_v5, self._has_identifiers = is_v5, is_v5 and has_identifiers
         self._subscribing.clear()
+        self.refused = {}
         self._subscriptions.reset(is_resumed=session_present)
         self._subscribe(self.filters)
         if self._run.is_used:  # last, because a broker may close the link over it
@@ -131,6 +134,7 @@ class Receiver:
         previous, self.filters = self.filters, without_covered(filters)
         leaving = dict.fromkeys((*self._leaving, *previous))
         self._leaving = tuple(topic_filter for topic_filter in leaving if topic_filter not in self.filters)
+        self.refused = {each: reason for each, reason in self.refused.items() if each in self.filters}
         if is_up:
             self._subscribe([topic_filter for topic_filter in self.filters if topic_filter not in previous])
 
@@ -189,6 +193,7 @@ class Receiver:
                 self._recall = self._recall._replace(filters=others)
         elif is_refused:
             self._refused_filters += 1
+            self.refused = {**self.refused, topic_filter: str(codes[0])}
             LOG.error("the broker refused the filter %a: %s: check its access rules", topic_filter, codes[0])
         self._update_is_subscribed()
 

@@ -122,6 +122,11 @@ class Sender:
         return self._clock() - max(self._oldest_since, self._up_since) if is_sent else 0.0
 
     @property
+    def limits(self) -> BrokerLimits:
+        """The limits of the broker, or of the last one."""
+        return self._limits
+
+    @property
     def is_waiting(self) -> bool:
         """Whether nothing is sent on this link before `begin`."""
         return self._is_waiting

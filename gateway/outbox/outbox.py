@@ -204,7 +204,7 @@ class Outbox:
     def oldest_age(self) -> float:
         """For how long (s) the oldest message in memory has waited; 0 if there is none."""
         with self._lock:
-            since = min((entry.since for entry in self._lanes.in_memory()), default=None)
+            since = self._lanes.oldest_since
             return 0.0 if since is None else max(0.0, self._clock() - since)
 
     def peek(self, after: int, count: int) -> list[Entry]:

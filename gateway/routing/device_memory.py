@@ -67,12 +67,16 @@ class Documents(NamedTuple):
 
 
 class DeviceStatus(NamedTuple):
-    """Whether a device is online (None: unknown), why it is not, and how long ago (s) it was heard; None: never."""
+    """Whether a device is online (None: unknown), why it is not, and how long ago (s) it was heard; None: never.
+
+    `since` is how long ago (s) the status has become what it is; None: it is not known.
+    """
 
     id: str
     is_online: bool | None
     reason: str
     age: float | None
+    since: float | None = None
 
 
 class _Document(NamedTuple):
@@ -139,7 +143,11 @@ class DeviceMemory:
         now = self._clock()
         return [
             DeviceStatus(
-                device, state.is_online, state.reason, None if state.last_heard == NEVER else now - state.last_heard
+                device,
+                state.is_online,
+                state.reason,
+                None if state.last_heard == NEVER else now - state.last_heard,
+                None if state.status_at == NEVER else now - state.status_at,
             )
             for device, state in list(self._model.states.items())
         ]
@@ -484,7 +492,7 @@ class DeviceMemory:
                 self._availabilities[topic] = status
                 documents.append(_Document(topic, status, status))
             if state.is_status_new:
-                state.is_status_new = False
+                state.is_status_new, state.status_at = False, now
                 self._statuses.append((state.device.id, state.is_online, state.reason))
             self._model.set_written(state, now)
         return documents

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from threading import RLock
 from typing import NamedTuple
@@ -34,6 +34,7 @@ LOG = package_logger(__name__)
 _BACKPRESSURE_INTERVAL = 500  # messages between two checks for backpressure: a wait must be too rare to overrun a UART
 _BATCH_SIZE = 300  # publications per call of the outbox, and so per write: the first waits for the others, some 2 ms
 _LATEST = Lane.LATEST  # looked up once: that of an enum is slow, and each message needs it
+_MOST_OUTCOMES, _LONGEST_OUTCOME = 20, 40  # different responses that are counted; characters
 _OUTCOME_TEXTS = ("response", "reason")  # the arguments that every outcome has
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
@@ -97,13 +98,18 @@ class Outlet:
         self._is_ticking = False
         self._batches: dict[int, float] = {}  # when (s) each batch began that is being filled, and is not in the outbox
         self._is_available: bool | None = None
+        self.available_since = time.monotonic()
+        """When (s, monotonic) the device has become available, or has ceased to be."""
         self._hang = ""  # where the interface hangs, if it does
-        self._outage = ""  # why the device is not available, if that is known
+        self.outage = ""
+        """Why the device is not available, if that is known."""
         self.last_failure: tuple[float, str] | None = None
         """When (s, Unix time) the interface or its device failed last, and why; None: never."""
         self.pushed = 0
         self._next_backpressure = _BACKPRESSURE_INTERVAL
         self.refused = 0
+        self.outcomes: Counter[str] = Counter()
+        """How many commands have ended in each way: `OK`, `TIMEOUT` and so on."""
         self._late_answers = 0
         self._bad_values = 0
         self.open_commands = OpenCommands()  # the supervisor replaces it by that of the inbox when it starts
@@ -114,6 +120,11 @@ class Outlet:
     def is_available(self) -> bool:
         """Whether the device is available, as far as is known."""
         return self._is_available is True
+
+    @property
+    def has_reported(self) -> bool:
+        """Whether it is known at all whether the device is available."""
+        return self._is_available is not None
 
     @property
     def is_crowded(self) -> bool:
@@ -359,8 +370,14 @@ class Outlet:
             if self.devices.has_events:
                 batch.extend(self.devices.event_documents(msg))
         if msg.reply_to is not None and not msg.iscmd:
+            self._count_outcome(msg)
             self._respond(msg.reply_to, publication, batch)
         return None
+
+    def _count_outcome(self, outcome: InternalMsg) -> None:
+        response = outcome_text(outcome.argument("response"))[:_LONGEST_OUTCOME]
+        is_known = response in self.outcomes or len(self.outcomes) < _MOST_OUTCOMES  # the interface chooses the word
+        self.outcomes[response if is_known else "other"] += 1
 
     def _append_document(self, outcome: InternalMsg, batch: _Batch) -> None:
         """Append the document of an outcome, if the command was for a device that is declared."""
@@ -539,17 +556,17 @@ class Outlet:
         `reason` says why it is not; it may be empty if `record_failure` has recorded it just before.
         """
         if is_available:
-            self._outage = ""
+            self.outage = ""
         elif reason:
             self._set_outage(reason)
         if is_available != self._is_available:
-            self._is_available = is_available
+            self._is_available, self.available_since = is_available, time.monotonic()
             self._publish_available(is_available)
             self.notify_devices()
 
     def _set_outage(self, reason: str) -> None:
-        is_other = reason != self._outage
-        self._outage = reason
+        is_other = reason != self.outage
+        self.outage = reason
         if is_other and self._is_available is False:
             self.notify_devices()
 
@@ -563,7 +580,7 @@ class Outlet:
         """Have the devices know whether the interface works, as far as that is known. Any thread may call it."""
         notified: tuple[bool | None, str, str] = None, "", ""
         # Again if another thread has changed it meanwhile.
-        while notified != (status := (self._is_available, self._hang, self._outage)):
+        while notified != (status := (self._is_available, self._hang, self.outage)):
             notified = status
             is_available, hang, outage = status
             if is_available and not hang:

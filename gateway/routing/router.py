@@ -64,9 +64,22 @@ _KINDS = (
 )  # fmt: skip
 
 
+_GATEWAY_ENDS = ("/health/check", "/manage", "/manage/reply")
+"""The ends of the topics on which gateways are asked and managed."""
+
+REFUSED_COMMANDS = (
+    "retained command", "queued command", "late command", "duplicate command", "expired command", "undated command",
+    "inbox full",
+)  # fmt: skip
+"""The kinds of commands that were refused before an interface had them."""
+
+Listener = Callable[[Arrival, ReplyTo | None], None]
+"""Gets what arrives on a topic, and where it is to be answered: None, or an empty topic, if that is not known."""
+
+
 def _is_gateway_topic(topic: str) -> bool:
     """Return whether `topic` can be one on which a gateway publishes something of its own, and no message."""
-    return topic.rpartition("/")[2] in (*_GATEWAY_LEVELS, *JSON_KINDS)
+    return topic.rpartition("/")[2] in (*_GATEWAY_LEVELS, *JSON_KINDS) or topic.endswith(_GATEWAY_ENDS)
 
 
 def _would_execute(route: Route, name: str, msg: InternalMsg) -> bool:
@@ -124,9 +137,9 @@ class Router:
         routes: Sequence[Route],
         own_topics: Collection[str],
         response_topics: ResponseTopics | None = None,
-        listeners: Mapping[str, Callable[[bytes], None]] | None = None,
+        listeners: Mapping[str, Listener] | None = None,
     ) -> None:
-        """Use other routes from now on; `listeners` get the payloads of topics that are subscribed to as well."""
+        """Use other routes from now on; `listeners` get what arrives on topics that are subscribed to as well."""
         self._own_topics = frozenset(own_topics)
         self._listeners = listeners or {}
         self._response_topics = response_topics or ResponseTopics()
@@ -162,7 +175,7 @@ class Router:
         listener = self._listeners.get(arrival.topic)
         if listener is not None:  # whoever listens is a part of the gateway, and no map has to read the message
             self.counts["availability"] += 1
-            listener(arrival.payload)
+            listener(arrival, self._reply_to(_Delivery(arrival)))
             return
         delivery = _Delivery(arrival)
         for route in self._routes_of(arrival.topic):
@@ -350,6 +363,8 @@ class Router:
             return "this gateway subscribes to it"
         if any(msg_map.is_command_topic(topic) for msg_map in self._maps):
             return "it would be a command"
+        if topic in self._listeners or topic.endswith(_GATEWAY_ENDS):
+            return "gateways are asked and managed there"
         level = topic.rpartition("/")[2]
         if topic in self._own_topics or level in _GATEWAY_LEVELS:
             return _DOCUMENT if level in JSON_KINDS else "it is an availability topic"

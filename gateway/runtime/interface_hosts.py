@@ -211,6 +211,11 @@ class InterfaceHosts:
                     host.options.name, STOP_SECONDS, host.where(),
                 )  # fmt: skip
 
+    def refresh_stats(self) -> None:
+        """Have each interface count again, in its own thread. Any thread may call it."""
+        for host in self.by_name.values():
+            host.refresh_stats()
+
     def stats(self) -> dict[str, dict[str, Any]]:
         """Return the counters of each configured interface, by name. Any thread may call it."""
         return {name: host.stats() for name, host in self.by_name.items()}

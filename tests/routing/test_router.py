@@ -947,7 +947,7 @@ def test_the_counts_have_a_key_for_each_kind_and_agree_with_those_of_the_log(qui
 def test_a_listener_gets_the_payloads_of_its_topic_which_no_map_has_to_read(house: House) -> None:
     heard: list[bytes] = []
     house.router.set_routes([Route(MsgMap("home", ["home/#"], sender="gw"), {"lamp": house.lamp})], [], None,
-                            {"homeassistant/status": heard.append})  # fmt: skip
+                            {"homeassistant/status": lambda arrival, _: heard.append(arrival.payload)})  # fmt: skip
     assert house.router.filters == ("home/#", "homeassistant/status")
     house.router.deliver(Arrival("homeassistant/status", b"online"))
     assert heard == [b"online"] and house.router.counts["availability"] == 1 and not pulled(house.lamp)

@@ -20,7 +20,8 @@ from gateway.integrations.homeassistant.discovery import (
     payload_of,
 )
 from gateway.integrations.homeassistant.options import COMPONENTS, HomeAssistantOptions
-from gateway.runtime.health import Health, health_document
+from gateway.runtime.health import Health, LinkHealth, OutboxHealth, assess
+from gateway.runtime.health_document import health_document
 from gateway.translation.mqtt_map import MsgMap
 from tests.integrations.homeassistant.rendering import rendered
 
@@ -227,8 +228,9 @@ def test_the_gateway_announces_itself() -> None:
     assert all(each["entity_category"] == "diagnostic" for each in components.values())
     assert {f"refused_{kind}" for kind in REFUSALS} < set(components)
     refused = dict.fromkeys(REFUSALS, 0) | {"late_command": 3}
-    health = Health("3.0.0", "MQTT 5", 2, 7, 12.4, 1, refused, [])
-    read = json.loads(health_document(health, {}))
+    link = LinkHealth(is_up=True, protocol="MQTT 5")
+    health = Health(0.0, "boiler", "3.0.0", link, OutboxHealth(waiting=7, oldest=12.4), refused=refused)
+    read = json.loads(health_document(health, assess(health)))
     read["devices"] = {"boiler": {"last_heard": "2026-11-29T21:30:05.120Z"}}
     shown = {
         key: rendered(each["value_template"], read) for key, each in components.items() if "value_template" in each
