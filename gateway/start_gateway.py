@@ -402,6 +402,8 @@ class Gateway:
     def _stop_if_hanging(self) -> None:
         if self._hang_limit is None or self._is_stopping:
             return
+        if not self.outbox.is_durable and self.client.link_state is not LinkState.UP:
+            return  # what waits for the broker would be lost
         reason = self._hang_limit.reason_to_restart(self._hangs(), self.configuration.hang_limit)
         if reason:
             self._hang = reason

@@ -131,3 +131,14 @@ def test_an_interface_that_hangs_ends_a_service_with_a_code_of_its_own_and_once_
             systemd.wait_hang(count=3)
             assert gateway.returncode is None
             assert (tmp_path / "gw.hang").stat().st_mtime == written
+
+
+def test_an_interface_that_hangs_costs_no_message_that_is_only_in_memory(tmp_path: Path, systemd: Systemd) -> None:
+    """Without a broker, they would be lost by a restart: it waits for the broker."""
+    (tmp_path / "hanging.py").write_text(HANGING)
+    conf = write_conf(tmp_path, free_port(), interface={"type": "hanging.py"}, hang_limit=1, outbox={"store": "memory"})
+    with GatewayProcess(conf, environment=systemd.environment) as gateway:
+        gateway.wait_log("read() has not returned for ", timeout=30)
+        systemd.wait_hang(count=3)
+        assert gateway.returncode is None
+        assert not (tmp_path / "gw.hang").exists()

@@ -40,7 +40,7 @@ _FILES = (
 _AFTER_INSTALL = (
     ("systemd-sysusers", f"{NAME}.conf"),
     ("udevadm", "control", "--reload"),
-    ("udevadm", "trigger", "--action=add", "--subsystem-match=tty", "--subsystem-match=usb-serial"),
+    ("udevadm", "trigger", "--subsystem-match=tty", "--subsystem-match=usb-serial"),
     ("systemctl", "daemon-reload"),
 )
 _SOCKETS = {"udevadm": "/run/udev/control", "systemctl": "/run/systemd/private"}

@@ -275,7 +275,7 @@ def interface_hangs(suite: str) -> str:
         first = machine.pid(ENTRY)
         machine.write("/run/stall", "")
         machine.gateway("send", "--conf", "entry.conf", "--function", "plant", "--action", "X", "--wait", "0")
-        named = _wait_status(machine, ENTRY, "the interface has not returned from loop()", 20)
+        named = _wait_status(machine, ENTRY, "has not returned from loop()", 20)
         assert re.search(r"stuck.*plant\.py:\d+ \(", machine.show(ENTRY, "StatusText"))
         before = len(received())
         machine.wait(lambda: len(received()) > before + 20, "messages of the other interface", ENTRY)
@@ -285,7 +285,7 @@ def interface_hangs(suite: str) -> str:
         assert "code=exited, status=75" in machine.run("journalctl", "--no-pager", "-u", ENTRY)
         second = machine.pid(ENTRY)
         machine.gateway("send", "--conf", "entry.conf", "--function", "plant", "--action", "X", "--wait", "0")
-        _wait_status(machine, ENTRY, "the interface has not returned from loop()", 60)
+        _wait_status(machine, ENTRY, "has not returned from loop()", 60)
         before = len(received())
         machine.wait(lambda: len(received()) > before + 20 * 50, "50 s of messages", ENTRY, 90)
         assert machine.pid(ENTRY) == second, "it hangs again, but is restarted at most once an hour"
