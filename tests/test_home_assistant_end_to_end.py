@@ -220,13 +220,12 @@ def test_a_reload_switches_the_form_and_the_announcing_off_and_on(tmp_path: Path
             assert retained(mosquitto, component)
             reload(gateway, False)
             wait_until(lambda: retained(mosquitto, component) is None)
-            wait_until(lambda: retained(mosquitto, "home/gw/health") is None)
             wait_until(lambda: not gateway.gateway.outbox.counts().waiting)
         of_boiler = [payload for name, payload in listener.pairs() if name == topic("boiler")]
     assert of_boiler == [b'{"migrate_discovery": true}', b""]
     with mosquitto.client("homeassistant/#", "home/#") as late:
         left = {message.topic for message in late.messages if message.retain}
-    assert not {name for name in left if name.startswith("homeassistant") or name.endswith("health")}
+    assert not {name for name in left if name.startswith("homeassistant")}
 
 
 @pytest.mark.parametrize("is_on_disk", [False, True])

@@ -95,9 +95,9 @@ def command(line: str, *previous: str) -> Outcome:
 
 
 def beside_a_gateway(
-    line: str, name: str = "lamp", log_text: str = "connected to", *, breaks_it: bool = False
+    line: str, name: str = "lamp", log_text: str = "connected to", *, breaks_it: bool = False, after: str = ""
 ) -> Outcome:
-    """Execute a command while a gateway runs; `breaks_it`: after its configuration was made invalid."""
+    """Execute a command while a gateway runs, `after` another one; `breaks_it`: its configuration was made invalid."""
 
     def outcome(scene: Scene) -> int:
         with scene.running(name) as gateway:
@@ -105,6 +105,8 @@ def beside_a_gateway(
             wait_until((scene.folder / "mqttgateway" / f"{name}.sock").exists)
             if breaks_it:
                 shutil.copy(scene.folder / "bad.conf", scene.folder / f"{name}.conf")
+            if after:
+                scene.ended(after)
             return scene.ended(line)
 
     return outcome
@@ -203,16 +205,32 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
         command(to_lamp("LAMP_ON", conf="away")),
         not_taken,
     ),
-    ("`status`, `forget`, `reload`", "success"): (
+    ("`status`", "the gateway is well; with `--alive`: it does not hang"): (
         beside_a_gateway("status lamp"),
+        beside_a_gateway("status boiler --alive", "boiler", "cannot open"),
+    ),
+    ("`status`", "the gateway is degraded"): (beside_a_gateway("status lamp", after="interface close lamp dummy"),),
+    ("`status`", "the gateway is down, or none with this name is running on this machine"): (
+        beside_a_gateway("status boiler", "boiler", "cannot open"),
+        command("status away"),
+        command("status away --alive"),
+    ),
+    ("`forget`, `reload`, `interface`, `log-level`", "success"): (
+        beside_a_gateway("interface restart lamp dummy"),
+        beside_a_gateway("log-level lamp debug --part mqtt"),
         beside_a_gateway("forget lamp home/lamp/attic/availability"),
         beside_a_gateway("reload lamp"),
     ),
-    ("`status`, `forget`, `reload`", "no gateway with this name is running on this machine"): (
-        command("status away"),
+    ("`forget`, `reload`, `interface`, `log-level`", "no gateway with this name is running on this machine"): (
+        command("interface open away dummy"),
+        command("log-level away info"),
         command("forget away attic"),
         command("reload away"),
         command("reload --conf away.conf"),
+    ),
+    ("`interface`, `log-level`", "the gateway has no such interface, or no such part of the log"): (
+        beside_a_gateway("interface close lamp nope"),
+        beside_a_gateway("log-level lamp info --part nope"),
     ),
     ("`forget`", "the gateway refuses: the topic was never retained, is still published, or does not belong to it"): (
         beside_a_gateway("forget lamp attic"),
