@@ -16,7 +16,7 @@ from gateway.configuration.file_access import (
 )
 from gateway.configuration.schema_check import with_files
 from gateway.configuration.yaml_reader import variables
-from gateway.core.paths import NAME, SERVICE_CONF, SERVICE_SECRETS, expanded, is_file
+from gateway.core.paths import NAME, SERVICE_CONF, SERVICE_SECRETS, expanded, is_file, is_folder
 from gateway.errors import MAX_FINDINGS, Finding, MoreFindings, distinct
 from gateway.logs.masking import Masker
 
@@ -95,7 +95,7 @@ class LoadContext:
         check the configuration before it is started.
         """
         path = self.beside(file)
-        if path.exists():
+        if is_file(path) or is_folder(path):
             return path
         folder = self.environment.get("CREDENTIALS_DIRECTORY", "")
         credentials = [Path(folder) / file] if folder else []

@@ -7,6 +7,7 @@ it makes a tree of Debian for each release, which takes minutes.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import shutil
 import subprocess
@@ -33,6 +34,14 @@ def main() -> int:
     options = parser.parse_args()
     chosen = [scenarios[name] for name in options.scenarios] or list(SCENARIOS)
     suites = options.suite or list(SUITES)
+    trees = _ROOT / ".trees"
+    trees.mkdir(exist_ok=True)
+    with (trees / "systemd.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run would install its wheel below the machines of this one
+        return _run_all(suites, chosen)
+
+
+def _run_all(suites: list[str], chosen: list[Scenario]) -> int:
     try:
         _prepare(suites)
         failed = [
