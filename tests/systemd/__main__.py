@@ -34,6 +34,8 @@ def main() -> int:
     options = parser.parse_args()
     chosen = [scenarios[name] for name in options.scenarios] or list(SCENARIOS)
     suites = options.suite or list(SUITES)
+    if os.geteuid() != 0:
+        return _cannot_run("only root can boot a machine")
     trees = _ROOT / ".trees"
     trees.mkdir(exist_ok=True)
     with (trees / "systemd.lock").open("w") as lock:
@@ -48,16 +50,18 @@ def _run_all(suites: list[str], chosen: list[Scenario]) -> int:
             f"{suite}: {scenario.__name__}" for suite in suites for scenario in chosen if not _run(suite, scenario)
         ]
     except CannotRunError as err:
-        print(f"cannot run here: {err}", file=sys.stderr)
-        return CANNOT_RUN
+        return _cannot_run(err)
     print(f"{len(suites) * len(chosen) - len(failed)} passed, {len(failed)} failed{''.join(f'; {f}' for f in failed)}")
     return 1 if failed else 0
 
 
+def _cannot_run(reason: object) -> int:
+    print(f"cannot run here: {reason}", file=sys.stderr)
+    return CANNOT_RUN
+
+
 def _prepare(suites: list[str]) -> None:
     """Build the wheel, and install it in a tree for each release. Raises `CannotRunError`."""
-    if os.geteuid() != 0:
-        raise CannotRunError("only root can boot a machine")
     missing = [tool for tool in ("nsenter", "unshare") if find_tool(tool) is None]
     if missing:
         raise CannotRunError(f"{' and '.join(missing)} missing: apt install util-linux")
