@@ -138,7 +138,9 @@ def test_adding_and_removing_interfaces_does_not_affect_others(tmp_path: Path, m
     with mosquitto.client("home/#") as listener:
         wait_until(lambda: len(listener.messages) >= 5)
         retained = {topic for topic, _ in listener.pairs()}
-    assert retained == {f"home/gw{name}/availability" for name in ("", "/hall", "/shed", "/attic")} | {"home/gw/run"}
+    assert retained == {f"home/gw{name}/availability" for name in ("", "/hall", "/shed", "/attic")} | {
+        "home/gw/run", "home/gw/health",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from gateway.logs.init_logger import log_failure
 from gateway.logs.last_error import last_error
 from gateway.logs.masking import Masker
 from gateway.mqtt.link_state import LinkState
+from gateway.routing.device_memory import DeviceStatus
 from gateway.routing.router import REFUSED_COMMANDS
 from gateway.runtime.health import Health, InterfaceHealth, LinkHealth, OutboxHealth, Process
 from gateway.runtime.interface_host import InterfaceHost
@@ -42,6 +43,7 @@ class HealthGatherer:
             self._masker, self._secrets = Masker(configuration.secrets), configuration.secrets
         hosts, now = dict(gateway.hosts), time.time()
         received = gateway.received
+        masked: dict[str, str] = {}  # a thousand devices are mostly offline for one reason
         outcomes: Counter[str] = Counter()
         for host in hosts.values():
             if host.outlet.outcomes:
@@ -54,7 +56,7 @@ class HealthGatherer:
             link=self._link(now),
             outbox=self._outbox(),
             interfaces={name: self._interface(host, now) for name, host in hosts.items()},
-            devices={name: host.devices.statuses() for name, host in hosts.items()},
+            devices={name: self._devices(host, masked) for name, host in hosts.items()},
             outcomes=outcomes,
             refused={kind.replace(" ", "_"): received.get(kind, 0) for kind in REFUSED_COMMANDS},
             last_error=last_error(),
@@ -68,6 +70,16 @@ class HealthGatherer:
             pid=os.getpid(),
             process=process(),
         )
+
+    def _devices(self, host: InterfaceHost, masked: dict[str, str]) -> list[DeviceStatus]:
+        """Return the statuses of the devices without secrets; `masked` are the reasons that were masked already."""
+        statuses = host.devices.statuses()
+        for number, status in enumerate(statuses):
+            if status.reason:
+                if status.reason not in masked:
+                    masked[status.reason] = self._masker.mask(status.reason)
+                statuses[number] = status._replace(reason=masked[status.reason])
+        return statuses
 
     def _main_hang(self, now: float) -> tuple[str, float | None]:
         """Return where the main thread hangs, and since when (s, Unix time); `""` if it does not."""

@@ -206,6 +206,7 @@ def test_what_is_not_delivered_is_counted(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("a message on 'a/1' failed: ", "is, or has, a form", "the broker refused the filter 'a/#'")
     bench = Bench("a/#")
     bench.answer(REFUSED)
+    assert list(bench.receiver.refused) == ["a/#"]
     bench.receive("a/1", payload=b"bad")
     bench.receiver.on_unusable("a/2", "a form that is not MQTT")
     bench.receive("a/3", 7)
@@ -217,6 +218,8 @@ def test_what_is_not_delivered_is_counted(expected_logs: ExpectedLogs) -> None:
         "unanswered_subscriptions": 0,
         "refused_filters": 1,
     }
+    bench.receiver.change_filters(["b"], wants_retained=False, no_local=False, is_up=False)
+    assert bench.receiver.refused == {}, "it is not wanted any more"
 
 
 def test_no_counter_has_the_name_of_one_of_sending() -> None:

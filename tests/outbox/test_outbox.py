@@ -1060,3 +1060,20 @@ def test_the_age_of_the_oldest_message_in_memory() -> None:
     assert outbox.oldest_age == 0.0
     now[0] -= 9
     assert outbox.oldest_age == 0.0, "a clock that was set back"
+
+
+def test_the_oldest_is_found_whatever_its_lane_and_also_in_flight() -> None:
+    clock = FakeClock()
+    outbox = Outbox(clock=clock)
+    for number, lane in enumerate((Lane.BULK, Lane.LATEST, Lane.EVENT, Lane.REPLY)):
+        outbox.put(Publication(f"t{number}", b"1", qos=1, lane=lane))
+        clock.now += 10
+    assert outbox.oldest_age == 40.0
+    taken = outbox.take(3)  # all but the bulk
+    outbox.settle(taken)
+    assert outbox.oldest_age == 40.0
+    taken = outbox.take(1)
+    assert outbox.oldest_age == 40.0, "in flight"
+    outbox.requeue(taken)
+    outbox.settle(outbox.take(1))
+    assert outbox.oldest_age == 0.0

@@ -8,8 +8,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.integrations.homeassistant.discovery import REFUSALS
 from gateway.logs.last_error import LastError
 from gateway.routing.device_memory import DeviceStatus
+from gateway.routing.router import REFUSED_COMMANDS
 from gateway.runtime.health import Health, InterfaceHealth, LinkHealth, OutboxHealth, Process, assess
 from gateway.runtime.health_document import LARGEST, health_document
 from tests.runtime.test_health import LAMP, LOST, UP, devices, health, healths
@@ -99,6 +101,10 @@ def test_a_thousand_interfaces_leave_room_for_devices() -> None:
     read = document(ill)
     assert len(read["interfaces"]) > 50 and len(read["devices"]) > 300
     assert len(read["interfaces"]) + read["not_shown"]["interfaces"] == 1000
+
+
+def test_the_commands_that_are_refused_are_counted_as_home_assistant_reads_them() -> None:
+    assert sorted(kind.replace(" ", "_") for kind in REFUSED_COMMANDS) == sorted(REFUSALS)
 
 
 @given(healths, st.integers(2048, 20_000))

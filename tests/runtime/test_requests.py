@@ -27,6 +27,7 @@ from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
 from tests.support.fake_clock import FakeClock
 from tests.support.gateway_process import GatewayProcess, run_command
+from tests.support.health import wait_named
 from tests.support.peer import PUBLISH, Peer, packet, serve
 from tests.support.waiting import wait_until
 
@@ -372,3 +373,21 @@ def test_dead_letters_are_sent_again(is_running: bool, tmp_path: Path, mosquitto
         got = [pair for pair in listener.pairs() if not pair[0].endswith(("/availability", "/run", "/health"))]
         assert [pair for pair in got if pair[0] != "home/s"] == [("home/a", b"1"), ("home/b", b"2"), ("home/a", b"3")]
         assert got.count(("home/s", b"new")) == 1
+
+
+def test_status_answers_while_the_main_thread_hangs_and_says_where(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    hooks = tmp_path / "hooks.py"
+    hooks.write_text("import time\n\n\ndef ponder(msg):\n    time.sleep(30)\n    return msg\n")
+    interface = trial("Recorder", filters={"in": [{"hook": "hooks.py:ponder"}]})
+    conf = write_conf(tmp_path, mosquitto.port, interfaces={"hall": interface})
+    with mosquitto.client("home/#") as listener, GatewayProcess(conf) as gateway:
+        listener.wait_topic("home/gw/hall/availability", b"online")
+        wait_until(lambda: "home/+/+/+/+/+/C (QoS" in mosquitto.log.read_text(), what="the subscription")
+        assert status_of(conf, "--alive", code=0).startswith("gw is ")
+        listener.publish("home/f///d/me/C", "PONDER")
+        wait_named(gateway, "the main thread hangs: hall: the hook 'hooks.py:ponder' has not returned: it is at ")
+        text = status_of(conf, code=2)
+        assert text.startswith("gw is down: ")
+        assert f"{hooks}:5 (ponder)" in text.replace("\n  ", " ")
+        assert status_of(conf, "--alive", code=2)
+        gateway.kill()
