@@ -425,13 +425,16 @@ class Gateway:
         self._reloads.request_for(answer)
 
     def _reload_if_requested(self) -> None:
+        if self._manager.is_there:
+            self._manager.set_reloading(self._reloads.is_reading)
         new_configuration = self._reloads.poll(self.configuration)
         if new_configuration is not None:
             previous = self.configuration
             self._reloads.report_applied(new_configuration, self._apply(new_configuration))
             for warning in set(new_configuration.warnings) - set(previous.warnings):
                 LOG.warning("%s", warning)
-        self._manager.set_reloading(self._reloads.is_reading)
+        if self._manager.is_there:
+            self._manager.set_reloading(self._reloads.is_reading)
 
     def _apply(self, new_configuration: Configuration) -> str:
         """Change over to another configuration; return what has changed, in words.

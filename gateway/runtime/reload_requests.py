@@ -36,8 +36,8 @@ class ReloadRequests:
 
     @property
     def is_reading(self) -> bool:
-        """Whether the configuration is being read again, or its result waits for `poll`."""
-        return self._reloader.is_reading
+        """Whether the configuration is to be read again, is being read, or its result waits for `poll`."""
+        return self._is_requested or self._reloader.is_reading
 
     def request(self) -> None:
         """Read the configuration again soon; returns immediately."""
