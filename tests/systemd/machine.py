@@ -68,10 +68,11 @@ class Machine:
         for process in self._others:
             process.kill()
             process.wait()
-        with contextlib.suppress(ProcessLookupError):
-            if self._leader:
-                os.kill(self._leader, signal.SIGKILL)  # process 1 of its namespace: everything in it ends
         assert self._nspawn is not None
+        inside = [process for child in _children(self._nspawn.pid) for process in _children(child)]
+        for process in inside:  # of which one is process 1 of its namespace: everything in it ends
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         try:
             self._nspawn.wait(10)
         except subprocess.TimeoutExpired:
