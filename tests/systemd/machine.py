@@ -45,10 +45,8 @@ class Machine:
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._leader = 0
         self._others: list[subprocess.Popen[str]] = []
-        self.boot_seconds = 0.0
 
     def __enter__(self) -> Self:
-        began = time.monotonic()
         command = [str(HERE / "tree.sh"), self.suite, "boot", self._before]
         self._nspawn = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self._out, stderr=self._out)
         try:
@@ -56,7 +54,6 @@ class Machine:
         except AssertionError as err:
             self._end()
             raise CannotRunError(f"systemd does not boot here: {err}") from err
-        self.boot_seconds = time.monotonic() - began
         return self
 
     def __exit__(
@@ -69,10 +66,10 @@ class Machine:
             process.kill()
             process.wait()
         assert self._nspawn is not None
-        inside = [process for child in _children(self._nspawn.pid) for process in _children(child)]
-        for process in inside:  # of which one is process 1 of its namespace: everything in it ends
+        inside = [number for child in _children(self._nspawn.pid) for number in _children(child)]
+        for number in inside:  # of which one is process 1 of its namespace: everything in it ends
             with contextlib.suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
+                os.kill(number, signal.SIGKILL)
         try:
             self._nspawn.wait(10)
         except subprocess.TimeoutExpired:
