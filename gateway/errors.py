@@ -13,6 +13,7 @@
     +-- DeviceError           the device is missing or does not respond; it is closed and opened again
     |   +-- DeviceAwaitedError    ... namely one that connects by itself, and is not connected
     +-- DeliveryError         a message was dropped, or not accepted or delivered in time
+    +-- HangError             the process ends because an interface hangs, and is to be started again
 
 The rule: what the author of an interface raises or catches is here, and so is each error that the whole program
 handles in one way. An error that belongs to one package is defined there, beside the code that raises it, and derives
@@ -113,6 +114,12 @@ class DeviceAwaitedError(DeviceError):
 
 class DeliveryError(GatewayError):
     """A message was dropped, or not accepted or delivered in time; the text says why."""
+
+
+class HangError(GatewayError):
+    """The process ends because an interface hangs; the service manager starts it again. The text says where."""
+
+    exit_code: ClassVar[int] = 75  # EX_TEMPFAIL of sysexits.h
 
 
 class Problem(NamedTuple):

@@ -24,7 +24,9 @@ from gateway.configuration.settings import Configuration
 from gateway.core.counting import counted
 from gateway.core.inbox import Wakeup
 from gateway.core.package_logger import package_logger
+from gateway.core.paths import state_folder
 from gateway.early_signals import EarlySignals
+from gateway.errors import HangError
 from gateway.integrations.homeassistant.options import announced_filter
 from gateway.logs.init_logger import init_logger, log_stats
 from gateway.logs.levels import reset_levels
@@ -36,12 +38,14 @@ from gateway.routing.router import Listener, Router
 from gateway.routing.stale_retained import stale_topics
 from gateway.runtime.document_recall import DocumentRecall
 from gateway.runtime.gather_health import HealthGatherer
+from gateway.runtime.hang_limit import HangLimit
 from gateway.runtime.health_reports import HealthReports
 from gateway.runtime.interface_host import InterfaceHost
 from gateway.runtime.interface_hosts import InterfaceHosts
 from gateway.runtime.open_outbox import open_outbox
 from gateway.runtime.process_limits import apply_process_limits
 from gateway.runtime.reload_requests import ReloadRequests
+from gateway.runtime.service_manager import ServiceManager
 from gateway.runtime.signals import handle_signals
 from gateway.runtime.start_report import start_lines
 from gateway.runtime.stats import FILE_PREFIX, Stats, summary
@@ -53,6 +57,7 @@ if TYPE_CHECKING:
     from gateway.control.server import ControlServer
     from gateway.runtime.health import Health
     from gateway.runtime.home_assistant import HomeAssistant
+    from gateway.runtime.supervisor import Hang
 
 LOG = package_logger(__name__)
 
@@ -76,6 +81,12 @@ class Gateway:
         self._reloads = ReloadRequests(load or (lambda: configuration), self._wakeup)
         self._watch = Watch(self._checks)
         self._control: ControlServer | None = None
+        self._manager = ServiceManager(
+            os.environ, lambda: self._headline, lambda: self.writer is None or not self.writer.is_hanging
+        )
+        self._hang_limit = self._new_hang_limit()
+        self._hang = ""  # because of which the process ends
+        self._headline = ""
 
         self.outbox, self.writer = open_outbox(configuration.outbox)
         self._recall = DocumentRecall(lambda topic, payload: self.client.set_state(topic, payload))
@@ -109,6 +120,7 @@ class Gateway:
             lambda: self.client.maximum_packet,
         )  # fmt: skip
         self.health_reports.topic = configuration.health_topic
+        self.health_reports.on_headline = self._set_headline
         self._home_assistant = self._new_home_assistant()
         self._configure_devices()
         self._set_routes()
@@ -285,6 +297,7 @@ class Gateway:
             # milliseconds each time. Those that a reload makes unused and that are part of a cycle are not freed: that
             # happens only once, for later reloads replace newer objects.
             gc.freeze()
+            self._manager.ready()
             try:
                 while not self._is_stopping:
                     self._reload_if_requested()
@@ -300,22 +313,34 @@ class Gateway:
                     self.health_reports.step()
                     self._watch.check()
                     self._interfaces.drop_ended()
+                    self._manager.tick()
             finally:
+                self._manager.stopping(self._hang)
                 self._control = None
                 if control is not None:
                     control.close()
             return self._shut_down()
 
     @property
+    def hang(self) -> str:
+        """Why the gateway has stopped, and is to be started again: an interface that hangs; "" in any other case."""
+        return self._hang
+
+    @property
     def _due_in(self) -> float | None:
         """The seconds until one of the parts that the loop steps through has something to do; None: none of them."""
-        dues = [self.health_reports.due_in]
-        if (devices := self._interfaces.due_in) is not None:
-            dues.append(devices)
+        dues = [self._interfaces.due_in, self._manager.due_in, self.health_reports.due_in]
         if self._home_assistant is not None:
             dues.append(self._home_assistant.due_in)
-        due = min(dues)
+        due = min(due for due in dues if due is not None)
         return None if due == math.inf else due
+
+    def _set_headline(self, line: str) -> None:
+        self._headline = line
+
+    def _hangs(self) -> dict[str, Hang]:
+        hangs = {name: host.hang() for name, host in self.hosts.items()}
+        return {name: hang for name, hang in hangs.items() if hang is not None}
 
     def _notify_link(self) -> None:
         client = self.client
@@ -369,10 +394,27 @@ class Gateway:
     def _checks(self) -> Iterator[Callable[[], None]]:
         """Yield what has to be checked every few seconds."""
         yield from [host.check for host in self._interfaces]
+        yield self._stop_if_hanging
         if self.writer is not None:
             yield self.writer.check_files
         if self._control is not None:
             yield self._control.check
+
+    def _new_hang_limit(self) -> HangLimit | None:
+        """Return what ends the process if an interface hangs; None if nothing would start it again afterwards."""
+        folder = state_folder(os.environ) if self._manager.is_there else None
+        return HangLimit(folder / f"{self.configuration.name}.hang") if folder is not None else None
+
+    def _stop_if_hanging(self) -> None:
+        if self._hang_limit is None or self._is_stopping:
+            return
+        if not self.outbox.is_durable and self.client.link_state is not LinkState.UP:
+            return  # what waits for the broker would be lost
+        reason = self._hang_limit.reason_to_restart(self._hangs(), self.configuration.hang_limit)
+        if reason:
+            self._hang = reason
+            LOG.error("%s: the gateway is being restarted for it", reason)
+            self.stop()
 
     def _watch_hooks(self) -> None:
         if self._interfaces.has_hooks:
@@ -389,13 +431,16 @@ class Gateway:
         self._reloads.request_for(answer)
 
     def _reload_if_requested(self) -> None:
+        if self._manager.is_there:
+            self._manager.set_reloading(self._reloads.is_reading)
         new_configuration = self._reloads.poll(self.configuration)
-        if new_configuration is None:
-            return
-        previous = self.configuration
-        self._reloads.report_applied(new_configuration, self._apply(new_configuration))
-        for warning in set(new_configuration.warnings) - set(previous.warnings):
-            LOG.warning("%s", warning)
+        if new_configuration is not None:
+            previous = self.configuration
+            self._reloads.report_applied(new_configuration, self._apply(new_configuration))
+            for warning in set(new_configuration.warnings) - set(previous.warnings):
+                LOG.warning("%s", warning)
+        if self._manager.is_there:
+            self._manager.set_reloading(self._reloads.is_reading)
 
     def _apply(self, new_configuration: Configuration) -> str:
         """Change over to another configuration; return what has changed, in words.
@@ -410,8 +455,8 @@ class Gateway:
             ("the root of availability", previous.root, new_configuration.root),
         ) if old != new]  # fmt: skip
         self.configuration = new_configuration._replace(mqtt=previous.mqtt, outbox=previous.outbox, root=previous.root)
-        changes = ["commands"] if new_configuration.commands != previous.commands else []
-        changes += ["management"] if new_configuration.management != previous.management else []
+        changes = [name for name in ("commands", "hang_limit", "management")
+                   if getattr(new_configuration, name) != getattr(previous, name)]  # fmt: skip
         changes += self._apply_log_settings(previous)
         interface_changes, removed = self._interfaces.reconfigure(new_configuration.interfaces)
         changes += interface_changes
@@ -499,7 +544,8 @@ def start_gateway(
 
     SIGHUP makes it read its configuration again, by `load`. If that signal is among the `early` ones, it does so right
     after the start. Where SIGHUP means that the terminal was closed in which the gateway was started, it stops.
-    Returns whether everything that was accepted has reached the broker, or is on disk.
+    Returns whether everything that was accepted has reached the broker, or is on disk. Raises `HangError` if it has
+    ended because of an interface that hangs, and is to be started again.
     """
     gateway = Gateway(configuration, load)
     try:
@@ -507,6 +553,9 @@ def start_gateway(
             # Only now that the new handlers are set: a SIGHUP that arrives later is handled by them.
             if early is not None and early.is_reload_wanted:
                 gateway.reload()
-            return gateway.run()
+            is_complete = gateway.run()
+            if gateway.hang:
+                raise HangError(gateway.hang)
+            return is_complete
     finally:
         gateway.close()

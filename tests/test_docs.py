@@ -168,6 +168,7 @@ def test_there_are_commands_to_check() -> None:
 _SHELL_WORDS = {
     "chown",
     "git",
+    "install",
     "openssl",
     "cd",
     "apt",
@@ -555,7 +556,7 @@ def test_the_document_of_an_event_is_as_shown() -> None:
 
 def test_exit_codes_are_those_of_the_command_line() -> None:
     table = CONFIGURATION.section("## Commands and exit codes").partition("| code | meaning |")[2]
-    codes = (cli.EXIT_OK, cli.EXIT_FAILED, cli.EXIT_USAGE, cli.EXIT_CONFIGURATION)
+    codes = (cli.EXIT_OK, cli.EXIT_FAILED, cli.EXIT_USAGE, cli.EXIT_HANG, cli.EXIT_CONFIGURATION)
     assert [cells[0] for cells in rows(f"|||{table}")] == [str(code) for code in codes]
 
 

@@ -387,6 +387,35 @@ def test_a_hanging_interface_is_logged_with_its_line_and_waiting_commands_are_an
     bench.wait_outcomes(("WAITS", "TIMEOUT"), ("HANG", "TIMEOUT"), *([("NEXT", "OK")] if answers else []))
 
 
+def test_a_hang_lasts_until_the_interface_does_something_again(
+    bench: Bench, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The commands that have shown it are answered meanwhile: after that, nothing waits for the interface any more."""
+    expected_logs.expect("dev: loop() has not returned for ", "dev: loop() returned after ", "it waited too long")
+    hung = Hung(bench, answers=False)
+    supervisor = bench.start(lambda: Plain(bench, hung))
+    bench.command("HANG")
+    assert hung.entered.wait(10)
+    bench.command("WAITS")
+    check_until(bench, "dev: loop() has not returned for", caplog=caplog)
+    first = supervisor.hang()
+    assert first is not None
+    bench.ahead = 11.0
+    check_until(bench, "waited too long", caplog=caplog)
+    supervisor.check()
+    wait_until(lambda: len(bench.outcomes()) == 2)
+    later = supervisor.hang()
+    assert later is not None, "nothing waits for it any more, but it has done nothing since"
+    bench.command("MORE")
+    supervisor.check()
+    later = supervisor.hang()
+    assert later is not None
+    assert later.since == first.since, "a later command does not make it a later hang"
+    bench.release.set()
+    check_until(bench, "returned after", caplog=caplog)
+    wait_until(lambda: supervisor.hang() is None)
+
+
 def test_one_that_waits_for_something_to_do_does_not_hang(bench: Bench) -> None:
     supervisor = bench.start(lambda: Plain(bench, bench.confirm))
     for _ in range(20):

@@ -33,8 +33,9 @@ def _shipped_files() -> set[str]:
     """Return the files that a wheel must hold, under the names that they have in it."""
     names = set()
     for folder, inside in (("gateway", "gateway"), ("interfaces", "interfaces"), ("maps", "gateway/maps"),
-                           ("conf", "gateway/conf")):  # fmt: skip
-        for pattern in ("*.py", "*.json", "*.conf", "*.sim", "py.typed"):
+                           ("conf", "gateway/conf"), ("systemd", "gateway/systemd"),
+                           ("packaging", "gateway/packaging")):  # fmt: skip
+        for pattern in ("*.py", "*.json", "*.conf", "*.sim", "*.service", "*.rules", "*.sysusers", "py.typed"):
             names |= {f"{inside}/{path.relative_to(ROOT / folder)}" for path in (ROOT / folder).rglob(pattern)}
     return names
 
@@ -80,6 +81,7 @@ def test_wheel_holds_configurations_maps_schemas_and_license(wheel: Path) -> Non
         "interfaces/py.typed",
         "gateway/conf/dummy2mqtt.conf",
         "gateway/maps/dummy_map.json",
+        "gateway/systemd/mqttgateway@.service",
     } <= _shipped_files()
     info = f"mqttgateway-{__version__}.dist-info"
     assert {name for name in names if not name.startswith(info)} == _shipped_files()
@@ -94,7 +96,7 @@ def test_sdist_holds_what_a_wheel_is_built_from(dist: Path) -> None:
     (sdist,) = dist.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    shipped = {re.sub(r"^gateway/(conf|maps)/", r"\1/", name) for name in _shipped_files()}
+    shipped = {re.sub(r"^gateway/(conf|maps|packaging|systemd)/", r"\1/", name) for name in _shipped_files()}
     assert {"pyproject.toml", "README.md", "LICENSE", *shipped} <= names
 
 
@@ -231,7 +233,10 @@ def test_unit_fits_the_program() -> None:
     program, *words = service["ExecStart"].split()
     assert Path(program).name == "mqttgateway"
     assert cli.build_parser().parse_args(words).conf == "%i.conf"
-    assert int(service["RestartPreventExitStatus"]) == cli.EXIT_CONFIGURATION
+    assert service["RestartPreventExitStatus"].split() == [str(cli.EXIT_USAGE), str(cli.EXIT_CONFIGURATION)]
+    assert service["Type"] == "notify"
+    program, *words = service["ExecReload"].split()
+    assert (Path(program).name, cli.build_parser().parse_args(words).command) == ("mqttgateway", "reload")
     assert service["RestartForceExitStatus"] == "SIGHUP", "one that comes before Python runs"
     assert int(service["TimeoutStopSec"]) >= 5 + interface_hosts.STOP_SECONDS + start_gateway.STOP_LINK_SECONDS
     assert program in (ROOT / "README.md").read_text(), "the README says where it is installed"
@@ -243,8 +248,27 @@ def test_unit_is_taken_by_systemd(tmp_path: Path) -> None:
         pytest.skip("systemd-analyze is missing")
     program = Path(sys.executable).parent / "mqttgateway"
     assert os.access(program, os.X_OK)
-    text = re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={program}", UNIT.read_text())
+    text = re.sub(r"(?m)^(Exec\w+)=\S+", rf"\1={program}", UNIT.read_text())
     (tmp_path / UNIT.name).write_text(text)
     ran = subprocess.run([verify, "verify", tmp_path / UNIT.name], capture_output=True, text=True, check=False)
     ours = [line for line in ran.stderr.splitlines() if UNIT.name in line]
     assert (ran.returncode, ours) == (0, [])
+
+
+def test_unit_leaves_nearly_nothing_open(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is missing")
+    ran = subprocess.run([analyze, "security", "--offline=true", UNIT], capture_output=True, text=True, check=False)
+    exposure = re.search(r"Overall exposure level for \S+: ([\d.]+)", ran.stdout)
+    assert exposure is not None, ran.stdout + ran.stderr
+    assert float(exposure[1]) <= 1.5, ran.stdout
+
+
+def test_the_installed_command_writes_the_files_of_the_service(command: Path, tmp_path: Path) -> None:
+    ran = _run(command, "install-service", "--root", str(tmp_path / "image"), folder=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    unit = tmp_path / "image" / "etc/systemd/system/mqttgateway@.service"
+    assert f"ExecStart={command} --conf %i.conf\n" in unit.read_text()
+    assert (tmp_path / "image" / "etc/sysusers.d/mqttgateway.conf").is_file()
+    assert (tmp_path / "image" / "etc/udev/rules.d/60-mqttgateway.rules").is_file()

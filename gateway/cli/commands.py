@@ -173,6 +173,13 @@ def _diag_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the archive to write (.zip)")
 
 
+def _service_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
+    parser.add_argument(
+        "--root", metavar="FOLDER", help="do it in the system that lies in FOLDER, such as an image; run no command"
+    )
+
+
 def _no_arguments(_parser: argparse.ArgumentParser) -> None:
     pass
 
@@ -250,10 +257,10 @@ COMMANDS: dict[str, Command] = {
         "--conf FILE",
         "make the running gateway use its changed configuration and map",
         _reload_arguments,
-        Needs.GATEWAY_OR_CONFIGURATION,
+        Needs.GATEWAY,
         "gateway.cli.reload:reload",
-        "Check a configuration, and make the gateway that runs with it use the new map, interfaces, filters and log\n"
-        "settings. If the file is wrong, the gateway continues with what it has. SIGHUP does the same.\n\n"
+        "Make a running gateway check its files, and use the new map, interfaces, filters and log settings. If one is\n"
+        "wrong, the gateway continues with what it has, and this ends with 78. SIGHUP does the same.\n\n"
         "  mqttgateway reload --conf serial2mqtt.conf\n"
         "  mqttgateway reload serial2mqtt",
     ),
@@ -365,6 +372,27 @@ COMMANDS: dict[str, Command] = {
         "  mqttgateway simulate modbus2mqtt.sim --pty /tmp/ttyMeter\n"
         "  mqttgateway simulate my-device.sim --tcp 7001\n\n"
         "exit codes: 0 ended with Ctrl-C; 1 the port cannot be created; 2 wrong command line; 78 wrong script.",
+    ),
+    "install-service": Command(
+        "",
+        "write the files by which systemd runs gateways; needs root",
+        _service_arguments,
+        Needs.NOTHING,
+        "gateway.cli.install_service:install_service",
+        "Write the unit for systemd, with the program that this command runs, the user of the service, and rules for\n"
+        "serial adapters, and have systemd read them. Files that were changed since are not overwritten. After an\n"
+        "update of the program, do it again.\n\n"
+        "  sudo /opt/mqttgateway/bin/mqttgateway install-service\n"
+        "  mqttgateway install-service --dry-run",
+    ),
+    "uninstall-service": Command(
+        "",
+        "remove the files that install-service has written; needs root",
+        _service_arguments,
+        Needs.NOTHING,
+        "gateway.cli.install_service:uninstall_service",
+        "Remove the files that install-service has written, but not those that were changed since. The user, the\n"
+        "configurations, and messages that wait for the broker stay.",
     ),
     "migrate": Command(
         "OLD.conf",

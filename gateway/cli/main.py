@@ -18,7 +18,7 @@ from gateway.cli.commands import COMMANDS, Command, Needs
 from gateway.cli.parser import Parser
 from gateway.core.paths import NAME, find_configuration, shipped_configurations
 from gateway.early_signals import EarlySignals
-from gateway.errors import ConfigurationError, GatewayError, UsageError
+from gateway.errors import ConfigurationError, GatewayError, HangError, UsageError
 from gateway.logs.init_logger import init_logger
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 EXIT_OK, EXIT_FAILED = 0, GatewayError.exit_code
 EXIT_USAGE, EXIT_CONFIGURATION = UsageError.exit_code, ConfigurationError.exit_code
+EXIT_HANG = HangError.exit_code
 
 _DESCRIPTION = """\
 Connects devices that do not support MQTT, mainly serial ones, to an MQTT broker.

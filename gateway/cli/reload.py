@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 
 from gateway.cli.running import ask_gateway, gateway_name, reading_reply
-from gateway.configuration.settings import Configuration
 from gateway.control.protocol import printable
 
 
-def reload(_configuration: Configuration | None, options: argparse.Namespace) -> int:
+def reload(options: argparse.Namespace) -> int:
     """Make the running gateway reload, print what has changed, and return 0.
+
+    Only the gateway checks its files: they may name variables and credentials that it alone has.
 
     Raises `ControlError` with the findings if the gateway rejected the reload.
     """

@@ -42,11 +42,14 @@ def gateway_name(options: argparse.Namespace) -> str:
                 f"{options.name!a} is no valid name of a gateway: {word_problem(options.name) or 'it is empty'}"
             )
         return str(options.name)
+    from gateway.configuration.document import FaultyDocumentError
     from gateway.configuration.load_config import read_document  # slow to import; a name needs none of it
 
     path = find_configuration(options.conf, os.environ)
     try:
         data = read_document(path, os.environ).data
+    except FaultyDocumentError as err:  # such as a variable that only the gateway has
+        data = err.document.data
     except ConfigurationError:
         return path.stem
     name = data.get("name") if isinstance(data, dict) else None

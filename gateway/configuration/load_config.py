@@ -22,7 +22,7 @@ from gateway.configuration.load_map import read_text
 from gateway.configuration.load_sections import load_commands, load_log, load_mqtt, load_outbox, missing_folders
 from gateway.configuration.schema_check import check_schema, convert_substituted
 from gateway.configuration.schemas import config_schema, interface_schema
-from gateway.configuration.settings import Configuration
+from gateway.configuration.settings import HANG_LIMIT, Configuration
 from gateway.configuration.yaml_reader import is_ini, load_yaml, variables
 from gateway.core.counting import counted
 from gateway.core.own_files import NotOwnError, refuse_foreign_file
@@ -135,6 +135,7 @@ def _load(context: LoadContext) -> Configuration:
         interfaces=interfaces,
         home_assistant=home_assistant,
         files=tuple(dict.fromkeys((*context.maps, *context.code, *context.secret_files))),
+        hang_limit=float(data.get("hang_limit", HANG_LIMIT)),
         management=data.get("management", False),
         secrets=tuple(context.secrets),
         notes=_bounded_notes(context.notes),

@@ -16,7 +16,7 @@ from gateway.configuration.file_access import (
 )
 from gateway.configuration.schema_check import with_files
 from gateway.configuration.yaml_reader import variables
-from gateway.core.paths import expanded
+from gateway.core.paths import NAME, SERVICE_CONF, SERVICE_SECRETS, expanded, is_file, is_folder
 from gateway.errors import MAX_FINDINGS, Finding, MoreFindings, distinct
 from gateway.logs.masking import Masker
 
@@ -89,11 +89,19 @@ class LoadContext:
         return self.path.parent / expanded(file)
 
     def locate(self, file: str) -> Path:
-        """Return the path of `file` beside the configuration; if it is not there, that of a systemd credential."""
+        """Return the path of `file` beside the configuration; if it is not there, that of a systemd credential.
+
+        For the configuration of a service, that is also the file which its credential will be made from: so root can
+        check the configuration before it is started.
+        """
         path = self.beside(file)
+        if is_file(path) or is_folder(path):
+            return path
         folder = self.environment.get("CREDENTIALS_DIRECTORY", "")
-        credential = Path(folder) / file
-        return credential if folder and not path.exists() and credential.is_file() else path
+        credentials = [Path(folder) / file] if folder else []
+        if self.path.parent == SERVICE_CONF:
+            credentials.append(SERVICE_SECRETS / f"{NAME}.{self.path.stem}.{file}")
+        return next((credential for credential in credentials if is_file(credential)), path)
 
     def with_located_files(self, options: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
         """Return `options` with the path of each file whose option has the format `file` in `schema`.

@@ -21,6 +21,9 @@ from gateway.routing.reading_time import ReadingTime
 from gateway.routing.response_topics import ResponseTopics
 from gateway.translation.mqtt_map import MsgMap
 
+HANG_LIMIT = 600.0
+"""Seconds that an interface may hang before the process is restarted for it, where a service manager can do that."""
+
 
 def document_topic(root: str, gateway: str, device: str, kind: str) -> str:
     """Return the topic of a document of a device, below the root and the name of its gateway.
@@ -77,6 +80,7 @@ class Configuration(NamedTuple):
     interfaces: tuple[InterfaceOptions, ...]
     home_assistant: HomeAssistantOptions = HomeAssistantOptions()
     files: tuple[Path, ...] = ()
+    hang_limit: float = HANG_LIMIT
     management: bool = False
     secrets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

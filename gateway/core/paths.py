@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -19,10 +18,15 @@ SERVICE_STATE = Path("/var/lib") / NAME
 """The folder of `StateDirectory=` in the systemd unit; only the unit itself has it in its environment."""
 
 
+SERVICE_SECRETS = Path("/etc/credstore")
+"""Where systemd looks for what `LoadCredential=` in the systemd unit names."""
+
+
 def shipped(kind: str) -> Path:
-    """Return the folder of the files that ship with the program; `kind` is `conf` or `maps`."""
-    # importlib.resources would import modules that unpack archives, and delay each start.
-    return Path(str(importlib.import_module(f"gateway.{kind}").__file__)).parent
+    """Return the folder of the files that ship with the program: `conf`, `maps`, `packaging` or `systemd`."""
+    package = Path(__file__).parents[1]
+    installed = package / kind
+    return installed if installed.is_dir() else package.parent / kind  # in a checkout they lie at the top
 
 
 def expanded(path: str) -> Path:

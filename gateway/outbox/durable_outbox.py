@@ -88,7 +88,7 @@ class DurableOutbox(Outbox):
             begin = self._clock() + at_least
             while not self._is_closing:
                 now = self._clock()
-                due = -math.inf if self._is_called or self._is_reading_due() else self._pending.due()
+                due = self._work_due()
                 if due is not None:
                     due = max(due, begin)
                     if due <= now:
@@ -96,6 +96,16 @@ class DurableOutbox(Outbox):
                 self._work.wait(None if due is None else due - now)
             self._is_called = False
             return not self._is_closing
+
+    @property
+    def is_work_due(self) -> bool:
+        """Whether there is something to write or to read now. Any thread may call it."""
+        with self._lock:
+            due = self._work_due()
+            return due is not None and due <= self._clock()
+
+    def _work_due(self) -> float | None:
+        return -math.inf if self._is_called or self._is_reading_due() else self._pending.due()
 
     def call_writer(self) -> None:
         """Wake the writer soon, even if there is nothing to write. Any thread may call it."""

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+from gateway.core.activity import Call, overdue
 from gateway.core.clock import boot_time
 from gateway.core.counting import counted
 from gateway.core.package_logger import package_logger
@@ -32,6 +33,7 @@ from gateway.outbox.store import OutboxStore, StoreError
 LOG = package_logger(__name__)
 
 _RETRY = 1.0  # s to wait after a write has failed
+_LONGEST_STEP = 30.0  # s; a slow memory card takes less
 _STEP = 50  # rows at a time on a full disk
 _COUNTERS = ("commits", "rows_written", "write_errors", "rows_missing", "retried", "files_replaced", "messages_lost")
 
@@ -41,10 +43,21 @@ class OutboxWriteError(ThrottledException):
 
 
 class OutboxWriter:
-    """The thread that keeps `outbox` in the file `store`. `clock` is that of the outbox (s)."""
+    """The thread that keeps `outbox` in the file `store`. `clock` is that of the outbox (s).
 
-    def __init__(self, outbox: DurableOutbox, store: OutboxStore, clock: Callable[[], float] = boot_time) -> None:
+    After `longest_step` seconds, a step counts as hanging.
+    """
+
+    def __init__(
+        self,
+        outbox: DurableOutbox,
+        store: OutboxStore,
+        clock: Callable[[], float] = boot_time,
+        longest_step: float = _LONGEST_STEP,
+    ) -> None:
         self._outbox = outbox
+        self._longest_step = longest_step
+        self._last_step = self._last_idle = time.monotonic()  # when the last one began, and when there was no work
         self._store = store
         self._clock = clock
         # Only messages of earlier runs are dated by the wall clock: if that jumps during a run, no lifetime changes.
@@ -118,36 +131,55 @@ class OutboxWriter:
             "is_failing": int(self._has_failed),
         }
 
+    @property
+    def is_hanging(self) -> bool:
+        """Whether the thread does not advance although there is work, such as on a disk that does not answer.
+
+        To be read again and again, by one thread.
+        """
+        thread, now = self._thread, time.monotonic()
+        if thread.ident is None:
+            return False
+        if not self._outbox.is_work_due:
+            self._last_idle = now
+        is_left_waiting = now - max(self._last_step, self._last_idle) > self._longest_step
+        return is_left_waiting or overdue(thread.ident) is not None or not thread.is_alive()
+
     def _run(self) -> None:
         goes_on = True
         while goes_on:
             goes_on = self._outbox.wait_for_work(_RETRY if self._has_failed or self._disk.is_full else 0.0)
-            if self._is_damaged():
-                continue
-            disk_is_full = self._disk.check(self._store.free_bytes)
-            tasks = len(self._tasks)  # those that come from now on may ask for what only the next batch has
-            batch = self._outbox.next_batch(disk_is_full=disk_is_full, max_bytes=self._disk.largest_commit)
-            try:
-                if disk_is_full:  # a log with content could neither be used again, nor grow on a full disk
-                    self._store.empty_log()
-                self._commit(batch)
-            except Exception as err:  # noqa: BLE001
-                self._on_write_error(batch, err)
-                continue
-            if self._is_faulty():  # the commit may have gone to a file that is lost: it does not count
-                self._outbox.mark_uncommitted(batch, may_be_written=True)
-                goes_on = True
-                continue
-            self._outbox.mark_committed(batch)
-            try:
-                self._refill(batch)
-                self._run_tasks(tasks)
-            except Exception as err:  # noqa: BLE001
-                self._log_failure(err)
-                continue
-            self._log_recovery(batch)
-            goes_on = goes_on or batch.has_more
+            self._last_step = time.monotonic()
+            with Call("the outbox: writing to the disk", self._longest_step):
+                goes_on = self._step() or goes_on
         self._store.close()
+
+    def _step(self) -> bool:
+        """Write one batch; return whether there must be another one in any case."""
+        if self._is_damaged():
+            return False
+        disk_is_full = self._disk.check(self._store.free_bytes)
+        tasks = len(self._tasks)  # those that come from now on may ask for what only the next batch has
+        batch = self._outbox.next_batch(disk_is_full=disk_is_full, max_bytes=self._disk.largest_commit)
+        try:
+            if disk_is_full:  # a log with content could neither be used again, nor grow on a full disk
+                self._store.empty_log()
+            self._commit(batch)
+        except Exception as err:  # noqa: BLE001
+            self._on_write_error(batch, err)
+            return False
+        if self._is_faulty():  # the commit may have gone to a file that is lost: it does not count
+            self._outbox.mark_uncommitted(batch, may_be_written=True)
+            return True
+        self._outbox.mark_committed(batch)
+        try:
+            self._refill(batch)
+            self._run_tasks(tasks)
+        except Exception as err:  # noqa: BLE001
+            self._log_failure(err)
+            return False
+        self._log_recovery(batch)
+        return batch.has_more
 
     def _commit(self, batch: WriteBatch) -> None:
         if batch.is_to_write:

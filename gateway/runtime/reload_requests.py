@@ -34,6 +34,11 @@ class ReloadRequests:
         self._answers: list[tuple[int, Answer]] = []  # with the number of the reading that each of them waits for
         self._due: list[Answer] = []  # those that wait for the configuration which `poll` has returned last
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether the configuration is to be read again, is being read, or its result waits for `poll`."""
+        return self._is_requested or self._reloader.is_reading
+
     def request(self) -> None:
         """Read the configuration again soon; returns immediately."""
         self._is_requested = True

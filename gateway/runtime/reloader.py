@@ -38,6 +38,12 @@ class Reloader:
         self.fetched = 0
         """The number of the reading whose result was fetched last."""
 
+    @property
+    def is_reading(self) -> bool:
+        """Whether the files are being read, or the result was not fetched yet."""
+        with self._lock:
+            return self._is_requested or self._ended != self._begun or self._result is not None
+
     def request(self) -> int:
         """Read the files; if they are being read already, read them once more after that.
 

@@ -54,6 +54,14 @@ class Hang(NamedTuple):
         return f"the interface has not returned from {self.method} for {seconds:.0f} s: it is at {self.where}"
 
 
+class _Stall(NamedTuple):
+    """A call of `loop()` that hangs: since when (monotonic, s), and what the interface had done until then."""
+
+    loop: Call
+    since: float
+    progress: int
+
+
 class Supervisor:
     """The thread of one interface. `build` returns a new interface; it is called in that thread, at every start.
 
@@ -84,6 +92,7 @@ class Supervisor:
         self._answered_by_supervisor = 0
         self._count_lock = threading.Lock()
         self._starts = 0
+        self._stall: _Stall | None = None
         self._failed_at = -math.inf  # when it failed last, and why
         self._failure = ""
         self._is_running = False
@@ -496,7 +505,8 @@ class Supervisor:
         """Return where the interface hangs, as far as can be detected from outside, and log it; None if it does not.
 
         It hangs if it does not return from a call that should take no time. In `loop()` it may wait for something to
-        do: there it hangs only if it does not pull the messages that wait for it, or does not answer.
+        do: there it hangs only if it does not pull the messages that wait for it, or does not answer. That lasts until
+        it does something again, although the commands that it has left waiting are answered meanwhile.
         """
         call = overdue(thread)  # logged with those of all threads
         if call is not None:
@@ -513,10 +523,19 @@ class Supervisor:
             seconds = max(seconds, self._inbox.now() - oldest)
         now = time.monotonic()
         since = max(now - seconds, loop.since)
-        if now - since <= self._longest_call:
+        stall = self._stall
+        if stall is None or stall.loop is not loop or self._progress > stall.progress:
+            is_stalled = now - since > self._longest_call
+            self._stall = stall = _Stall(loop, since, self._progress) if is_stalled else None
+        if stall is None:
             return None
-        report(loop, since)
-        return self._describe_hang(loop, since)
+        report(loop, stall.since)
+        return self._describe_hang(loop, stall.since)
+
+    @property
+    def _progress(self) -> int:
+        """How many messages the interface itself has pulled and pushed."""
+        return self._inbox.pulled + self._outlet.pushed - self._answered_by_supervisor
 
     def _describe_hang(self, call: Call, since: float) -> Hang:
         return Hang(call.what.removeprefix(f"{self.name}: "), since, self.where())

@@ -254,7 +254,7 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
         beside_a_gateway("forget lamp home/lamp/run"),
         beside_a_gateway("forget lamp house/lamp/x"),
     ),
-    ("`reload NAME`", "the configuration is wrong, according to the running gateway or to `reload --conf FILE`"): (
+    ("`reload`", "the configuration is wrong, according to the running gateway"): (
         beside_a_gateway("reload lamp", breaks_it=True),
         beside_a_gateway("reload --conf lamp.conf", breaks_it=True),
     ),
@@ -337,7 +337,6 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
         command("check --conf nope.conf"),
         command("watch --conf bad.conf"),
         command("send --conf bad.conf --action X"),
-        command("reload --conf bad.conf"),
         command("outbox list --conf bad.conf"),
         command("map check nope.json"),
         command("map explain --map bad.conf a b"),

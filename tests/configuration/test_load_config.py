@@ -647,10 +647,12 @@ def test_a_password_file_that_cannot_be_used_says_why(content: bytes | None, rep
     ]
 
 
+@pytest.mark.parametrize("has_credentials", [False, True])
 @pytest.mark.parametrize("path", ["a\\0b", "~no-such-user/x", "/", "x" * 5000])
-def test_a_path_that_no_file_can_have_is_a_finding(path: str, folder: Path) -> None:
+def test_a_path_that_no_file_can_have_is_a_finding(path: str, has_credentials: bool, folder: Path) -> None:
+    environment = {"CREDENTIALS_DIRECTORY": str(folder)} if has_credentials else {}
     for option in (f'password_file: "{path}", username: u', f'tls: {{enabled: true, ca_file: "{path}"}}'):
-        (reported,) = findings(folder, MINIMAL + f"mqtt: {{{option}}}\n")
+        (reported,) = findings(folder, MINIMAL + f"mqtt: {{{option}}}\n", **environment)
         assert reported.startswith("gw.conf:4:")
     for text in (f'map: "{path}"\ninterface: {{type: dummy}}', MINIMAL.replace("dummy", f'"{path}.py"')):
         (reported,) = findings(folder, text)

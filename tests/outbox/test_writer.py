@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core.activity import report_overdue
 from gateway.core.clock import boot_time
 from gateway.core.receipt import Receipt
 from gateway.errors import DeliveryError
@@ -967,3 +968,39 @@ def test_the_sender_is_called_when_messages_were_read_back(path: Path) -> None:
         assert spilled > 0
         outbox.settle(outbox.take(3 * HEAD))
         wait_until(lambda: any(count < spilled for count in calls))
+
+
+# --- a disk that does not answer
+
+
+def test_a_writer_that_does_not_advance_hangs_and_is_named_with_its_line(
+    path: Path, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected_logs.expect(
+        "the outbox: writing to the disk has not returned for ", "the outbox: writing to the disk returned"
+    )
+    goes_on = threading.Event()
+
+    def read_from_a_disk_that_hangs(_: OutboxStore) -> None:
+        goes_on.wait(20)
+
+    outbox = DurableOutbox()
+    writer = OutboxWriter(outbox, open_store(path, pytest.fail), longest_step=0.2)
+    assert not writer.is_hanging, "it was not started yet"
+    writer.start()
+    try:
+        outbox.put(Publication("home/x", b"1", qos=1))
+        wait_until(lambda: writer.stats()["commits"] == 1)
+        idle_until = time.monotonic() + 0.5
+        wait_until(lambda: writer.is_hanging or time.monotonic() > idle_until)
+        assert not writer.is_hanging, "it has nothing to do"
+        writer.run_on_file(read_from_a_disk_that_hangs)
+        wait_until(lambda: writer.is_hanging)
+        report_overdue()
+        assert f"{__file__}:" in caplog.text
+        assert "(read_from_a_disk_that_hangs)" in caplog.text
+        goes_on.set()
+        wait_until(lambda: not writer.is_hanging)
+    finally:
+        goes_on.set()
+        writer.close()

@@ -1,0 +1,138 @@
+"""A gateway as systemd starts it: what it tells systemd, and what it does about an interface that hangs."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.broker import Mosquitto, free_port
+from tests.support.configuration import trial, write_conf
+from tests.support.gateway_process import GatewayProcess
+from tests.support.waiting import wait_until
+
+
+class Systemd:
+    """The socket of systemd, and the environment of the service."""
+
+    def __init__(self, folder: Path) -> None:
+        self.lines: list[str] = []
+        self.environment = {
+            "NOTIFY_SOCKET": str(folder / "notify"),
+            "STATE_DIRECTORY": str(folder),
+            "WATCHDOG_USEC": "6000000",
+        }
+        self._sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._sock.bind(str(folder / "notify"))
+        self._sock.setblocking(False)
+
+    def wait(self, line: str, count: int = 1) -> None:
+        """Wait until it has received a line so often."""
+
+        def is_received() -> bool:
+            self._receive()
+            return self.lines.count(line) >= count
+
+        wait_until(is_received, 20, lambda: f"{line}; got {self.lines}")
+
+    def _receive(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self.lines += self._sock.recv(10_000).decode().split("\n")
+
+    def wait_status(self, text: str) -> None:
+        """Wait for a status line with a text."""
+
+        def is_received() -> bool:
+            self._receive()
+            return any(line.startswith("STATUS=") and text in line for line in self.lines)
+
+        wait_until(is_received, 20, lambda: f"{text}; got {self.lines}")
+
+    def wait_long_after_hang(self) -> None:
+        """Wait until it is told that an interface hangs, and then for 9 s: the limit is looked at every 5 s."""
+        self.wait_status("has not returned from read()")
+        self.lines.clear()
+        self.wait("WATCHDOG=1", 4)
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    made = Systemd(tmp_path)
+    yield made
+    made.close()
+
+
+def test_systemd_is_told_of_start_link_reload_and_stop(tmp_path: Path, systemd: Systemd, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
+    with GatewayProcess(conf, environment={**systemd.environment, "WATCHDOG_USEC": "1000000"}) as gateway:
+        systemd.wait("READY=1")
+        systemd.wait_status("link up")
+        systemd.wait("WATCHDOG=1", 3)
+        gateway.process.send_signal(signal.SIGHUP)
+        systemd.wait("RELOADING=1")
+        systemd.wait("READY=1", 2)
+        conf.write_text("nonsense: [\n")
+        gateway.process.send_signal(signal.SIGHUP)
+        systemd.wait("READY=1", 3)
+        assert "reload rejected" in gateway.log
+        gateway.stop()
+        systemd.wait("STOPPING=1")
+    assert systemd.lines.index("READY=1") < systemd.lines.index("RELOADING=1")
+
+
+def test_it_is_ready_while_there_is_no_broker(tmp_path: Path, systemd: Systemd) -> None:
+    conf = write_conf(tmp_path, free_port(), interface=trial("Recorder"))
+    with GatewayProcess(conf, environment=systemd.environment) as gateway:
+        systemd.wait("READY=1")
+        gateway.stop()
+
+
+HANGING = """
+import threading
+from gateway.api import DeviceInterface
+
+class Hanging(DeviceInterface):
+    longest_call = 0.5
+    read_interval = 0.1
+
+    def open(self):
+        pass
+
+    def read(self):
+        threading.Event().wait()
+"""
+
+
+def test_an_interface_that_hangs_ends_a_service_with_a_code_of_its_own_and_once_an_hour(
+    tmp_path: Path, systemd: Systemd, mosquitto: Mosquitto
+) -> None:
+    (tmp_path / "hanging.py").write_text(HANGING)
+    conf = write_conf(tmp_path, mosquitto.port, interface={"type": "hanging.py"}, hang_limit=1)
+    with GatewayProcess(conf, environment=systemd.environment) as gateway:
+        assert gateway.wait(40) == 75
+        assert "the gateway is being restarted for it" in gateway.log
+        assert f"{tmp_path / 'hanging.py'}:" in gateway.log.splitlines()[-1]
+    with GatewayProcess(conf, environment=systemd.environment) as gateway:
+        gateway.wait_log("read() has not returned for ", timeout=30)
+        written = (tmp_path / "gw.hang").stat().st_mtime
+        systemd.wait_long_after_hang()
+        assert gateway.returncode is None
+        assert (tmp_path / "gw.hang").stat().st_mtime == written
+
+
+def test_an_interface_that_hangs_costs_no_message_that_is_only_in_memory(tmp_path: Path, systemd: Systemd) -> None:
+    """Without a broker, they would be lost by a restart: it waits for the broker."""
+    (tmp_path / "hanging.py").write_text(HANGING)
+    conf = write_conf(tmp_path, free_port(), interface={"type": "hanging.py"}, hang_limit=1, outbox={"store": "memory"})
+    with GatewayProcess(conf, environment=systemd.environment) as gateway:
+        gateway.wait_log("read() has not returned for ", timeout=30)
+        systemd.wait_long_after_hang()
+        assert gateway.returncode is None
+        assert not (tmp_path / "gw.hang").exists()
