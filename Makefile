@@ -7,6 +7,7 @@
 # make crash-test N=1000     kills gateway and broker N times under load, and counts what is lost
 # make restart-test N=100    restarts gateway and broker N times in any order, and compares the documents of devices
 # make ha-test [SCENARIO=...]   Home Assistant itself, of today and of 2024.3, with the gateway; needs root, and minutes once
+# make cluster-test [BROKER=nats]   kills nodes of RabbitMQ and NATS clusters under load; needs root, and minutes once
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +15,7 @@ PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 SUITES := bookworm trixie forky
 
-.PHONY: run test test-on $(SUITES) check unit fuzz bench fault-test crash-test restart-test ha-test dist clean
+.PHONY: run test test-on $(SUITES) check unit fuzz bench fault-test crash-test restart-test ha-test cluster-test dist clean
 
 run: $(VENV)/demo
 	$(BIN)/mqttgateway --conf dummy2mqtt.conf
@@ -63,6 +64,9 @@ restart-test: $(VENV)/dev
 ha-test: $(VENV)/dev
 	tests/install-tools.sh tools
 	$(BIN)/python -m tests.home_assistant $(SCENARIO)
+
+cluster-test: $(VENV)/dev
+	$(BIN)/python -m tests.cluster $(BROKER)
 
 dist: $(VENV)/dev
 	rm -rf dist
