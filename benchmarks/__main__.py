@@ -16,6 +16,7 @@ from benchmarks import (
     decoding,
     device_model,
     devices,
+    fleet,
     latency,
     null,
     outbox,
@@ -49,6 +50,7 @@ BENCHMARKS: dict[str, tuple[float, Callable[[Lab], None]]] = {
     "map": (0.1, translation.run),
     "model": (0.04, device_model.run),
     "devices": (0.3, devices.run),
+    "fleet": (0.2, fleet.run),
     "scale": (0.02, scale.run),
 }
 _FAST_SECONDS = 30.0  # for all of them, with --fast

@@ -39,6 +39,8 @@ class Cluster:
     """The newest version of MQTT that it speaks, as the level in CONNECT."""
 
     def __init__(self) -> None:
+        self.needs_all_nodes = False
+        """Whether a session waits for the node that it began on."""
         self._folder = Path(tempfile.mkdtemp(prefix="cluster-", dir=_TREE / "var/tmp"))
         self.folder = f"/{self._folder.relative_to(_TREE)}"  # in the tree
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
@@ -142,6 +144,7 @@ class RabbitMQ(Cluster):
     def __init__(self, queues: str = "quorum") -> None:
         super().__init__()
         self._queues = queues
+        self.needs_all_nodes = queues == "classic"
 
     def prepare(self, folder: Path) -> None:
         nodes = "".join(f"cluster_formation.classic_config.nodes.{node} = {_rabbit(node)}\n" for node in NODES)

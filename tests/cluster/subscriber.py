@@ -28,20 +28,21 @@ def new_client(protocol: int, client_id: str = "") -> mqtt.Client:
 
 
 class Subscriber:
-    """Receives what is published below `topic_filter` with QoS 1, in a session, by one node or another.
+    """Receives what is published below `home` with QoS 1, in a session, by one node or another.
 
-    `entries` are the entries of the ledger in it, in the order of their arrival, with repetitions.
+    `entries` are the entries of the ledger in it, in the order of their arrival, with repetitions; `latest` holds the
+    latest of all other messages by topic. What is only retained does not count.
     """
 
-    def __init__(self, ports: Sequence[int], protocol: int, topic_filter: str) -> None:
+    def __init__(self, ports: Sequence[int], protocol: int) -> None:
         self.entries: list[Entry] = []
+        self.latest: dict[str, bytes] = {}
         self.sessions_lost = 0
         """How often a node did not know the session any more."""
         self._newest = -1
         self._newest_at: list[tuple[float, int]] = []  # when each higher number came
         self._ports = ports
         self._protocol = protocol
-        self._filter = topic_filter
         self._index = 1  # begin with another node than the gateway
         self._is_over = threading.Event()
         self._is_subscribed = threading.Event()
@@ -93,11 +94,14 @@ class Subscriber:
             return
         self.sessions_lost += self._has_session and not flags.session_present
         self._has_session = True
-        client.subscribe(self._filter, 1)
+        client.subscribe("home/#", 1)
 
     def _on_message(self, _: mqtt.Client, __: object, message: mqtt.MQTTMessage) -> None:
+        if message.retain:
+            return
         entry = entry_of(message.topic, bytes(message.payload))
-        if entry is None or message.retain:
+        if entry is None:
+            self.latest[message.topic] = bytes(message.payload)
             return
         self.entries.append(entry)
         if entry[1] > self._newest:
