@@ -17,6 +17,7 @@ from benchmarks import (
     decoding,
     device_model,
     devices,
+    fleet,
     health,
     latency,
     null,
@@ -55,6 +56,7 @@ BENCHMARKS: dict[str, tuple[float, Callable[[Lab], None]]] = {
     "devices": (0.3, devices.run),
     "announce": (0.3, announcing.run),
     "health": (0.02, health.run),
+    "fleet": (0.2, fleet.run),
     "scale": (0.02, scale.run),
 }
 _FAST_SECONDS = 30.0  # for all of them, with --fast
