@@ -222,7 +222,7 @@ def test_what_the_map_does_not_read_is_shown_harmlessly(watching: GatewayProcess
         other.publish("home/g/d/state", '{"t": "it\'s \\"grün\\" \\\\ 💡"}\n\x9b31m\u202e'.encode())
         other.publish("home/g/d/outcome", b"\xff")
     watching.wait_output("(?m) command lighting/g/l/d/me LAMP_ON$")
-    watching.wait_output("outcome")
+    watching.wait_output("home/g/d: outcome")
     assert r"""home/g/d: state {"t": "it's \"grün\" \\ 💡"}\n\u009b31m\u202e""" in watching.output
     assert r"home/g/d: outcome \xff" in watching.output
     assert len(re.findall(r"(?m)^.* not read: .* \('home/", watching.output)) == 4

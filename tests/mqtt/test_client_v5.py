@@ -685,7 +685,7 @@ def test_a_publication_that_the_broker_refuses_is_dead_lettered_and_not_delivere
         link.connect()
         for number in range(10):
             link.put(f"t/{number}", b"%d" % number)
-        link.run_until(lambda: len(link.outbox) == 2, "all that is clear")
+        link.run_until(lambda: len(link.outbox) <= 2, "all that is clear")
         link.pass_time(1)
         link.run_until(lambda: len(link.outbox) == 0, "all to be dealt with")
         counts = link.outbox.counts()
