@@ -12,16 +12,20 @@ from pathlib import Path
 from types import FrameType
 
 from benchmarks import (
+    announcing,
     commands,
     decoding,
     device_model,
     devices,
+    fleet,
+    health,
     latency,
     null,
     outbox,
     resources,
     scale,
     stages,
+    tap,
     throughput,
     translation,
 )
@@ -46,9 +50,13 @@ BENCHMARKS: dict[str, tuple[float, Callable[[Lab], None]]] = {
     "round-trip": (0.1, commands.round_trip),
     "cpu": (0.2, null.run),
     "stages": (0.02, stages.run),
+    "tap": (0.1, tap.run),
     "map": (0.1, translation.run),
     "model": (0.04, device_model.run),
     "devices": (0.3, devices.run),
+    "announce": (0.3, announcing.run),
+    "health": (0.02, health.run),
+    "fleet": (0.2, fleet.run),
     "scale": (0.02, scale.run),
 }
 _FAST_SECONDS = 30.0  # for all of them, with --fast

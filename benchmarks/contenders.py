@@ -36,7 +36,13 @@ def subscriber(lab: Lab) -> Subscriber:
 
 
 def gateway_command(
-    lab: Lab, interfaces: dict[str, dict[str, Any]], qos: int, port: int | None = None, *, disk: bool = False
+    lab: Lab,
+    interfaces: dict[str, dict[str, Any]],
+    qos: int,
+    port: int | None = None,
+    *,
+    disk: bool = False,
+    home_assistant: bool = False,
 ) -> list[str]:
     """Write a configuration; return the command that runs it, on the lab's broker or on that at `port`."""
     conf = lab.folder / "bench.conf"
@@ -50,6 +56,7 @@ def gateway_command(
             "session_expiry": 0,
         },  # each round begins without an earlier session
         "outbox": {"store": "memory"},
+        "home_assistant": home_assistant,
         "interfaces": interfaces,
     }
     if disk:
@@ -74,11 +81,18 @@ def push_options() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def gateway(
-    lab: Lab, listener: Subscriber, interface: dict[str, Any], qos: int, *, disk: bool = False
+    lab: Lab,
+    listener: Subscriber,
+    interface: dict[str, Any],
+    qos: int,
+    *,
+    disk: bool = False,
+    home_assistant: bool = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run the gateway, with default settings except QoS, session and outbox; check its log at the end."""
     log = fresh_log(lab, "gateway")
-    with ending(spawn(gateway_command(lab, {"device": interface}, qos, disk=disk), log)) as process:
+    command = gateway_command(lab, {"device": interface}, qos, disk=disk, home_assistant=home_assistant)
+    with ending(spawn(command, log)) as process:
         _wait_ready(process, log, listener, READY_TOPIC)
         yield process
         stop_gateway(process, log)

@@ -19,7 +19,8 @@ from benchmarks.rounds import run_rounds
 from gateway.devices.model import Model
 from gateway.devices.point import Device, Feed, Point, PointType
 from gateway.message import InternalMsg, ReportRule
-from gateway.routing.device_memory import DeviceMemory, Documents
+from gateway.routing.device_memory import DeviceMemory
+from gateway.routing.documents import Documents
 
 _DEADBAND = 0.1
 _RATE = 2_000  # lines/s

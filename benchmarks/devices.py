@@ -44,7 +44,7 @@ def run(lab: Lab) -> None:
         "  ready: from the start of the process until all ports are open; VmRSS and wake-ups: afterwards, while idle."
     )
     numbers = (1000, 1) if lab.fast else (1000, 1, 100)
-    runners = {f"{number} ptys": partial(_round, lab, _ptys, number, count) for number in numbers}
+    runners = {f"{number} ptys": partial(_round, lab, ptys, number, count) for number in numbers}
     if not lab.fast:
         runners["200 TCP"] = partial(_round, lab, _tcp, 200, count)
     samples = run_rounds(lab, runners, _METRICS)
@@ -62,7 +62,7 @@ def run(lab: Lab) -> None:
 
 
 @contextlib.contextmanager
-def _ptys(count: int) -> Iterator[tuple[list[str], list[int]]]:
+def ptys(count: int) -> Iterator[tuple[list[str], list[int]]]:
     pairs = [os.openpty() for _ in range(count)]
     try:
         for _, slave in pairs:

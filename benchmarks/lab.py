@@ -140,6 +140,11 @@ def resident_kib(pid: int) -> int:
     return _status(Path(f"/proc/{pid}/status"), "VmRSS")
 
 
+def proportional_kib(pid: int) -> int:
+    """Return the memory of a process in KiB, with its share of what it has in common with others (PSS)."""
+    return _status(Path(f"/proc/{pid}/smaps_rollup"), "Pss")
+
+
 def thread_wakeups(pid: int) -> dict[int, int]:
     """Return how often each thread of a process, by its id, has made a voluntary context switch."""
     switches: dict[int, int] = {}

@@ -63,7 +63,7 @@ class _Stages:
         params = fill_defaults(contenders.serial_options("loop://"), interface_schema(SerialInterface))
         interface = SerialInterface(params, MsgList(), Outlet("device", self._map, outbox))
         client = HookedClient(CallbackAPIVersion.VERSION2)
-        client._sock = BufferedSocket(_discarding_socket())  # type: ignore[assignment]  # a link that is up, without a broker
+        client._sock = BufferedSocket(discarding_socket())  # type: ignore[assignment]  # a link that is up, without a broker
         sender = Sender(client, outbox, 0.0, time.monotonic)
         sender.link_up("nowhere", BrokerLimits(), is_v5=False)
         sender.begin()
@@ -110,7 +110,7 @@ def _send(sender: Sender, client: HookedClient, outbox: Outbox) -> None:
         sender.settle()
 
 
-def _discarding_socket() -> socket.socket:
+def discarding_socket() -> socket.socket:
     """Return a socket whose other end is read by a thread that discards everything."""
     ours, theirs = socket.socketpair()
 

@@ -224,6 +224,8 @@ class DeviceInterface(Interface):
         """Since when (s) all that the device has sent was noticed as it came; before, bytes may have waited unseen."""
         self.listened_until = 0.0
         """When (s) was last looked whether the device has sent something."""
+        self.heard_at: float | None = None
+        """When (s) the device sent anything last, whatever it was; None: never, or the interface does not set it."""
         self._timers = Timers(self.clock)
         msglist_in.accepts = self.accepts
         msglist_out.on_ask = self.ask

@@ -312,6 +312,7 @@ class _Throttled(ThrottledException):
     """The legacy ThrottledException; `throttlelag` in s."""
 
     counts_are_logged = False
+    longest_period = 0.0  # the code of the interface relies on it
 
     def __init__(self, msg: str = "", throttlelag: float = 10, module_name: str | None = None) -> None:
         super().__init__(f"{module_name}: {msg}" if module_name else msg, period=throttlelag)

@@ -324,5 +324,8 @@ class Arrival(NamedTuple):
 RUN = "run"
 """The last level of the topic by which a gateway finds out what its broker has stored for it."""
 
+HEALTH = "health"
+"""The last level of the topic on which a gateway tells how it is."""
+
 ONLINE, OFFLINE = b"online", b"offline"
 """The payloads of an availability topic."""

@@ -14,6 +14,7 @@ import logging
 import math
 import os
 import random
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -28,14 +29,17 @@ from gateway.early_signals import EarlySignals
 from gateway.errors import HangError
 from gateway.integrations.homeassistant.options import announced_filter
 from gateway.logs.init_logger import init_logger, log_stats
+from gateway.logs.levels import reset_levels
 from gateway.message import OFFLINE, Lane, Publication
 from gateway.mqtt.client import MgClient
 from gateway.mqtt.link_state import LinkState
-from gateway.routing.device_memory import Documents
-from gateway.routing.router import Router
+from gateway.routing.documents import Documents
+from gateway.routing.router import Listener, Router
 from gateway.routing.stale_retained import stale_topics
 from gateway.runtime.document_recall import DocumentRecall
+from gateway.runtime.gather_health import HealthGatherer
 from gateway.runtime.hang_limit import HangLimit
+from gateway.runtime.health_reports import HealthReports
 from gateway.runtime.interface_host import InterfaceHost
 from gateway.runtime.interface_hosts import InterfaceHosts
 from gateway.runtime.open_outbox import open_outbox
@@ -43,6 +47,7 @@ from gateway.runtime.process_limits import apply_process_limits
 from gateway.runtime.reload_requests import ReloadRequests
 from gateway.runtime.service_manager import ServiceManager
 from gateway.runtime.signals import handle_signals
+from gateway.runtime.start_report import start_lines
 from gateway.runtime.stats import FILE_PREFIX, Stats, summary
 from gateway.runtime.thread_errors import log_thread_errors
 from gateway.runtime.watch import Watch
@@ -50,6 +55,7 @@ from gateway.runtime.watch import Watch
 if TYPE_CHECKING:
     from gateway.control.protocol import Answer
     from gateway.control.server import ControlServer
+    from gateway.runtime.health import Health
     from gateway.runtime.home_assistant import HomeAssistant
     from gateway.runtime.supervisor import Hang
 
@@ -76,10 +82,11 @@ class Gateway:
         self._watch = Watch(self._checks)
         self._control: ControlServer | None = None
         self._manager = ServiceManager(
-            os.environ, self._headline, lambda: self.writer is None or not self.writer.is_hanging
+            os.environ, lambda: self._headline, lambda: self.writer is None or not self.writer.is_hanging
         )
         self._hang_limit = self._new_hang_limit()
         self._hang = ""  # because of which the process ends
+        self._headline = ""
 
         self.outbox, self.writer = open_outbox(configuration.outbox)
         self._recall = DocumentRecall(lambda topic, payload: self.client.set_state(topic, payload))
@@ -104,6 +111,16 @@ class Gateway:
             command_lifetime=configuration.outbox.command_lifetime,
         )
         self.outbox.attach(self.client.transmitter)
+        self.main_thread = threading.get_ident()
+        self._control_problem = ""
+        self.health: Callable[[], Health] = HealthGatherer(self)
+        """Returns how the gateway is. Any thread may call it."""
+        self.health_reports = HealthReports(
+            self.health, self._interfaces.refresh_stats, self.client.set_state, self.outbox.put,
+            lambda: self.client.maximum_packet,
+        )  # fmt: skip
+        self.health_reports.topic = configuration.health_topic
+        self.health_reports.on_headline = self._set_headline
         self._home_assistant = self._new_home_assistant()
         self._configure_devices()
         self._set_routes()
@@ -135,7 +152,13 @@ class Gateway:
         configuration = self.configuration
         announced = self._home_assistant.topics if self._home_assistant is not None else ()
         documents = self._interfaces.document_topics
-        return {*configuration.availability_topics, configuration.run_topic, *documents, *announced}
+        states = {configuration.run_topic, configuration.health_topic}
+        return {*configuration.availability_topics, *states, *documents, *announced}
+
+    @property
+    def control_failure(self) -> str:
+        """Why nobody can reach this gateway on its control socket; `""`: everybody can who may."""
+        return self._control_problem or (self._control.failure if self._control is not None else "")
 
     @property
     def received(self) -> dict[str, int]:
@@ -181,7 +204,7 @@ class Gateway:
         from gateway.runtime.home_assistant import HomeAssistant  # most gateways need none of it
 
         home_assistant = HomeAssistant(
-            self.client, self.outbox, self.router.stats, random.uniform, is_recall_awaited=self._recall.is_waiting
+            self.client, self.outbox, random.uniform, is_recall_awaited=self._recall.is_waiting
         )
         self.outbox.on_forgotten = home_assistant.announce_all
         return home_assistant
@@ -201,7 +224,15 @@ class Gateway:
         configuration = self.configuration
         routes = self._interfaces.routes(configuration.commands)
         own_topics = [*configuration.availability_topics, *self._interfaces.document_topics, configuration.health_topic]
-        listeners = self._home_assistant.listeners if self._home_assistant is not None else {}
+        listeners: dict[str, Listener] = {self.health_reports.check_topic: self.health_reports.on_check}
+        if self._home_assistant is not None:
+            listeners.update(self._home_assistant.listeners)
+        if configuration.management:
+            from gateway.runtime.management import MqttManagement, management_kinds
+
+            reply_topic = f"{configuration.manage_topic}/reply"
+            management = MqttManagement(management_kinds(self), self.outbox.put, reply_topic)
+            listeners[configuration.manage_topic] = management.on_request
         self.router.set_routes(routes, own_topics, configuration.response_topics, listeners)
         replays = configuration.replays
         self.client.mg_subscribe(
@@ -232,6 +263,7 @@ class Gateway:
             )
         for topic in states:
             self.outbox.record_retained(topic, OFFLINE)  # the last one, which the client publishes itself
+        self.outbox.record_retained(configuration.health_topic, b"{}")  # of which each run publishes its own
 
     def clear_retained(self, topic: str) -> bool:
         """Have the broker retain nothing on `topic`, on which nothing is published any more; return False if the
@@ -252,6 +284,7 @@ class Gateway:
 
     def run(self) -> bool:
         """Run until `stop` is called; return whether everything that was accepted has reached the broker."""
+        self.main_thread = threading.get_ident()
         self._log_start()
         if self.writer is not None:
             self.writer.start()
@@ -277,6 +310,7 @@ class Gateway:
                     self._interfaces.tick()
                     if self._home_assistant is not None:
                         self._home_assistant.step()
+                    self.health_reports.step()
                     self._watch.check()
                     self._interfaces.drop_ended()
                     self._manager.tick()
@@ -295,18 +329,14 @@ class Gateway:
     @property
     def _due_in(self) -> float | None:
         """The seconds until one of the parts that the loop steps through has something to do; None: none of them."""
-        announcer, hosts, manager = self._home_assistant, self._interfaces.due_in, self._manager.due_in
-        due = min(
-            math.inf if hosts is None else hosts,
-            math.inf if manager is None else manager,
-            math.inf if announcer is None else announcer.due_in,
-        )
+        dues = [self._interfaces.due_in, self._manager.due_in, self.health_reports.due_in]
+        if self._home_assistant is not None:
+            dues.append(self._home_assistant.due_in)
+        due = min(due for due in dues if due is not None)
         return None if due == math.inf else due
 
-    def _headline(self) -> str:
-        """Return how the gateway is, in one line."""
-        hangs = [f"{name}: {hang}" for name, hang in self._hangs().items()]
-        return "; ".join([f"link {self.client.link_state.value}", *hangs])
+    def _set_headline(self, line: str) -> None:
+        self._headline = line
 
     def _hangs(self) -> dict[str, Hang]:
         hangs = {name: host.hang() for name, host in self.hosts.items()}
@@ -338,6 +368,8 @@ class Gateway:
     def _log_start(self) -> None:
         configuration = self.configuration
         LOG.info("%s %s started with %s", configuration.name, __version__, configuration.file)
+        for line in start_lines(configuration):
+            LOG.info("%s", line)
         for warning in configuration.warnings:
             LOG.warning("%s", warning)
         # A configuration of an earlier version mostly sets the level to `warning`, which would hide its notes.
@@ -355,7 +387,9 @@ class Gateway:
     def _open_control(self) -> ControlServer | None:
         from gateway.runtime.requests import open_control  # imported while the link and the devices are being opened
 
-        return open_control(self, self._wakeup, os.environ)
+        control = open_control(self, self._wakeup, os.environ)
+        self._control_problem = "" if control is not None else "see the log"
+        return control
 
     def _checks(self) -> Iterator[Callable[[], None]]:
         """Yield what has to be checked every few seconds."""
@@ -421,7 +455,7 @@ class Gateway:
             ("the root of availability", previous.root, new_configuration.root),
         ) if old != new]  # fmt: skip
         self.configuration = new_configuration._replace(mqtt=previous.mqtt, outbox=previous.outbox, root=previous.root)
-        changes = [name for name in ("commands", "hang_limit")
+        changes = [name for name in ("commands", "hang_limit", "management")
                    if getattr(new_configuration, name) != getattr(previous, name)]  # fmt: skip
         changes += self._apply_log_settings(previous)
         interface_changes, removed = self._interfaces.reconfigure(new_configuration.interfaces)
@@ -441,10 +475,13 @@ class Gateway:
 
     def _apply_log_settings(self, previous: Configuration) -> list[str]:
         configuration = self.configuration
-        if configuration.log == previous.log and set(configuration.secrets) <= set(previous.secrets):
+        names, previous_names = ([each.name for each in one.interfaces] for one in (configuration, previous))
+        is_same = configuration.log == previous.log and names == previous_names
+        if is_same and set(configuration.secrets) <= set(previous.secrets):
+            reset_levels()
             return []
         try:
-            init_logger(configuration.log, {*previous.secrets, *configuration.secrets})
+            init_logger(configuration.log, {*previous.secrets, *configuration.secrets}, interfaces=names)
         except (OSError, ValueError) as err:
             LOG.error(
                 "the log file %a cannot be opened: %s: keeping the previous log settings", configuration.log.file, err

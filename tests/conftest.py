@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from gateway.core.package_logger import TRAFFIC
 from gateway.core.throttled_exception import Throttle, ThrottledException
-from gateway.logs.init_logger import TRAFFIC
 from tests.support.broker import Mosquitto, mosquitto_or_skip
 
 settings.register_profile("project", deadline=None, print_blob=True, derandomize=True)
@@ -76,7 +76,7 @@ def reset_throttles(monkeypatch: pytest.MonkeyPatch) -> None:
     classes: list[type[ThrottledException]] = [ThrottledException]
     for cls in classes:
         classes += cls.__subclasses__()
-        monkeypatch.setattr(cls, "throttle", Throttle(cls.most_new_keys))
+        monkeypatch.setattr(cls, "throttle", Throttle(cls.most_new_keys, longest=cls.longest_period))
 
 
 @pytest.fixture(autouse=True)

@@ -25,9 +25,10 @@ from gateway.configuration.schema_check import fill_defaults
 from gateway.configuration.schemas import interface_schema
 from gateway.core.clock import boot_time
 from gateway.core.inbox import MsgList, Wakeup
+from gateway.core.package_logger import TRAFFIC
+from gateway.core.tap import TAP, Follower
 from gateway.devices.model import Model
 from gateway.devices.point import Device, Feed, Point, PointType
-from gateway.logs.init_logger import TRAFFIC
 from gateway.message import InternalMsg, Publication, ReportRule
 from gateway.mqtt.broker_limits import BrokerLimits
 from gateway.mqtt.buffered_socket import BufferedSocket
@@ -129,6 +130,27 @@ def test_the_way_of_a_line_to_the_outbox_takes_few_calls() -> None:
 
     work()
     assert calls(work) / 1000 < 21  # 20 when this was written
+
+
+def test_once_nobody_follows_any_more_a_line_costs_what_it_did() -> None:
+    rules, outlet, follower = (
+        serial_rules(),
+        Outlet("dev", MsgMap("home", sender="gw", status_qos=0), Outbox()),
+        Follower(),
+    )
+
+    def work() -> None:
+        frames = rules.codec.feed(b"T 21.5\n" * 100)
+        outlet.push_all(msg for frame, _ in frames for msg in rules.decoder.decode(frame) or ())
+
+    work()
+    before = calls(work)
+    TAP.follow(follower)
+    try:
+        assert calls(work) > before
+    finally:
+        TAP.unfollow(follower)
+    assert calls(work) == before
 
 
 def test_a_publication_is_sent_and_settled_in_few_calls() -> None:

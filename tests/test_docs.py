@@ -82,6 +82,7 @@ CHECKED_BLOCKS = {
     "sh": "test_shell_lines_name_what_is_there",
     "sh update": "test_shell_lines_name_what_is_there, test_packaging",
     "sh clients": "test_shell_lines_name_what_is_there, test_docs_clients",
+    "sh rabbitmq": "test_shell_lines_name_what_is_there, make cluster-test",
     "toml": "test_the_entry_point_is_of_the_group_that_is_searched",
     "toml telegraf": "test_docs_clients",
     "python from=": "test_quoted_code_is_in_its_file",
@@ -93,9 +94,13 @@ CHECKED_BLOCKS = {
     "text refused": "test_map_refuses_as_shown",
     "text refused-write": "test_map_refuses_to_write_as_shown",
     "text run=": "test_an_outage_is_logged_as_shown",
+    "text tap=": "test_docs_tap",
     "text availability": "test_an_outage_is_logged_as_shown",
     "text mosquitto": "test_an_outage_is_logged_as_shown",
-    "text acl": "test_docs_home_assistant",
+    "text acl": "test_docs_home_assistant, test_docs_fleet",
+    "text rabbitmq": "make cluster-test",
+    "text nats": "make cluster-test",
+    "text ser2net": "test_docs_fleet",
     "text metrics": "test_docs_clients",
     "text openhab": "test_docs_clients",
 }
@@ -165,6 +170,9 @@ def test_there_are_commands_to_check() -> None:
 
 
 _SHELL_WORDS = {
+    "docker",
+    "kubectl",
+    "rabbitmqctl",
     "chown",
     "git",
     "install",
@@ -242,7 +250,8 @@ def _run_console(block: Block, folder: Path) -> None:
 
 @pytest.mark.parametrize("entry", PAGES, ids=_NAMES)
 def test_blocks_load_and_run_in_order(entry: Page, tmp_path: Path) -> None:
-    (tmp_path / "gate.password").write_text("secret\n")
+    for name in ("gate", "cellar"):
+        (tmp_path / f"{name}.password").write_text("secret\n")
     for block in entry.blocks():
         if "file" in block.settings:
             (tmp_path / block.settings["file"]).write_text(block.text)

@@ -15,7 +15,7 @@ import yaml
 from gateway.cli.main import main
 from gateway.configuration.load_config import load_configuration
 from tests.support.broker import Mosquitto, find_tool, mosquitto_or_skip
-from tests.support.configuration import SHIPPED
+from tests.support.configuration import SHIPPED, with_home_assistant
 from tests.support.docs import page, rows
 from tests.support.gateway_process import GatewayProcess
 
@@ -127,12 +127,8 @@ def test_the_automation_is_for_an_entity_of_the_boiler(tmp_path: Path, capsys: p
 
 def _examples() -> Mapping[str, str]:
     """Return the shipped configurations, by name, with the commented lines for Home Assistant in use."""
-    texts = {path.name: path.read_text() for path in (SHIPPED / "conf").glob("*2mqtt.conf")}
-    part = re.compile(r"^# home_assistant:.*(?:\n#   .*)*", re.MULTILINE)
-    assert all(part.search(text) for text in texts.values())
-    return {
-        name: part.sub(lambda found: re.sub(r"(?m)^# ", "", found[0]), text) for name, text in sorted(texts.items())
-    }
+    paths = sorted((SHIPPED / "conf").glob("*2mqtt.conf"))
+    return {path.name: with_home_assistant(path.read_text()) for path in paths}
 
 
 @pytest.mark.parametrize(("name", "text"), _examples().items(), ids=_examples())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from gateway.devices.point import Feed, Point, PointType
+from gateway.cli.main import main
+from gateway.devices.point import Feed, Point, PointType, Write
 from gateway.mqtt.link_state import LinkState
 from gateway.outbox.store import OutboxStore
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto
 from tests.support.configuration import replaying_map
 from tests.support.device import PtyDevice
+from tests.support.gateway_process import GatewayProcess
 from tests.support.running import RunningGateway
 from tests.support.waiting import wait_until
 from tests.test_devices_end_to_end import BOILER, HUMIDITY, TEMPERATURE, Running, reading, retained, running
@@ -71,7 +74,10 @@ def test_devices_and_the_gateway_are_announced(tmp_path: Path, mosquitto: Mosqui
         wait_until(lambda: gateway.gateway.stats()["home_assistant"]["documents_sent"] == 3)
         assert gateway.gateway.stats()["home_assistant"] == {
             "documents": 3,
+            "documents_waiting": 0,
             "documents_sent": 3,
+            "documents_marked": 0,
+            "documents_removed": 0,
             "documents_refused": 0,
         }
     assert announced(mosquitto, "boiler"), "it stays while the gateway is stopped"
@@ -113,7 +119,7 @@ def test_a_broker_that_has_forgotten_everything_gets_it_again(
 
 @pytest.mark.parametrize(("is_on_disk", "version"), [(False, 5), (True, 5), (False, "3.1.1")])
 def test_nothing_of_a_device_that_is_gone_is_left(
-    is_on_disk: bool, version: object, tmp_path: Path, mosquitto: Mosquitto
+    is_on_disk: bool, version: object, tmp_path: Path, mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
 ) -> None:
     options = {**outbox(tmp_path, is_on_disk=is_on_disk), "mqtt": {"version": version}}
     foreign = b'{"origin": {"name": "another"}, "components": {}}'
@@ -121,6 +127,7 @@ def test_nothing_of_a_device_that_is_gone_is_left(
         client.publish(topic("foreign"), foreign, retain=True)
     with running(tmp_path, mosquitto.port, BOILER, OTHER, home_assistant=True, **options):
         wait_announced(mosquitto, "-gateway", "boiler", "other")
+    assert caplog.text.count("commands of Home Assistant do not expire there") == (version == "3.1.1")
     with running(tmp_path, mosquitto.port, BOILER, home_assistant=True, **options):
         wait_gone(mosquitto, "other")
         assert announced(mosquitto, "boiler") and announced(mosquitto, "-gateway")
@@ -176,14 +183,36 @@ def test_a_point_of_a_found_device_that_can_be_no_entity_is_logged_once(
     expected_logs.expect("b_boiler.temperature is not announced to Home Assistant: 'heat' is no class of a sensor")
     wrong = TEMPLATE._replace(points=(TEMPERATURE._replace(device_class="heat"), HUMIDITY))
     with running(tmp_path, mosquitto.port, wrong, home_assistant=True) as gateway:
-        gateway.push(reading(celsius=21.5))
+        gateway.push(reading(celsius=21.5, percent=40))
         wait_announced(mosquitto, "b_boiler")
         assert set(components(mosquitto, "b_boiler")) == {"humidity"}
-        gateway.push(reading(celsius=21.5).replace(device="lamp"))
-        gateway.push(reading(celsius=22.5))
+        gateway.push(reading(celsius=21.5, percent=40).replace(device="lamp"))
+        gateway.push(reading(celsius=22.5, percent=40))
         expected_logs.expect("b_lamp.temperature is not announced")
         wait_announced(mosquitto, "b_lamp")
     assert caplog.text.count("b_boiler.temperature is not announced") == 1
+
+
+def test_a_found_device_has_the_entities_of_what_it_has_told_also_after_a_restart(
+    tmp_path: Path, mosquitto: Mosquitto
+) -> None:
+    switch = Point("switch", PointType.BOOLEAN, (Feed("SWITCH", "on"),), (Write("SET", "on"),))
+    template = TEMPLATE._replace(points=(TEMPERATURE, HUMIDITY, switch))
+    with running(tmp_path, mosquitto.port, template, home_assistant=True) as gateway:
+        gateway.push(reading(celsius=21.5))
+        wait_announced(mosquitto, "b_boiler")
+        assert set(components(mosquitto, "b_boiler")) == {"temperature", "switch", "_outcome"}
+        gateway.push(reading(celsius=21.5, percent=40))
+        wait_until(lambda: "humidity" in components(mosquitto, "b_boiler"))
+    with (
+        mosquitto.client(topic("b_boiler")) as listener,
+        running(tmp_path, mosquitto.port, template, home_assistant=True) as gateway,
+    ):
+        gateway.push(reading(celsius=22))
+        wait_until(lambda: gateway.gateway.stats()["home_assistant"]["documents"] == 2)
+        wait_until(lambda: not gateway.gateway.stats()["home_assistant"]["documents_waiting"])
+        told = [json.loads(payload)["components"].keys() for _, payload in listener.pairs()]
+        assert told and all("humidity" in keys for keys in told), "a name that a person has given it would be lost"
 
 
 def test_a_reload_changes_what_is_announced(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -223,13 +252,12 @@ def test_a_reload_switches_the_form_and_the_announcing_off_and_on(tmp_path: Path
             assert retained(mosquitto, component)
             reload(gateway, False)
             wait_until(lambda: retained(mosquitto, component) is None)
-            wait_until(lambda: retained(mosquitto, "home/gw/health") is None)
             wait_until(lambda: not gateway.gateway.outbox.counts().waiting)
         of_boiler = [payload for name, payload in listener.pairs() if name == topic("boiler")]
     assert of_boiler == [b'{"migrate_discovery": true}', b""]
     with mosquitto.client("homeassistant/#", "home/#") as late:
         left = {message.topic for message in late.messages if message.retain}
-    assert not {name for name in left if name.startswith("homeassistant") or name.endswith("health")}
+    assert not {name for name in left if name.startswith("homeassistant")}
 
 
 @pytest.mark.parametrize("is_on_disk", [False, True])
@@ -427,3 +455,59 @@ def test_a_command_that_has_waited_at_the_broker_for_too_long_is_not_executed(
         client.disconnect()
         client.loop_stop()
     assert len(got) == 1 and b"n=2" in got[0]
+
+
+@pytest.fixture
+def migrating(
+    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[str], tuple[int, str]]:
+    """Write the configuration with a form, and execute `ha --migrate`; return exit code and output."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    conf = tmp_path / "gw.conf"
+
+    def migrate(form: str) -> tuple[int, str]:
+        text = SERIAL.format(port=mosquitto.port, device=tmp_path / "no-device")
+        conf.write_text(text.replace("home_assistant: true", f"home_assistant: {{form: {form}}}"))
+        code = main(["ha", "--conf", str(conf), "--migrate"])
+        output = capsys.readouterr()
+        return code, output.out + output.err
+
+    return migrate
+
+
+def test_the_command_that_migrates_ends_when_the_broker_has_all_in_the_new_form(
+    tmp_path: Path, mosquitto: Mosquitto, migrating: Callable[[str], tuple[int, str]]
+) -> None:
+    code, output = migrating("components")
+    assert code == 1 and "no gateway called 'gw' runs here" in output
+    component = "homeassistant/switch/gw/boiler_heater/config"
+    with GatewayProcess(tmp_path / "gw.conf") as gateway, mosquitto.client("homeassistant/#") as listener:
+        listener.wait_topic(component)
+        code, output = migrating("device")
+        assert code == 0 and "announced in the form device: 2 documents (" in output, output
+        assert announced(mosquitto, "boiler") and announced(mosquitto, "-gateway")
+        assert retained(mosquitto, component) is None
+        listener.wait_for(lambda message: message.topic == component and not message.payload)
+        sent = [payload for name, payload in listener.pairs() if name == component]
+        assert sent[-2:] == [b'{"migrate_discovery": true}', b""]
+        code, output = migrating("device")
+        assert code == 0 and "(0 of another form marked, 0 sent, 0 removed)" in output, output
+        mosquitto.kill()
+        gateway.wait_log("lost")
+        code, output = migrating("components")
+        assert code == 1 and "cannot be delivered yet" in output, output
+
+
+def test_the_command_that_migrates_tells_that_the_broker_refuses_it(
+    tmp_path: Path, migrating: Callable[[str], tuple[int, str]], mosquitto: Mosquitto
+) -> None:
+    rules = tmp_path / "acl"
+    rules.write_text("topic readwrite home/#\ntopic readwrite homeassistant/device/#\n")
+    mosquitto.kill()
+    mosquitto.config.write_text(mosquitto.config.read_text().replace("allow_", f"acl_file {rules}\nallow_"))
+    mosquitto.start()
+    migrating("device")
+    with GatewayProcess(tmp_path / "gw.conf"):
+        wait_announced(mosquitto, "boiler")
+        code, output = migrating("components")
+        assert code == 1 and "the broker refuses" in output, output

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 
-from gateway.logs.init_logger import LEVELS
+from gateway.logs.levels import LEVELS
 
 _LONGEST_WAIT = 86_400  # s
 

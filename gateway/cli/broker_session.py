@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 from gateway.configuration.settings import Configuration
 from gateway.core.inbox import Wakeup
@@ -30,12 +31,14 @@ def connect(
     filters: Iterable[str],
     on_msg: Callable[[Arrival], None],
     log_level: str | None = None,
+    on_packet: Callable[[Any], None] | None = None,
 ) -> Iterator[MgClient]:
     """Connect to the broker, subscribed to `filters`, and yield the client; disconnect at the end.
 
     `purpose` becomes part of the client id, which differs from that of the gateway. The log goes to standard error,
-    with warnings and errors only if no `log_level` is given. Raises `LinkError` if there is no connection and
-    subscription in time, and at the end if the broker has not accepted all that was put into the client's outbox.
+    with warnings and errors only if no `log_level` is given. `on_packet` is called with each message as it was
+    received, with its properties. Raises `LinkError` if there is no connection and subscription in time, and at the end
+    if the broker has not accepted all that was put into the client's outbox.
     """
     init_logger(LogOptions(level=log_level or "warning"), configuration.secrets)
     client_id = f"{configuration.mqtt.client_id}-{purpose}-{os.getpid()}"
@@ -44,6 +47,8 @@ def connect(
     outbox = Outbox(OutboxOptions(command_lifetime=0.0))
     client = MgClient(options, outbox, wakeup, filters=filters, on_msg=on_msg, wants_retained=True)
     outbox.attach(client.transmitter)
+    if on_packet is not None:
+        client.on_message = lambda _client, _userdata, message: on_packet(message)
     try:
         with _link_warnings_suppressed():
             _wait_until_subscribed(client)

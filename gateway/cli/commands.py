@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from gateway.cli.arguments import add_common, add_message, add_name, port_number, positive, seconds
 from gateway.cli.map_arguments import add_map_arguments
+from gateway.logs.levels import LEVELS
 
 
 class Needs(enum.Enum):
@@ -58,6 +59,11 @@ def _check_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _watch_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
+    parser.add_argument("--topic", metavar="FILTER", help="subscribe to this filter instead of those of the maps")
+    parser.add_argument("--device", metavar="WORD", help="only messages of this device; * and ? stand for others")
+    parser.add_argument(
+        "--raw", action="store_true", help="show topic, QoS, retain, properties and payload as they are"
+    )
     parser.add_argument("--count", type=positive, metavar="N", help="stop after N messages")
 
 
@@ -78,6 +84,34 @@ def _status_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
     add_name(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object, for programs")
+    parser.add_argument(
+        "--alive",
+        action="store_true",
+        help="only whether the gateway runs and does not hang: exit code 0, or 2; for probes that restart it",
+    )
+
+
+def _ha_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    parser.add_argument(
+        "--migrate",
+        action="store_true",
+        help="have the running gateway change over to the form in FILE; entities keep the names that people gave them",
+    )
+
+
+def _tap_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    add_name(parser)
+    parser.add_argument("--raw", action="store_true", help="show only the bytes that interfaces read and write")
+    parser.add_argument("--drops", action="store_true", help="show only what was dropped, and why")
+    parser.add_argument("--device", metavar="WORD", help="only of this interface or device; * and ? stand for others")
+    parser.add_argument("--rule", metavar="NAME", help="only what this rule has read; * and ? stand for others")
+    parser.add_argument("--topic", metavar="FILTER", help="only messages whose topic matches this filter")
+    parser.add_argument("--outcome", metavar="WORD", help="only with this outcome, or dropped at this stage")
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each message, for programs")
+    parser.add_argument("--count", type=positive, metavar="N", help="stop after N messages")
+    parser.add_argument("--for", type=seconds, metavar="S", dest="duration", help="stop after S seconds")
 
 
 def _reload_arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,6 +136,21 @@ def _forget_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", metavar="DEVICE|TOPIC", help="the name of a device or an interface, or a topic")
 
 
+def _interface_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    actions = ("restart", "close", "open")
+    parser.add_argument("action", choices=actions, metavar="|".join(actions))
+    add_name(parser)
+    parser.add_argument("interface", metavar="INTERFACE", help="the name of the interface")
+
+
+def _log_level_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    add_name(parser)
+    parser.add_argument("level", choices=LEVELS, metavar="LEVEL", help=f"one of {', '.join(LEVELS)}")
+    parser.add_argument("--part", metavar="PART", help="only this part of the log, such as mqtt")
+
+
 def _simulate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("script", metavar="SCRIPT", help="the file that describes the device, or a shipped one")
     place = parser.add_mutually_exclusive_group(required=True)
@@ -116,6 +165,12 @@ def _migrate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="NEW.conf", help="the file to write (default: the old name, with .yaml)"
     )
+
+
+def _diag_arguments(parser: argparse.ArgumentParser) -> None:
+    add_common(parser)
+    add_name(parser)
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="the archive to write (.zip)")
 
 
 def _service_arguments(parser: argparse.ArgumentParser) -> None:
@@ -153,6 +208,8 @@ COMMANDS: dict[str, Command] = {
         Needs.CONFIGURATION,
         "gateway.cli.watch:watch",
         "Show the messages on the topics of a configuration, as internal messages, until Ctrl-C.\n\n"
+        "  mqttgateway watch --conf serial2mqtt.conf --device gate\n"
+        "  mqttgateway watch --conf serial2mqtt.conf --topic 'zigbee2mqtt/#' --raw\n\n"
         "exit codes: 0 ended with Ctrl-C, or N messages received; 1 no broker, or the broker denies access; 2 wrong\n"
         "command line; 78 wrong configuration.",
     ),
@@ -170,10 +227,31 @@ COMMANDS: dict[str, Command] = {
     ),
     "status": Command(
         "NAME",
-        "show the state of a running gateway",
+        "show how a running gateway is; the exit code is for monitoring",
         _status_arguments,
         Needs.GATEWAY,
         "gateway.cli.status:status",
+        "Show how a running gateway is: first what is wrong and what to do, then its parts. It works while the broker\n"
+        "is down, and while the gateway hangs.\n\n"
+        "  mqttgateway status serial2mqtt\n"
+        "  mqttgateway status serial2mqtt --alive      for a probe that restarts what does not answer\n\n"
+        "exit codes: 0 well; 1 degraded, such as a device that is offline; 2 down: no broker, it hangs, or no such\n"
+        "gateway runs here. With --alive: 0 it runs and its main thread does not hang; 2 otherwise.",
+    ),
+    "tap": Command(
+        "NAME",
+        "follow the messages through a running gateway, stage by stage",
+        _tap_arguments,
+        Needs.GATEWAY,
+        "gateway.cli.tap:tap",
+        "Follow the messages through a running gateway, until Ctrl-C: from the bytes of a device to the answer of the\n"
+        "broker, and from a command to the answer of the device; and what was dropped at which stage, and why.\n\n"
+        "  mqttgateway tap serial2mqtt\n"
+        "  mqttgateway tap --conf serial2mqtt.conf --raw\n"
+        "  mqttgateway tap serial2mqtt --drops --for 60\n"
+        "  mqttgateway tap serial2mqtt --device gate --topic 'home/security/#' --json\n\n"
+        "exit codes: 0 ended with Ctrl-C, after N messages or after S seconds; 1 no gateway of that name runs;\n"
+        "2 wrong command line.",
     ),
     "reload": Command(
         "--conf FILE",
@@ -185,6 +263,44 @@ COMMANDS: dict[str, Command] = {
         "wrong, the gateway continues with what it has, and this ends with 78. SIGHUP does the same.\n\n"
         "  mqttgateway reload --conf serial2mqtt.conf\n"
         "  mqttgateway reload serial2mqtt",
+    ),
+    "diag": Command(
+        "NAME",
+        "collect what a report of a problem needs, without secrets",
+        _diag_arguments,
+        Needs.GATEWAY,
+        "gateway.cli.diag:diag",
+        "Write a zip archive with what a report of a problem needs: configuration, state, log, versions, serial\n"
+        "ports, the unit of systemd. Passwords, tokens and keys are replaced by ***. The gateway need not run, and\n"
+        "its configuration may be wrong. Run it as root, or some of that is missing.\n\n"
+        "  mqttgateway diag serial2mqtt\n"
+        "  mqttgateway diag --conf serial2mqtt.conf -o report.zip",
+    ),
+    "interface": Command(
+        "close NAME INTERFACE",
+        "close, open or restart one interface of a running gateway",
+        _interface_arguments,
+        Needs.GATEWAY,
+        "gateway.cli.interface:change_interface",
+        "Close the port of one interface of a running gateway, so that another program can use it, and open it again;\n"
+        "or restart the interface. While it is closed, its devices are offline and its commands are answered with\n"
+        "OFFLINE. It stays closed until it is opened, or the gateway starts again.\n\n"
+        "  mqttgateway interface close serial2mqtt boiler\n"
+        "  mqttgateway interface open serial2mqtt boiler\n"
+        "  mqttgateway interface restart --conf serial2mqtt.conf boiler",
+        missing="interface needs a gateway and an interface: mqttgateway interface close NAME INTERFACE",
+    ),
+    "log-level": Command(
+        "NAME LEVEL",
+        "change the log level of a running gateway",
+        _log_level_arguments,
+        Needs.GATEWAY,
+        "gateway.cli.log_level:set_log_level",
+        "Change the level of the log of a running gateway, of all of it or of one part, until it starts again or a\n"
+        "reload changes the section log.\n\n"
+        "  mqttgateway log-level serial2mqtt debug --part mqtt\n"
+        "  mqttgateway log-level serial2mqtt info",
+        missing="log-level needs a gateway and a level: mqttgateway log-level NAME LEVEL",
     ),
     "outbox": Command(
         "list --conf FILE",
@@ -221,15 +337,22 @@ COMMANDS: dict[str, Command] = {
     ),
     "ha": Command(
         "--conf FILE",
-        "print what is announced to Home Assistant",
-        add_common,
+        "print what is announced to Home Assistant; --migrate: announce it in another form",
+        _ha_arguments,
         Needs.CONFIGURATION,
-        "gateway.cli.ha:print_announcements",
-        "Prints the topic and the document of each device, and of the gateway, as they are announced with\n"
+        "gateway.cli.ha:home_assistant",
+        "Print the topic and the document of each device, and of the gateway, as they are announced with\n"
         "home_assistant: true. The configuration need not have that option. Devices of templates are announced\n"
         "at their first reading; of these the documents of the template are printed, with its words in braces.\n"
         "\n"
-        "  mqttgateway ha --conf boiler.conf",
+        "With --migrate, after home_assistant.form was changed in FILE: reload the running gateway, and wait until\n"
+        "the broker has everything in the new form, and nothing in the old one. Home Assistant keeps its entities,\n"
+        "with the names that people gave them. A gateway that is started with another form does the same itself.\n"
+        "\n"
+        "  mqttgateway ha --conf boiler.conf\n"
+        "  mqttgateway ha --conf boiler.conf --migrate\n\n"
+        "exit codes: 0 done; 1 no such gateway runs, or the broker has not accepted all documents; 2 wrong command\n"
+        "line; 78 wrong configuration.",
     ),
     "options": Command(
         "",

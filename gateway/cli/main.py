@@ -39,7 +39,7 @@ A running gateway is given by its configuration (--conf FILE) or by its NAME, as
 FILE is looked for in the current folder, in $XDG_CONFIG_HOME/mqttgateway, in /etc/mqttgateway, and
 finally among the shipped examples: {shipped}.
 
-exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration.
+exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration; for status see its help.
 """
 
 _WHICH_GATEWAY = "which gateway? give its NAME, or --conf FILE"
@@ -139,7 +139,8 @@ def _run(options: argparse.Namespace, signals: EarlySignals | None) -> int:
         from gateway.start_gateway import start_gateway
 
     try:
-        init_logger(configuration.log, configuration.secrets)
+        names = (interface.name for interface in configuration.interfaces)
+        init_logger(configuration.log, configuration.secrets, interfaces=names)
     except (OSError, ValueError) as err:  # ValueError: a path with a NUL
         reason = getattr(err, "strerror", None) or err
         problem = f"the log file {configuration.log.file!a} cannot be opened: {reason}"

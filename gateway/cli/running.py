@@ -8,8 +8,6 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.configuration.document import FaultyDocumentError
-from gateway.configuration.load_config import read_document
 from gateway.control.client import ask
 from gateway.control.protocol import ControlError
 from gateway.core.paths import find_configuration
@@ -44,6 +42,9 @@ def gateway_name(options: argparse.Namespace) -> str:
                 f"{options.name!a} is no valid name of a gateway: {word_problem(options.name) or 'it is empty'}"
             )
         return str(options.name)
+    from gateway.configuration.document import FaultyDocumentError
+    from gateway.configuration.load_config import read_document  # slow to import; a name needs none of it
+
     path = find_configuration(options.conf, os.environ)
     try:
         data = read_document(path, os.environ).data

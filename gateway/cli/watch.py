@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Any
 
 from gateway.cli.broker_session import connect
+from gateway.cli.shown import BLUE, GREEN, GREY, RED, paint, readable
 from gateway.configuration.settings import Configuration
 from gateway.core.paths import NAME
-from gateway.core.topic import without_covered
+from gateway.core.topic import filter_problem, without_covered
 from gateway.devices.document import JSON_KINDS
-from gateway.errors import MessageError, TopicError
-from gateway.message import RUN, Arrival, InternalMsg
+from gateway.errors import MessageError, TopicError, UsageError
+from gateway.message import HEALTH, RUN, Arrival, InternalMsg
 from gateway.mqtt.link_state import LinkState
 from gateway.translation.mqtt_map import MsgMap
-
-_GREY, _BLUE, _GREEN, _RED, _RESET = "\033[2m", "\033[34m", "\033[32m", "\033[31m", "\033[0m"
 
 
 def watch(configuration: Configuration, options: argparse.Namespace) -> int:
     """Print the messages that the maps subscribe to or whose topics are under their roots; return 0.
 
-    Ends at Ctrl-C, or after `--count` messages.
+    With `--topic`, those are printed that match this filter. Ends at Ctrl-C, or after `--count` messages.
     """
+    if options.topic is not None and (problem := filter_problem(options.topic)):
+        raise UsageError(f"--topic {options.topic!a}: {problem}")
     maps = list(dict.fromkeys(interface.msg_map for interface in configuration.interfaces))
     colours = sys.stdout.isatty()
     lines: deque[str] = deque()
@@ -33,16 +37,29 @@ def watch(configuration: Configuration, options: argparse.Namespace) -> int:
 
     def on_msg(arrival: Arrival) -> None:
         topic, payload = arrival.topic, arrival.payload
+        if options.raw or not _is_wanted(maps, topic, payload, options.device):
+            return
         is_availability = topic in configuration.availability_topics
         line = availability_line(topic, payload) if is_availability else _line(maps, topic, payload, colours)
         if line is None:
             return
         mark = " (retained)" if arrival.retain else ""
-        time_of_day = _paint(datetime.now().strftime("%H:%M:%S.%f")[:-3], _GREY, colours)
-        lines.append(f"{time_of_day} {line}{mark}")
+        lines.append(f"{_now(colours)} {line}{mark}")
 
-    filters = without_covered(f for msg_map in maps for f in (f"{msg_map.root}/#", *msg_map.filters()))
-    with connect(configuration, "watch", filters, on_msg, options.log_level) as client:
+    def on_packet(message: Any) -> None:
+        topic, payload = message.topic, bytes(message.payload)
+        if options.raw and _is_wanted(maps, topic, payload, options.device):
+            marks = f"QoS {message.qos}{', retained' if message.retain else ''}"
+            properties = "".join(f"\n    {text}" for text in property_texts(message.properties))
+            head = f"{_now(colours)} {paint(readable(topic), BLUE, colours)} {paint(f'({marks})', GREY, colours)}"
+            lines.append(f"{head} {readable(payload)}{properties}")
+
+    filters: Iterable[str] = (
+        [options.topic]
+        if options.topic is not None
+        else without_covered(f for msg_map in maps for f in (f"{msg_map.root}/#", *msg_map.filters()))
+    )
+    with connect(configuration, "watch", filters, on_msg, options.log_level, on_packet) as client:
         was_up = True
         try:
             while True:
@@ -61,6 +78,32 @@ def watch(configuration: Configuration, options: argparse.Namespace) -> int:
             return 0
 
 
+def _now(colours: bool) -> str:
+    return paint(datetime.now().strftime("%H:%M:%S.%f")[:-3], GREY, colours)
+
+
+def _is_wanted(maps: Sequence[MsgMap], topic: str, payload: bytes, device: str | None) -> bool:
+    """Return whether a message is one of this device: by its words, or, if no map reads it, by a level of its topic."""
+    if device is None:
+        return True
+    words = []
+    for msg_map in maps:
+        with contextlib.suppress(MessageError):
+            words.append(msg_map.mqtt2internal(topic, payload).device)
+    return any(fnmatchcase(word, device) for word in words or topic.split("/"))
+
+
+def property_texts(properties: Any) -> Iterator[str]:
+    """Yield the properties of a message of MQTT 5, each as a text; none of another version."""
+    values = {} if properties is None else properties.json()
+    for name, value in values.items():
+        if name == "SubscriptionIdentifier":  # that of this subscription, and nothing of the message
+            continue
+        for each in value if name == "UserProperty" else [value]:
+            shown = " = ".join(map(str, each)) if isinstance(each, list | tuple) else str(each)
+            yield f"{name}: {readable(shown)}"
+
+
 def _line(maps: Sequence[MsgMap], topic: str, payload: bytes, colours: bool) -> str | None:
     """Return the line of a message, read by the first map that can; if none can, the line contains the reason.
 
@@ -74,13 +117,13 @@ def _line(maps: Sequence[MsgMap], topic: str, payload: bytes, colours: bool) -> 
             problems.append(err)
     if topic.endswith("/availability") and all(isinstance(err, TopicError) for err in problems):
         return availability_line(topic, payload)
-    if topic.rpartition("/")[2] in JSON_KINDS and all(isinstance(err, TopicError) for err in problems):
+    if topic.rpartition("/")[2] in (*JSON_KINDS, HEALTH) and all(isinstance(err, TopicError) for err in problems):
         return document_line(topic, payload)
     if topic.endswith(f"/{RUN}") and all(isinstance(err, TopicError) for err in problems):
         return None
     # With several maps, the reason of a map that knows the topic matters more than that another does not know it.
     problem = max(problems, key=lambda err: not isinstance(err, TopicError))
-    return _paint(f"not read: {problem} ({topic!a})", _RED, colours)
+    return paint(f"not read: {problem} ({topic!a})", RED, colours)
 
 
 def document_line(topic: str, payload: bytes) -> str:
@@ -94,33 +137,7 @@ def availability_line(topic: str, payload: bytes) -> str:
     return f"{readable(topic.removesuffix('/availability'))} is {readable(payload)}"
 
 
-def readable(text: str | bytes, encoding: str | None = None) -> str:
-    """Return a text, or bytes that should be UTF-8, as one line that a terminal with this encoding shows as it is.
-
-    Control characters, which could change the terminal, are escaped, and so is what the encoding does not have: as in
-    JSON, so that a document can be copied.
-    """
-    text = text.decode(errors="backslashreplace") if isinstance(text, bytes) else text
-    encoding = encoding or sys.stdout.encoding or "ascii"
-    return "".join(c if c.isprintable() and _is_in(encoding, c) else _escaped(c) for c in text)
-
-
-def _is_in(encoding: str, character: str) -> bool:
-    return character < "\x80" or character.encode(encoding, "ignore") != b""
-
-
-def _escaped(character: str) -> str:
-    if character < "\x80":
-        return ascii(character)[1:-1]
-    units = character.encode("utf-16-be", "surrogatepass").hex()
-    return "".join(f"\\u{units[i : i + 4]}" for i in range(0, len(units), 4))
-
-
 def message_line(msg: InternalMsg, colours: bool = False) -> str:
     """Return a message as one readable line, its kind in colour."""
     kind, _, text = str(msg).partition(" ")
-    return f"{_paint(f'{kind:<7}', _BLUE if msg.iscmd else _GREEN, colours)} {text}"
-
-
-def _paint(text: str, colour: str, colours: bool) -> str:
-    return f"{colour}{text}{_RESET}" if colours else text
+    return f"{paint(f'{kind:<7}', BLUE if msg.iscmd else GREEN, colours)} {text}"

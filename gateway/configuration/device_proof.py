@@ -7,7 +7,7 @@ begin within `devices`. A device that stands for many (its id has words in brace
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 from gateway.core.topic import filter_levels, filter_matches
@@ -119,6 +119,27 @@ def _ids_in(level: Level, device: Device) -> Iterator[str]:
 def sample_id(device: Device) -> str:
     """Return the id of a device, or one that a device of its template could have."""
     return filled(device.id, dict.fromkeys((*ADDRESS_OF_DEVICE, *device.where), _WORD))
+
+
+def arrival_problem(
+    msg_map: MsgMap, topic: str, payload: bytes, command: InternalMsg, any_word: Collection[str]
+) -> tuple[str, str] | None:
+    """Return why a message of a client does not arrive as `command`, and the remedy; None if it does.
+
+    `any_word` are the words of it that stand for others: its sender, and what a template leaves open.
+    """
+    if not any(filter_matches(topic_filter, topic) for topic_filter in msg_map.topics):
+        wanted = "/".join("+" if level in any_word else level for level in topic.split("/"))
+        what = f"the gateway does not subscribe to {topic!a}, the topic of its command"
+        return what, f"add {wanted!a} to the topics of the map"
+    text = payload.decode(errors="replace")
+    try:
+        received = msg_map.mqtt2internal(topic, payload)
+    except MessageError as err:
+        return f"the map cannot read its command {text!a} from {topic!a}: {err}", _REMEDY
+    if received.replace(sender="") != command.replace(sender=""):
+        return f"the map reads its command {text!a} as another one: {received}", "change the map"
+    return None
 
 
 class _Prover:
@@ -234,20 +255,11 @@ class _Prover:
 
     def _arrival_problem_of(self, command: InternalMsg, client: str) -> tuple[str, str] | None:
         try:
-            publication = self._map.for_sender(client, ()).internal2mqtt(command)
+            publication = self._map.of_client(client).internal2mqtt(command)
         except MessageError as err:
             return f"the map cannot write its command: {err}", _REMEDY
-        topic = publication.topic
-        if not any(filter_matches(topic_filter, topic) for topic_filter in self._map.topics):
-            what = f"the gateway does not subscribe to {topic!a}, the topic of its command"
-            return what, "add a filter that matches it to the topics of the map"
-        try:
-            received = self._map.mqtt2internal(topic, publication.payload)
-        except MessageError as err:
-            return f"the map cannot read its command from {topic!a}: {err}", _REMEDY
-        if received.replace(sender="") != command:
-            return f"the map reads its command as another one: {received}", "change the map"
-        return None
+        any_word = {client, *(getattr(command, field) for field in self._free)}
+        return arrival_problem(self._map, publication.topic, publication.payload, command, any_word)
 
     def _clients(self) -> Iterator[str]:
         """Yield names of clients that may send a command: a map, or its filters, may accept only certain ones."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,12 @@ from gateway.configuration.interface_loader import BUILT_IN, find_interface
 from gateway.configuration.load_context import LoadContext
 from gateway.configuration.load_interfaces import InterfacesLoader
 from gateway.configuration.load_map import read_text
-from gateway.configuration.load_sections import load_commands, load_mqtt, load_outbox, missing_folders
+from gateway.configuration.load_sections import load_commands, load_log, load_mqtt, load_outbox, missing_folders
 from gateway.configuration.schema_check import check_schema, convert_substituted
 from gateway.configuration.schemas import config_schema, interface_schema
 from gateway.configuration.settings import HANG_LIMIT, Configuration
 from gateway.configuration.yaml_reader import is_ini, load_yaml, variables
 from gateway.core.counting import counted
-from gateway.core.option_schema import record_of
 from gateway.core.own_files import NotOwnError, refuse_foreign_file
 from gateway.core.paths import expanded, find_legacy
 from gateway.core.topic import word_problem
@@ -36,6 +36,8 @@ from gateway.outbox.options import OutboxOptions
 from gateway.routing.command_guard import CommandOptions
 from gateway.routing.message_filter import Filters
 from gateway.translation.mqtt_map import FIELDS
+
+_HASH_DIGITS = 12  # enough to tell versions of a configuration apart
 
 _SECRET = re.compile(r"(?i)(.*[_-])?(pass(word|wd|phrase)?|pwd|secret|token)")
 """The complete name of an option whose value is a secret."""
@@ -108,16 +110,16 @@ def _load(context: LoadContext) -> Configuration:
             if each.reading_time is not None and not each.reading_time.argument
         ]
     home_assistant = HomeAssistantOptions()
-    if fits and data.get("home_assistant", False) is not False:
+    if fits and interfaces and data.get("home_assistant", False) is not False:
         from gateway.configuration.load_entities import load_home_assistant  # most gateways announce nothing
 
         paths = loader.paths_of(interfaces)
         section = data["home_assistant"]
         home_assistant = load_home_assistant(context, section, name, loader.root, paths, are_all_known=are_all_known)
+    log = load_log(context, data.get("log", {}), interfaces, are_all_known=are_all_known) if fits else LogOptions()
     context.collect_secrets()
     if context.findings:
         raise ConfigurationError(context.masked_findings())
-    log = record_of(LogOptions, data.get("log", {}))
     context.code += loader.filters.files
     written = (outbox.file, Path(expanded(log.file)) if log.file else None)
     warnings = [*context.access_warnings(has_secret=has_secret(context.document)),
@@ -132,12 +134,29 @@ def _load(context: LoadContext) -> Configuration:
         log=log,
         interfaces=interfaces,
         home_assistant=home_assistant,
+        files=tuple(dict.fromkeys((*context.maps, *context.code, *context.secret_files))),
         hang_limit=float(data.get("hang_limit", HANG_LIMIT)),
+        management=data.get("management", False),
         secrets=tuple(context.secrets),
         notes=_bounded_notes(context.notes),
         warnings=tuple(dict.fromkeys(warnings)),
         no_folders=tuple(missing_folders(context, log, outbox)),
+        hash=_hash_of((context.path, *dict.fromkeys(context.maps)), context.secrets),
     )
+
+
+def _hash_of(files: Iterable[Path], secrets: Iterable[str]) -> str:
+    """Return the first digits of the SHA-256 of the content of `files`, one after the other; `""` if one is gone.
+
+    Secrets count as `***`: the health document has the hash, from which a short one could be guessed otherwise.
+    """
+    try:
+        content = b"".join([file.read_bytes() for file in files])
+    except OSError:
+        return ""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        content = content.replace(secret.encode(errors="surrogateescape"), b"***")
+    return sha256(content).hexdigest()[:_HASH_DIGITS]
 
 
 def _refuse_other_files(context: LoadContext, data: Any) -> None:

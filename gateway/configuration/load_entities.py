@@ -6,18 +6,19 @@ subscription, map, interface. What would be refused then is a finding now.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from gateway import __version__
+from gateway.configuration.device_proof import Refusal, arrival_problem
 from gateway.configuration.document import Path as DataPath
 from gateway.configuration.load_context import LoadContext
 from gateway.configuration.load_devices import refusal_of
 from gateway.configuration.settings import InterfaceOptions, document_topic
 from gateway.core.option_schema import record_of
-from gateway.core.topic import filter_matches, root_problem
+from gateway.core.topic import root_problem
 from gateway.devices.point import ADDRESS_OF_DEVICE, Device
-from gateway.errors import MessageError, Problem
+from gateway.errors import Problem
 from gateway.integrations.homeassistant.commands import SENDER, Command
 from gateway.integrations.homeassistant.discovery import Discovery, Source
 from gateway.integrations.homeassistant.options import HomeAssistantOptions
@@ -63,11 +64,10 @@ def load_home_assistant(
                 if owner != device.id:
                     what = f"it would have the same id as an entity of the device {owner}"
                     problems.append(Problem((device.id, entity.key), what, "rename the point, or one of the devices"))
-                for command in entity.commands:
-                    found = next(_command_problems(command, interface.msg_map, refusal), None)
-                    if found:
-                        problems.append(Problem((device.id, entity.key), *found))
-                        break
+                found = (_command_problem(command, interface.msg_map, refusal) for command in entity.commands)
+                first = next(filter(None, found), None)
+                if first is not None:
+                    problems.append(Problem((device.id, entity.key), *first))
             for problem in problems:
                 _complain(context, given.get("entities", {}), (*path, "devices", index), problem)
     for device_id in options.entities:
@@ -93,7 +93,7 @@ def discovery_of(options: HomeAssistantOptions, name: str, root: str) -> Discove
     def topic(device: str, kind: str) -> str:
         return document_topic(root, name, device, kind)
 
-    return Discovery(options, name, __version__, topic, topic("", "availability"), topic("", "health"))
+    return Discovery(options, name, __version__, topic)
 
 
 def _complain(context: LoadContext, entities: Mapping[str, Any], device: DataPath, problem: Problem) -> None:
@@ -105,23 +105,14 @@ def _complain(context: LoadContext, entities: Mapping[str, Any], device: DataPat
     context.complain(at, f"as an entity of Home Assistant: {problem.what}", problem.remedy, at_key=True)
 
 
-def _command_problems(command: Command, msg_map: MsgMap, refusal: Any) -> Iterator[tuple[str, str]]:
-    """Yield why the gateway would not execute a command of Home Assistant, and the remedy."""
-    topic = command.topic
-    if not any(filter_matches(topic_filter, topic) for topic_filter in msg_map.topics):
-        levels = topic.split("/")
-        wanted = "/".join("+" if level == SENDER else level for level in levels)
-        yield f"the gateway does not subscribe to {topic!a}, the topic of its command", f"add {wanted!a} to 'topics'"
-    for value, wanted_msg in command.probes:
-        payload = command.template.twin(value)
-        try:
-            received = msg_map.mqtt2internal(topic, payload.encode())
-        except MessageError as err:
-            yield f"the map cannot read its command {payload!a} from {topic!a}: {err}", "change the map"
-            continue
-        if received.replace(sender="") != wanted_msg.replace(sender=""):
-            yield f"the map reads its command {payload!a} as another one: {received}", "change the map"
-            continue
-        reason = refusal(received)
+def _command_problem(command: Command, msg_map: MsgMap, refusal: Refusal) -> tuple[str, str] | None:
+    """Return why the gateway would not execute a command of Home Assistant, and the remedy; None if it would."""
+    for value, msg in command.probes:
+        payload = command.template.twin(value).encode()
+        problem = arrival_problem(msg_map, command.topic, payload, msg, {SENDER})
+        if problem is not None:
+            return problem
+        reason = refusal(msg)
         if reason:
-            yield f"the interface refuses {received}: {reason}", "change the point, or the rule that writes it"
+            return f"the interface refuses {msg}: {reason}", "change the point, or the rule that writes it"
+    return None

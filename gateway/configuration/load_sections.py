@@ -20,6 +20,7 @@ from gateway.core.tls import TlsError, TlsOptions, tls_context
 from gateway.core.topic import filter_problem
 from gateway.errors import Finding
 from gateway.logs.init_logger import LogOptions
+from gateway.logs.levels import name_problem
 from gateway.message import OUTCOME_WORDS, reserved_argument
 from gateway.mqtt.dial import Server
 from gateway.mqtt.options import MqttOptions, parse_server
@@ -157,6 +158,22 @@ def load_commands(
         context.complain(("commands", "timestamp_argument"), reserved_argument(argument), "use another word")
     elif problems and all(problems):
         context.complain(("commands", "timestamp_argument"), problems[0] or "")
+    return options
+
+
+def load_log(
+    context: LoadContext, section: Mapping[str, Any], interfaces: Iterable[InterfaceOptions], *, are_all_known: bool
+) -> LogOptions:
+    """Return what is logged, and where; add findings to `context`.
+
+    If not `are_all_known`, other interfaces have errors: names in `levels` may be theirs.
+    """
+    options = record_of(LogOptions, section)
+    names = [interface.name for interface in interfaces]
+    for name in options.levels if are_all_known else ():
+        problem = name_problem(name, names)
+        if problem is not None:
+            context.complain(("log", "levels", name), *problem, at_key=True)
     return options
 
 

@@ -11,7 +11,7 @@ from gateway.devices.point import Device
 from gateway.errors import Finding
 from gateway.integrations.homeassistant.options import HomeAssistantOptions
 from gateway.logs.init_logger import LogOptions
-from gateway.message import RUN
+from gateway.message import HEALTH, RUN
 from gateway.mqtt.options import MqttOptions
 from gateway.outbox.options import OutboxOptions
 from gateway.routing.command_guard import CommandOptions
@@ -26,7 +26,10 @@ HANG_LIMIT = 600.0
 
 
 def document_topic(root: str, gateway: str, device: str, kind: str) -> str:
-    """Return the topic of a document of a device, below the root and the name of its gateway."""
+    """Return the topic of a document of a device, below the root and the name of its gateway.
+
+    The documents of the gateway itself have the device `""`.
+    """
     return "/".join(filter(None, (root, gateway, device, kind)))
 
 
@@ -60,9 +63,11 @@ class InterfaceOptions(NamedTuple):
 class Configuration(NamedTuple):
     """A complete and checked configuration.
 
-    `secrets` are the texts that no log may show. `notes` are logged once at the start. `warnings` name the users who
+    `files` are the other files that were read: maps, code, and those with secrets. `secrets` are the texts that no log
+    may show. `notes` are logged once at the start. `warnings` name the users who
     could change or read the files of the configuration although they should not. `no_folders` are the files that
-    cannot be created because their folders do not exist; this may change, for example when a disk is mounted.
+    cannot be created because their folders do not exist; this may change, for example when a disk is mounted. `hash`
+    identifies the content of the file and its maps.
     """
 
     file: Path
@@ -74,11 +79,14 @@ class Configuration(NamedTuple):
     log: LogOptions
     interfaces: tuple[InterfaceOptions, ...]
     home_assistant: HomeAssistantOptions = HomeAssistantOptions()
+    files: tuple[Path, ...] = ()
     hang_limit: float = HANG_LIMIT
+    management: bool = False
     secrets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     no_folders: tuple[Finding, ...] = ()
+    hash: str = ""
 
     def __repr__(self) -> str:
         return f"Configuration({self.file})"  # never the secrets
@@ -93,16 +101,21 @@ class Configuration(NamedTuple):
         It need not be that of an interface or a device that is declared now.
         """
         levels = topic.removeprefix(self.availability_topic().removesuffix("availability")).split("/")
-        return levels in (["availability"], ["health"]) or (len(levels) == 2 and levels[1] in RETAINED_KINDS)
+        return levels in (["availability"], [HEALTH]) or (len(levels) == 2 and levels[1] in RETAINED_KINDS)
 
     def availability_topic(self, interface: str = "") -> str:
         """Return the topic on which the gateway publishes whether it, or one of its interfaces, is available."""
-        return "/".join(filter(None, (self.root, self.name, interface, "availability")))
+        return self.document_topic(interface, "availability")
 
     @property
     def health_topic(self) -> str:
         """Return the topic of the gateway's own document: how it is."""
-        return "/".join(filter(None, (self.root, self.name, "health")))
+        return self.document_topic("", HEALTH)
+
+    @property
+    def manage_topic(self) -> str:
+        """Return the topic of requests that manage the gateway; answers go to the topic `reply` below it."""
+        return "/".join(filter(None, (self.root, self.name, "manage")))
 
     @property
     def replays(self) -> bool:
@@ -112,7 +125,7 @@ class Configuration(NamedTuple):
     @property
     def run_topic(self) -> str:
         """Return the topic by which the gateway finds out what its broker has kept; see `gateway.mqtt.run_topic`."""
-        return "/".join(filter(None, (self.root, self.name, RUN)))
+        return self.document_topic("", RUN)
 
     @property
     def response_topics(self) -> ResponseTopics:

@@ -2,13 +2,16 @@
 
 {"request": "outbox list", "part": "waiting", "count": 20}
 {"ok": true, "result": {...}}      or      {"ok": false, "error": "the reason, and the remedy"}
+
+After the reply to a request that follows something, further lines come, each an object, until one of both sides closes
+the connection. The last one is {"end": "the reason"} if the gateway ends it.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 from gateway.errors import ConfigurationError, GatewayError
 
@@ -41,8 +44,21 @@ class RequestKind(NamedTuple):
     in_main_thread: bool = True
 
 
+class Stream(Protocol):
+    """What follows the reply to a request. Only the thread of the control socket calls its methods."""
+
+    def lines(self) -> bytes:
+        """Return the lines to be sent next (see `encode_line`); empty: there is nothing new. It must not wait."""
+
+    def close(self) -> None:
+        """End it: the client is gone, or is refused."""
+
+
 class Answer:
     """Accepts the answer to one request, from any thread; only the first one is sent."""
+
+    stream: Stream | None = None
+    """What follows the answer."""
 
     def __init__(self, send: Callable[[Answer, bytes], None]) -> None:
         self._send = send
@@ -50,6 +66,11 @@ class Answer:
     def __call__(self, result: Mapping[str, Any]) -> None:
         """Reply with `result`, which must be serialisable as JSON."""
         self._send(self, encode_reply({"ok": True, "result": result}))
+
+    def follow(self, result: Mapping[str, Any], stream: Stream) -> None:
+        """Reply with `result`, and then with what comes from `stream`."""
+        self.stream = stream
+        self(result)
 
     def refuse(self, reason: str, *, is_configuration_wrong: bool = False) -> None:
         """Reply that the request was refused, and why."""
@@ -63,6 +84,11 @@ def encode_request(request: str, arguments: Mapping[str, Any]) -> bytes:
     if len(line) > MAX_REQUEST:
         raise ControlError(f"the request {request!a} is too long ({len(line)} bytes, at most {MAX_REQUEST})")
     return line
+
+
+def encode_line(value: Mapping[str, Any]) -> bytes:
+    """Return a line that follows a reply."""
+    return _line(value)
 
 
 def encode_reply(reply: Mapping[str, Any]) -> bytes:
@@ -100,6 +126,11 @@ def decode_reply(line: bytes) -> dict[str, Any]:
         return result
     kind = WrongConfigurationError if reply.get("wrong_configuration") is True else ControlError
     raise kind(printable(reply.get("error", "this is no reply of a gateway")))
+
+
+def decode_line(line: bytes) -> dict[str, Any]:
+    """Return the object in a line that follows a reply. Raises `ControlError` if there is none."""
+    return _object(line)
 
 
 def printable(text: object) -> str:

@@ -1,12 +1,14 @@
 """The control socket of a running gateway: a thread that receives requests, and passes most of them to the main thread.
 
 It sleeps until a client connects, serves a limited number of clients, each with a deadline, and never blocks on one.
+Clients that follow something are read from at short intervals, so that no thread of the data path has to wake it.
 Only root and the user that the gateway runs as may send requests.
 """
 
 from __future__ import annotations
 
 import errno
+import math
 import os
 import select
 import socket
@@ -17,7 +19,15 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from gateway.control.place import file_at, file_of, listen, path_of, peer_of, remove
-from gateway.control.protocol import MAX_REQUEST, Answer, ControlError, RequestKind, decode_request
+from gateway.control.protocol import (
+    MAX_REQUEST,
+    Answer,
+    ControlError,
+    RequestKind,
+    Stream,
+    decode_request,
+    encode_line,
+)
 from gateway.core.inbox import Wakeup, poll_milliseconds
 from gateway.core.own_files import open_own_folder
 from gateway.core.package_logger import package_logger
@@ -27,6 +37,15 @@ from gateway.errors import GatewayError
 LOG = package_logger(__name__)
 
 MAX_CLIENTS = 8
+MAX_FOLLOWERS = 8
+"""Clients that follow something, beside those above: they must not keep `mqttgateway status` out."""
+
+FOLLOW_INTERVAL = 0.05
+"""Seconds between two looks for what is new for those that follow something."""
+
+LONGEST_STANDSTILL = 60.0
+"""Seconds in which a client that follows something has to accept a byte of what is sent to it."""
+
 LONGEST_TRANSFER = 5.0
 """Seconds in which a client has to send its request, and then to receive the reply."""
 
@@ -34,6 +53,7 @@ LONGEST_ANSWER = 30.0
 """Seconds in which a request has to be answered."""
 
 _READ_CHUNK = 16 * 1024
+_STOPPED = "the gateway is being stopped"
 _PAUSE = 1.0  # s without accepting clients, after the process had no file descriptor left for one
 
 
@@ -56,6 +76,7 @@ class _Client:
         self.received = bytearray()
         self.to_send = b""
         self.answer: Answer | None = None  # the answer that it waits for
+        self.stream: Stream | None = None  # what it follows
         self.is_last = False  # whether the connection is closed once everything is sent
         self.deadline = now + LONGEST_TRANSFER
 
@@ -64,11 +85,19 @@ class _Client:
         """The events to poll for; none while it waits for an answer: `poll` reports a closed connection in any case."""
         if self.to_send:
             return select.POLLOUT
+        if self.stream is not None:
+            return select.POLLIN
         return select.POLLIN if self.answer is None else 0
 
     def reply(self, line: bytes, now: float) -> None:
         """Set the line to send, a reply or an error."""
         self.to_send, self.answer, self.deadline = line, None, now + LONGEST_TRANSFER
+
+    def feed(self, now: float) -> None:
+        """Take what is new of what it follows, if everything before that has been sent."""
+        if self.stream is not None and not self.to_send:
+            self.to_send = self.stream.lines()
+            self.deadline = now + LONGEST_STANDSTILL if self.to_send else math.inf
 
 
 class ControlServer:
@@ -89,6 +118,8 @@ class ControlServer:
         self._for_main: deque[tuple[RequestKind, dict[str, Any], Answer]] = deque()
         self._accepts_at = 0.0
         self._is_closing = self._is_lost = False
+        self.failure = ""
+        """Why the socket cannot be created again that was removed. Any thread may read it."""
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
         self._thread.start()
 
@@ -132,8 +163,11 @@ class ControlServer:
         self._send_answers()
         for client in list(self._clients.values()):
             if client.answer is not None:
-                client.answer.refuse("the gateway is being stopped")
+                client.answer.refuse(_STOPPED)
         self._send_answers()
+        for client in list(self._clients.values()):
+            if client.stream is not None:
+                client.to_send += encode_line({"end": _STOPPED})
         for client in list(self._clients.values()):
             self._send(client)
             self._drop(client)
@@ -151,10 +185,12 @@ class ControlServer:
                 raise
         except (ControlError, OSError) as err:
             reason = getattr(err, "strerror", None) or err
+            self.failure = f"it was removed and cannot be created again: {reason}"
             failed = SocketLost(f"the control socket was removed and cannot be created again: {reason}")
             if failed.trigger:
                 LOG.warning(failed.report)
             return
+        self.failure = ""
         self._listener.close()
         os.close(self._folder)
         self._listener, self._folder, self._file = listener, folder, file_of(folder, self._name)
@@ -172,8 +208,10 @@ class ControlServer:
             deadlines.append(self._accepts_at)
         for descriptor, client in self._clients.items():
             poll.register(descriptor, client.events)
-        due = min(deadlines, default=None)
-        for descriptor, _ in poll.poll(None if due is None else poll_milliseconds(due - now + 0.001)):
+        if any(client.stream is not None and not client.to_send for client in self._clients.values()):
+            deadlines.append(now + FOLLOW_INTERVAL)
+        due = min(deadlines, default=math.inf)
+        for descriptor, _ in poll.poll(poll_milliseconds(None if due == math.inf else due - now + 0.001)):
             if descriptor == self._wakeup.fileno():
                 self._wakeup.clear()
                 self._send_answers()
@@ -186,8 +224,22 @@ class ControlServer:
         now = time.monotonic()
         for client in [client for client in self._clients.values() if now >= client.deadline]:
             self._time_out(client, now)
+        for client in [client for client in self._clients.values() if client.stream is not None]:
+            self._feed(client, now)
+
+    def _feed(self, client: _Client, now: float) -> None:
+        try:
+            client.feed(now)
+        except Exception:
+            LOG.exception("what a client of the control socket follows has failed")
+            self._drop(client)
+            return
+        if client.to_send:
+            self._send(client)
 
     def _time_out(self, client: _Client, now: float) -> None:
+        if client.stream is not None:
+            LOG.info("a client that follows messages has read nothing for %.0f s: ended it", LONGEST_STANDSTILL)
         if client.answer is None:  # too slow in sending its request, or in receiving the reply
             self._drop(client)
             return
@@ -210,7 +262,7 @@ class ControlServer:
         refusal = ""
         if peer_of(sock).uid not in (0, os.geteuid()):
             refusal = "only root and the user that the gateway runs as may send requests"
-        elif len(self._clients) > MAX_CLIENTS:
+        elif sum(each.stream is None for each in self._clients.values()) > MAX_CLIENTS:
             refusal = f"{MAX_CLIENTS} other clients are connected: try again later"
         if refusal:  # sent without waiting: what the socket does not accept now is lost
             Answer(lambda _, line: client.reply(line, 0.0)).refuse(refusal)
@@ -235,8 +287,9 @@ class ControlServer:
         if not part:
             self._drop(client)
             return
-        client.received += part
-        self._next_request(client)
+        if client.stream is None:  # whoever follows something has nothing more to say
+            client.received += part
+            self._next_request(client)
 
     def _next_request(self, client: _Client) -> None:
         line, newline, remaining = client.received.partition(b"\n")
@@ -280,9 +333,25 @@ class ControlServer:
     def _send_answers(self) -> None:
         while self._answers:
             answer, line = self._answers.popleft()
-            for client in self._clients.values():
-                if client.answer is answer:
-                    client.reply(line, time.monotonic())
+            client = next((each for each in self._clients.values() if each.answer is answer), None)
+            if client is None:
+                if answer.stream is not None:
+                    answer.stream.close()
+                continue
+            client.reply(line, time.monotonic())
+            if answer.stream is not None:
+                self._follow(client, answer.stream)
+
+    def _follow(self, client: _Client, stream: Stream) -> None:
+        """Send what comes from `stream` to a client, unless there are too many that follow something."""
+        if sum(each.stream is not None for each in self._clients.values()) < MAX_FOLLOWERS:
+            client.stream = stream
+            client.received.clear()
+            return
+        stream.close()
+        client.is_last = True
+        reason = f"{MAX_FOLLOWERS} others follow this gateway: end one of them"
+        Answer(lambda _, line: client.reply(line, time.monotonic())).refuse(reason)
 
     def _send(self, client: _Client) -> None:
         try:
@@ -293,11 +362,15 @@ class ControlServer:
             self._drop(client)
             return
         client.to_send = client.to_send[sent:]
+        if client.stream is not None and sent:
+            client.deadline = time.monotonic() + LONGEST_STANDSTILL if client.to_send else math.inf
         if not client.to_send and client.is_last:
             self._drop(client)
-        elif not client.to_send:
+        elif not client.to_send and client.stream is None:
             self._next_request(client)
 
     def _drop(self, client: _Client) -> None:
         if self._clients.pop(client.sock.fileno(), None) is not None:
             client.sock.close()
+            if client.stream is not None:
+                client.stream.close()

@@ -13,6 +13,7 @@ from gateway.core.clock import boot_time
 from gateway.core.counting import counted
 from gateway.core.open_commands import OpenCommands
 from gateway.core.package_logger import package_logger
+from gateway.core.tap import TAP
 from gateway.core.throttled_exception import ThrottledException
 from gateway.message import InternalMsg
 
@@ -137,7 +138,7 @@ class MsgList:
     Commands that were pulled and are not answered yet are in `open_commands`.
 
     It holds up to `limit` messages and `max_bytes` bytes, as long as the `budget` that it shares with other inboxes
-    allows it.
+    allows it. `name` is that of the interface, for those who follow its messages.
     """
 
     def __init__(
@@ -147,7 +148,9 @@ class MsgList:
         *,
         max_bytes: int = MAX_BYTES,
         budget: ByteBudget | None = None,
+        name: str = "",
     ) -> None:
+        self.name = name
         self.limit = limit
         self.max_bytes = max_bytes
         self.pulled = 0
@@ -225,6 +228,9 @@ class MsgList:
                 if msg.iscmd and not is_stale:
                     self.open_commands.add(msg, size, now)
             if not is_stale:
+                recorder = TAP.recorder
+                if recorder is not None:
+                    recorder.taken(self.name, msg)
                 return msg
             self.on_stale(msg)
         return None

@@ -68,7 +68,7 @@ def record_of(cls: type[_Record], options: Mapping[str, Any]) -> _Record:
 
 def _converted(value: Any, default: Any) -> Any:
     """Return `value` in the form of the field that has `default`: a record, one of an enumeration, or itself."""
-    if isinstance(value, dict):
+    if isinstance(value, dict) and isinstance(default, tuple):
         return record_of(type(default), value)
     return type(default)(value) if isinstance(default, enum.Enum) else _frozen(value)
 

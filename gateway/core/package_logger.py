@@ -5,6 +5,13 @@ from __future__ import annotations
 import logging
 
 PROGRAM = "mqttgateway"
+TRAFFIC = f"{PROGRAM}.traffic"
+"""The logger of the messages that pass through the gateway, one line each."""
+
+PARTS = (
+    "configuration", "control", "core", "integrations", "interfaces", "logs", "mqtt", "outbox", "routing", "runtime"
+)  # fmt: skip
+"""The parts of the program that log, by the last word of their loggers' names."""
 
 _OWN_PACKAGES = ("gateway", "interfaces")
 _INTERFACES = "interfaces"
@@ -29,3 +36,14 @@ def logger_name(module: str) -> str:
 def package_logger(module: str) -> logging.Logger:
     """Return the logger for a module, which passes its `__name__`."""
     return logging.getLogger(logger_name(module))
+
+
+def part_of(name: str) -> str:
+    """Return the part of the program that the logger called `name` belongs to; "" if it is that of other code."""
+    program, _, part = name.partition(".")
+    return part if program == PROGRAM else ""
+
+
+def short_name(name: str) -> str:
+    """Return the name of a logger as a person reads it: without that of the program."""
+    return part_of(name) or name

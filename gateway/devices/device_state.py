@@ -28,7 +28,7 @@ class DeviceState:
     __slots__ = (
         "_is_auto", "_longest", "_pauses", "device", "document_at", "is_changed", "is_cut_off", "is_hanging",
         "is_left", "is_online", "is_status_new", "is_urgent", "last_heard", "meanings", "reading_of", "reason",
-        "scheduled", "template", "unanswered", "waits_since", "words",
+        "scheduled", "status_at", "template", "unanswered", "waits_since", "words",
     )  # fmt: skip
 
     def __init__(self, device: Device, template: Device | None = None, words: tuple[str, ...] = ()) -> None:
@@ -42,6 +42,7 @@ class DeviceState:
         self.reading_of: dict[str, Reading] = {point.key: Reading(point) for point in device.points}
         self.is_online: bool | None = None
         self.is_status_new = False
+        self.status_at = NEVER  # when `is_online` changed last
         self.is_urgent = False  # a command was executed: whoever has sent it waits for what it has changed
         self.reason = ""
         self.last_heard = NEVER
@@ -171,6 +172,7 @@ class DeviceState:
         """Go on with what is known of the same device as a whole; the readings are carried over one by one."""
         self.is_online, self.is_status_new, self.reason = previous.is_online, previous.is_status_new, previous.reason
         self.last_heard, self.waits_since = previous.last_heard, previous.waits_since
+        self.status_at = previous.status_at
         self.unanswered = previous.unanswered
         self.document_at, self.is_left = previous.document_at, previous.is_left
         self.is_cut_off, self.is_hanging = previous.is_cut_off, previous.is_hanging

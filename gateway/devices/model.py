@@ -63,10 +63,11 @@ class Model:
     ) -> None:
         self.states: dict[str, DeviceState] = {}
         self.suppressed = self.bad_values = self.found_devices = self.rejected_devices = 0
-        self.revision = 0
-        """How often a template has brought about a device, or one was removed."""
+        self.revision = 0  # how often a template has brought about a device, or one was removed
         self.bad: list[str] = []
         """The arguments of the message that was observed last which were no values."""
+        self.held = 0
+        """The flags of the message that was held back last, of which nothing went out."""
         self.rejection = ""
         """Why a message has added no device, though a template fits it."""
         self.removed: list[str] = []
@@ -160,10 +161,12 @@ class Model:
             self.bad_values += len(bad)
             msg = msg.without_arguments(bad)
             if not msg.arguments:
+                self.held = BAD
                 return None
         # What no rule holds back, since nothing of it feeds a point that has one, goes out as it is.
         if verdict & HELD and not verdict & DUE:
             self.suppressed += 1
+            self.held = verdict
             if verdict & WAITING or series.reports:
                 self._schedule_report(series.hold_back(msg, is_waiting=bool(verdict & WAITING)))
             return None

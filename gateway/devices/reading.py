@@ -48,6 +48,17 @@ of the interval; the state of the device is another one; it is no value; a rule 
 before it. Plain numbers, for they are added up for each value of each line, and those of `enum.Flag` take ten times as
 long."""
 
+_HELD_REASONS = {
+    BAD: "none of its values is one",
+    WAITING: "it has changed too soon: the last value goes out at the end of its interval",
+    CHANGED: "it has changed by no more than its deadband",
+}
+
+
+def held_reason(flags: int) -> str:
+    """Return why nothing of a message with these flags goes out."""
+    return next((reason for flag, reason in _HELD_REASONS.items() if flags & flag), "it has not changed")
+
 
 def bad_values(arguments: Mapping[str, Argument]) -> list[str]:
     """Return the names of the arguments that are no values, such as numbers that are infinite or none (NaN)."""

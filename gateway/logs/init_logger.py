@@ -7,23 +7,21 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 from gateway.core import throttled_exception
 from gateway.core.counting import counted
 from gateway.core.option_schema import section_defaults
-from gateway.core.package_logger import PROGRAM, logger_name
+from gateway.core.package_logger import TRAFFIC, logger_name
 from gateway.core.paths import expanded
+from gateway.logs.formats import LineFormatter
+from gateway.logs.last_error import LastErrorHandler
+from gateway.logs.levels import LevelFilter, apply_levels
 from gateway.logs.masking import Masker
+from gateway.logs.repetition import Repetition
 
-LEVELS = ("debug", "info", "warning", "error", "critical")
-TRAFFIC = f"{PROGRAM}.traffic"
-"""The logger of the messages that pass through the gateway, one line each."""
-
-_LONGEST_LINE = 1000  # characters of a line; the remainder is cut off
-_CLOCK_STEP = 0.1  # s: a larger difference means that the clock was set; a smaller one, that it is adjusted gradually
 MAX_LINES = 3000  # per minute and handler: about what a person can still search, and 5 KiB/s on an SD card
-_SD_PRIORITY = {10: 7, 20: 6, 30: 4, 40: 3, 50: 2}  # logging level to sd-daemon(3) priority
 
 
 _DEFAULT = section_defaults(__file__)
@@ -38,84 +36,76 @@ class LogOptions(NamedTuple):
     files: int = _DEFAULT["files"]
     traffic: bool = _DEFAULT["traffic"]
     file_level: str | None = None
+    format: str = _DEFAULT["format"]
+    levels: Mapping[str, str] = MappingProxyType({})
 
 
 def init_logger(
-    options: LogOptions, secrets: Iterable[str] = (), environment: Mapping[str, str] = os.environ
+    options: LogOptions,
+    secrets: Iterable[str] = (),
+    environment: Mapping[str, str] = os.environ,
+    interfaces: Iterable[str] = (),
 ) -> list[logging.Handler]:
     """Set the handlers and levels of the root logger; return the handlers.
 
-    Each of `secrets` is replaced by `***` in every line. The handlers of an earlier call are closed.
-    Raises `OSError` if the log file cannot be opened.
+    Each of `secrets` is replaced by `***` in every line. `interfaces` are the names of the interfaces, which may have
+    levels of their own. The handlers of an earlier call are closed. Raises `OSError` if the log file cannot be opened.
     """
-    masker = Masker(secrets)
-    under_systemd = "JOURNAL_STREAM" in environment
-    line = "%(name)s: %(message)s" if under_systemd else "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    masker, names = Masker(secrets), frozenset(interfaces)
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
-    handlers[0].setFormatter(_Formatter(line, masker, with_priority=under_systemd))
+    handlers[0].setFormatter(_stderr_formatter(options, masker, environment))
     if options.file:
         from gateway.logs.log_file import LogFile
 
         handlers.append(
             LogFile(expanded(options.file), maxBytes=options.file_bytes, backupCount=options.files, encoding="utf-8")
         )
-        handlers[1].setFormatter(_Formatter("%(asctime)s %(levelname)-7s %(threadName)s %(name)s: %(message)s", masker))
+        is_json = options.format == "json"
+        handlers[1].setFormatter(_json_formatter(masker) if is_json else LineFormatter(masker, with_thread=True))
     root = logging.getLogger()
     for handler in list(root.handlers):
-        if isinstance(handler.formatter, _Formatter):
+        if isinstance(handler.formatter, LineFormatter):
+            _report_suppressed(handler, is_last=True)
             root.removeHandler(handler)
             handler.close()
     for handler, level in zip(handlers, (options.level, options.file_level or options.level), strict=False):
-        handler.setLevel(level.upper())
+        handler.addFilter(LevelFilter(level, options.levels, names))
+        handler.addFilter(Repetition(handler))
         handler.addFilter(RateLimit(handler))
         root.addHandler(handler)
-    root.setLevel(min(handler.level for handler in handlers))
+    root.addHandler(LastErrorHandler(LineFormatter(masker)))
+    apply_levels()
     logging.getLogger(TRAFFIC).setLevel(logging.INFO if options.traffic else logging.CRITICAL)
     return handlers
 
 
-class _Formatter(logging.Formatter):
-    """Writes a record as one line, without control characters and secrets. Tracebacks keep their lines."""
+def _stderr_formatter(options: LogOptions, masker: Masker, environment: Mapping[str, str]) -> LineFormatter:
+    for_journal = _is_journal(environment.get("JOURNAL_STREAM", ""))
+    if options.format == "json":
+        return _json_formatter(masker, for_journal=for_journal)
+    if for_journal or not sys.stderr.isatty():
+        return LineFormatter(masker, for_journal=for_journal)
+    from gateway.logs.terminal import TerminalFormatter, columns_of, has_colours  # a service needs none of it
 
-    default_msec_format = "%s.%03d"
+    return TerminalFormatter(masker, lambda: columns_of(sys.stderr), has_colours=has_colours(environment))
 
-    def __init__(self, line: str, masker: Masker, *, with_priority: bool = False) -> None:
-        super().__init__(line)
-        self._masker = masker
-        self._with_priority = with_priority
-        self._latest = 0.0  # Unix time (s) of the previous line
-        self._clock_offset = 0.0  # s between Unix time and monotonic time
 
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
-        """Return the time of a line, which is never earlier than that of the line above it.
+def _json_formatter(masker: Masker, *, for_journal: bool = False) -> LineFormatter:
+    from gateway.logs.json_lines import JsonFormatter
 
-        A record gets its time before it waits for the lock of the handler, so another thread may overtake it. Such a
-        record is written with the time of the line above it. After the clock was set back, times start again from
-        there.
-        """
-        offset = time.time() - time.monotonic()
-        if abs(offset - self._clock_offset) > _CLOCK_STEP:
-            self._clock_offset, self._latest = offset, 0.0
-        self._latest = when = max(self._latest, record.created)
-        seconds, milliseconds = divmod(int(when * 1000), 1000)
-        return self.default_msec_format % (
-            time.strftime(self.default_time_format, self.converter(seconds)),
-            milliseconds,
-        )
+    return JsonFormatter(masker, for_journal=for_journal)
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (logging's name)
-        return self._masker.mask(super().formatMessage(record)).replace("\n", "\\n")
 
-    def format(self, record: logging.LogRecord) -> str:
-        text = self._masker.mask(super().format(record))
-        if len(text) > _LONGEST_LINE and not record.exc_info:  # after masking, which does not find half a secret
-            text = f"{text[:_LONGEST_LINE]}... ({len(text)} characters)"
-        if not text.isprintable():
-            text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-        if self._with_priority:
-            priority = f"<{_SD_PRIORITY.get(record.levelno, 6)}>"
-            text = priority + text.replace("\n", f"\n{priority}")
-        return text
+def _is_journal(stream: str) -> bool:
+    """Return whether standard error is the `stream` of the journal, which systemd names by device and inode.
+
+    A terminal or a file may inherit the variable from a service, such as that of a desktop (systemd.exec).
+    """
+    try:
+        status = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):  # it has no descriptor
+        return bool(stream)
+    return stream == f"{status.st_dev}:{status.st_ino}"
 
 
 class RateLimit(logging.Filter):
@@ -125,13 +115,13 @@ class RateLimit(logging.Filter):
     """Records that were suppressed since the start of the process, of all handlers."""
 
     def __init__(
-        self, handler: logging.Handler, limit: int = MAX_LINES, clock: Callable[[], float] = time.monotonic
+        self, handler: logging.Handler, limit: int = MAX_LINES, clock: Callable[[], float] | None = None
     ) -> None:
         super().__init__()
         self._handler = handler
         self._limit = limit
-        self._clock = clock
-        self._since = clock()
+        self._clock = clock or time.monotonic
+        self._since = self._clock()
         self._passed = 0
         self._suppressed = 0
 
@@ -157,12 +147,22 @@ class RateLimit(logging.Filter):
 
 
 def report_suppressed(*, is_last: bool = False) -> None:
-    """Log how often each suppressed error has occurred, and how many lines were suppressed (see `RateLimit.report`)."""
+    """Log how often each suppressed error has occurred, and how many lines were repeated or over the limit."""
     throttled_exception.report_suppressed(is_last=is_last)
     for handler in logging.getLogger().handlers:
-        for limit in handler.filters:
-            if isinstance(limit, RateLimit):
-                limit.report(is_last=is_last)
+        _report_suppressed(handler, is_last=is_last)
+
+
+def _report_suppressed(handler: logging.Handler, *, is_last: bool) -> None:
+    for each in handler.filters:
+        if isinstance(each, Repetition | RateLimit):
+            each.report(is_last=is_last)
+
+
+def log_failure() -> str:
+    """Return why the log file cannot be written at the moment; `""`: it can, or there is none."""
+    failures = (getattr(handler, "failure", "") for handler in logging.getLogger().handlers)
+    return next(filter(None, failures), "")
 
 
 def log_stats() -> dict[str, int]:
@@ -172,5 +172,6 @@ def log_stats() -> dict[str, int]:
     """
     return {
         "lines_suppressed": RateLimit.suppressed_in_total,
+        "lines_repeated": Repetition.suppressed_in_total,
         "errors_suppressed": throttled_exception.suppressed(),
     }

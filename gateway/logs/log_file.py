@@ -24,9 +24,22 @@ class LogFile(logging.handlers.RotatingFileHandler):
         """Open the file, readable by its owner and its group only: it shows what people do in a home."""
         return os.fdopen(open_to_append(Path(self.baseFilename), 0o640), "a", encoding=self.encoding)
 
+    failure = ""
+    """Why the last line could not be written; `""`: it was."""
+
+    _has_failed = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line."""
+        self._has_failed = False
+        super().emit(record)
+        if not self._has_failed:
+            self.failure = ""
+
     def handleError(self, _: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
         """Write to standard error why a line could not be written to the file."""
         reason = sys.exc_info()[1]
+        self._has_failed, self.failure = True, f"{self.baseFilename}: {reason}"
         err = LogFileFailed(
             f"the log file {self.baseFilename} cannot be written: {reason}", key=f"{self.baseFilename} {reason}"
         )

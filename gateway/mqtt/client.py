@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
@@ -176,6 +176,47 @@ class MgClient(HookedClient):
     def is_caught_up(self) -> bool:
         """Whether all messages that had waited in the session have come, as far as that can be known."""
         return not self.memory.run.may_have_waited
+
+    @property
+    def link_since(self) -> float:
+        """When (s, `boot_time`) the link was established or lost last."""
+        return self._state_machine.since
+
+    @property
+    def round_trip(self) -> float | None:
+        """The seconds that the broker took to answer last; None: it has not been asked on this link."""
+        return self.memory.promptness.round_trip
+
+    @property
+    def stalled_for(self) -> float:
+        """The seconds for which the broker has acknowledged nothing of what was sent; 0 if nothing is in flight."""
+        return self.sender.stalled_for
+
+    @property
+    def refused_filters(self) -> Mapping[str, str]:
+        """The filters that the broker has refused on this link, with its reasons."""
+        return self.receiver.refused
+
+    @property
+    def refused_states(self) -> Collection[str]:
+        """The topics of the states that the broker did not accept when they were published last."""
+        return list(self.sender.states.suspended)
+
+    @property
+    def forbidden_run_topic(self) -> str:
+        """The topic ROOT/NAME/run, if the broker forbids it; otherwise `""`."""
+        run = self.memory.run
+        return run.topic if self.link_state is LinkState.UP and not run.is_used else ""
+
+    @property
+    def maximum_packet(self) -> int | None:
+        """The bytes of the largest packet that the broker accepts; None: it has announced no limit."""
+        return self.sender.limits.maximum_packet
+
+    @property
+    def main_busy_for(self) -> float:
+        """The seconds since the main thread should have been back at its wait; 0: it waits."""
+        return self._send_lock.main_busy_for
 
     # --- the guard of a pending connection
 

@@ -50,15 +50,16 @@ class LinkStateMachine:
     """The state of the link, with the deadline of the two states that end after a time.
 
     The deadline is the end of the wait for CONNACK, or of the delay before the next attempt to connect. `clock` returns
-    seconds. Whoever has the send lock may call this; `state` may be read by any thread.
+    seconds. `since` is when the link was established or lost last. Whoever has the send lock may call this; `state` and
+    `since` may be read by any thread.
     """
 
-    __slots__ = ("_clock", "_deadline", "state")
+    __slots__ = ("_clock", "_deadline", "since", "state")
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.state = LinkState.IDLE
         self._clock = clock
-        self._deadline = clock()
+        self._deadline = self.since = clock()
 
     def __repr__(self) -> str:
         return f"<LinkStateMachine {self.state.value}>"
@@ -72,6 +73,8 @@ class LinkStateMachine:
         if next_state is None:
             raise RuntimeError(f"link to {broker}: no transition from {self.state.value!r} when {event.value}")
         LOG.debug("link to %s: %s -> %s", broker, self.state.value, next_state.value)
+        if LinkState.UP in (self.state, next_state) and self.state is not next_state:
+            self.since = self._clock()
         self.state = next_state
 
     def set_deadline(self, seconds: float) -> None:

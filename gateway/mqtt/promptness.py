@@ -32,6 +32,10 @@ class Promptness:
         self._clock = clock
         self._open: dict[Hashable, float] = {}  # when each question was sent that is not answered yet, in their order
         self._asked_at = self._proven = clock()
+        self.round_trip: float | None = None
+        """The seconds that the last question took to be answered; None: none was answered. The first one of a link does
+        not count, because its answer waits for more than the broker."""
+        self._is_first = False
         self.max_age = max_age
 
     @property
@@ -64,6 +68,7 @@ class Promptness:
         """Start with a new link, on which everything that can be received was sent after `since`."""
         self._proven = since
         self._asked_at = self._clock()
+        self.round_trip, self._is_first = None, True
         self._open.clear()
 
     def asked(self, question: Hashable) -> None:
@@ -79,6 +84,8 @@ class Promptness:
         if question not in self._open:
             return
         self._proven = self._open[question]
+        self.round_trip = None if self._is_first else self._clock() - self._proven
+        self._is_first = False
         for older in list(self._open):
             del self._open[older]
             if older == question:

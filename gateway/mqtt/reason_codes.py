@@ -135,6 +135,14 @@ def can_be_sent_again(reason: int) -> bool:
     return reason in _RETRY_LATER
 
 
+_UNCLEAR = {0x80, 0x83}  # unspecified error, implementation specific error
+
+
+def is_clear(reason: int) -> bool:
+    """Return whether the broker says with this reason code why it has refused a message."""
+    return reason not in _UNCLEAR
+
+
 def puback_words(reason: int) -> str:
     """Return the reason code of a PUBACK in words."""
     try:

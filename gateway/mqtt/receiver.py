@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -13,7 +14,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from gateway.core.backoff import Backoff, no_jitter
 from gateway.core.package_logger import package_logger
+from gateway.core.tap import TAP
 from gateway.core.throttled_exception import MAX_UNTRUSTED_KEYS, ThrottledException
 from gateway.core.topic import filter_problem, without_covered
 from gateway.message import Arrival, ReplyTo
@@ -28,6 +31,7 @@ LOG = package_logger(__name__)
 LINGER = 1.0
 """Seconds between the answers to new subscriptions and the end of the old ones, see `Receiver.tick`."""
 
+_FIRST_RETRY, _LAST_RETRY = 10.0, 600.0  # s until a filter is subscribed to again that the broker has refused
 _MAX_LOGGED_TOPIC = 200  # characters of a topic in the log
 
 
@@ -39,6 +43,12 @@ class MessageUnusable(ThrottledException):
     """A message is larger than the gateway accepts, or violates the MQTT standard."""
 
     most_new_keys = MAX_UNTRUSTED_KEYS
+
+
+class FilterRefused(ThrottledException):
+    """The broker has refused a subscription. It is asked again and again, but this is not news every time."""
+
+    period = 86_400.0
 
 
 class Receiver:
@@ -80,6 +90,10 @@ class Receiver:
         self._subscriptions = Subscriptions()
         self._is_v5 = self._has_identifiers = False
         self._failed = self._refused_filters = 0
+        self.refused: dict[str, str] = {}
+        """The filters that the broker has refused on this link, with its reasons. Replaced as a whole."""
+        self._retries = Backoff(_FIRST_RETRY, _LAST_RETRY, no_jitter)
+        self._retry_at = math.inf
         self._recall = recall
         self._recall_until = math.inf
 
@@ -101,6 +115,9 @@ class Receiver:
         """
         self._is_v5, self._has_identifiers = is_v5, is_v5 and has_identifiers
         self._subscribing.clear()
+        self.refused = {}
+        self._retries.reset()
+        self._retry_at = math.inf
         self._subscriptions.reset(is_resumed=session_present)
         self._subscribe(self.filters)
         if self._run.is_used:  # last, because a broker may close the link over it
@@ -131,6 +148,7 @@ class Receiver:
         previous, self.filters = self.filters, without_covered(filters)
         leaving = dict.fromkeys((*self._leaving, *previous))
         self._leaving = tuple(topic_filter for topic_filter in leaving if topic_filter not in self.filters)
+        self.refused = {each: reason for each, reason in self.refused.items() if each in self.filters}
         if is_up:
             self._subscribe([topic_filter for topic_filter in self.filters if topic_filter not in previous])
 
@@ -189,7 +207,16 @@ class Receiver:
                 self._recall = self._recall._replace(filters=others)
         elif is_refused:
             self._refused_filters += 1
-            LOG.error("the broker refused the filter %a: %s: check its access rules", topic_filter, codes[0])
+            self.refused = {**self.refused, topic_filter: str(codes[0])}
+            if self._retry_at == math.inf:
+                self._retry_at = self._clock() + self._retries.next_delay()
+            text = f"the broker refused the filter {topic_filter!a}: {codes[0]}: check its access rules"
+            refused = FilterRefused(text, key=topic_filter, level=logging.ERROR)
+            if refused.trigger:
+                LOG.error(refused.report)
+        elif topic_filter in self.refused:
+            self.refused = {each: reason for each, reason in self.refused.items() if each != topic_filter}
+            LOG.info("the broker accepts the filter %a now", topic_filter)
         self._update_is_subscribed()
 
     def _update_is_subscribed(self) -> None:
@@ -201,10 +228,12 @@ class Receiver:
     def time_left(self) -> float:
         """The seconds until `tick` has something to do."""
         leaving = self._leave_at if self._leaving and self.is_subscribed else math.inf
-        return max(0.0, min(leaving, self._recall_until) - self._clock())
+        return max(0.0, min(leaving, self._recall_until, self._retry_at) - self._clock())
 
     def tick(self) -> None:
-        """Unsubscribe from old filters, some time after the broker has answered the new subscriptions.
+        """Subscribe to refused filters again, and unsubscribe from old ones, when it is time for that.
+
+        Access rules change, and a cluster refuses filters while it elects a leader.
 
         Messages that matched only an old filter, because the broker did not know the new ones yet, may still be in its
         queue then. Once an old filter is forgotten, its copies do not count any more (see `Subscriptions`): without the
@@ -212,6 +241,9 @@ class Receiver:
         """
         if self._clock() >= self._recall_until:
             self._end_recall()
+        if self._clock() >= self._retry_at:
+            self._retry_at = math.inf
+            self._subscribe(self.refused)
         if not self._leaving or not self.is_subscribed or self._clock() < self._leave_at:
             return
         _, mid = self._client.unsubscribe(list(self._leaving))
@@ -228,6 +260,9 @@ class Receiver:
     def on_unusable(self, topic: str, what: str) -> None:
         """Count and log a message that is, or contains, `what`: it cannot be used, but was acknowledged."""
         self.counts["unusable"] += 1
+        recorder = TAP.recorder
+        if recorder is not None:
+            recorder.turned_away(recorder.arrived(Arrival(topic, b"")), "gateway", f"it is, or has, {what}")
         shown = topic if len(topic) <= _MAX_LOGGED_TOPIC else f"{topic[:_MAX_LOGGED_TOPIC]}..."
         unusable = MessageUnusable(
             f"dropped: a message on {shown!a} is, or has, {what}: find out who publishes it", key=f"{shown} {what}"
@@ -253,6 +288,10 @@ class Receiver:
             numbers = getattr(message.properties, "SubscriptionIdentifier", ())
             if not self._subscriptions.counts(topic, numbers, may_have_waited=resumed):
                 self.counts["copies"] += 1
+                recorder = TAP.recorder
+                if recorder is not None:
+                    copy = recorder.arrived(_arrival(message, resumed=resumed, late=0.0))
+                    recorder.turned_away(copy, "gateway", "it is a copy: several subscriptions have brought it")
                 return
         try:
             self._on_msg(_arrival(message, resumed=resumed, late=self._memory.promptness.late))

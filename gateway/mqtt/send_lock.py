@@ -82,6 +82,11 @@ class SendLock:
         """Whether the main thread waits for the lock."""
         return self._contended
 
+    @property
+    def main_busy_for(self) -> float:
+        """The seconds since the main thread should have been back at its wait; 0: it waits. Any thread may read it."""
+        return self._standstill.busy_for
+
     def stats(self) -> dict[str, int]:
         """Return the counters: any thread may call this, without the lock."""
         return {

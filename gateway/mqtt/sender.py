@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from gateway.core.package_logger import package_logger
+from gateway.core.tap import TAP
 from gateway.core.throttled_exception import ThrottledException
 from gateway.message import Publication
 from gateway.mqtt.broker_limits import BrokerLimits
@@ -21,6 +22,7 @@ from gateway.mqtt.paho_hooks import HookedClient, InFlight
 from gateway.mqtt.poison import PoisonDetector, Verdict
 from gateway.mqtt.quarantine import Quarantine
 from gateway.mqtt.reason_codes import can_be_sent_again, puback_words
+from gateway.mqtt.refusals import Refusals
 from gateway.mqtt.retained_states import RetainedStates
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.queues import Entry
@@ -34,7 +36,8 @@ _MAX_IN_FLIGHT = 1000  # publications; with QoS 0, so many are written together
 _MAX_UNSENT = 256 * 1024  # bytes that the connection has not accepted; beyond that, nothing more is sent
 
 _NOT_AUTHORIZED = 0x87  # reason code of a PUBACK (MQTT 5, 3.4.2.1)
-_QUOTA_PAUSE = 5.0  # s without any publication for a broker that reports that its quota is exceeded
+_QUOTA_PAUSE = 5.0  # s without any publication for a broker that reports that its quota is exceeded,
+_DOUBT_PAUSE = 1.0  # and for one that refuses a message without a clear reason
 _SUSPICIOUS = 10.0  # s after a publication was sent within which it may be the reason for the end of the link
 _CLOSED = "the broker closed the link right after it, three times"
 _PROBATION = 1.0  # s that a link must last before a suspect is sent on it: a link that flaps proves nothing
@@ -79,6 +82,8 @@ class Sender:
         self.states = RetainedStates(clock)
         self.poison = PoisonDetector()
         self._quarantine = Quarantine(clock)
+        self._refusals = Refusals()
+        self._put_off: list[Entry] = []  # refused, and to be sent again, in their order, when the pause is over
         self._in_flight: deque[InFlight] = deque()
         self._unacknowledged = 0  # of them, those with QoS 1
         self._limits = BrokerLimits()
@@ -122,6 +127,11 @@ class Sender:
         return self._clock() - max(self._oldest_since, self._up_since) if is_sent else 0.0
 
     @property
+    def limits(self) -> BrokerLimits:
+        """The limits of the broker, or of the last one."""
+        return self._limits
+
+    @property
     def is_waiting(self) -> bool:
         """Whether nothing is sent on this link before `begin`."""
         return self._is_waiting
@@ -156,7 +166,7 @@ class Sender:
         is_too_much = self._room() < 0
         # A suspect is sent after the states: if they are acknowledged and it ends the link all the same, it is to
         # blame.
-        has_to_wait = self._must_requeue or self.poison.one_by_one
+        has_to_wait = self._must_requeue or self.poison.one_by_one or bool(self._put_off)
         if has_to_wait or is_too_much or not all(map(self._is_allowed, self._in_flight)):
             self._requeue_in_flight()
         for sent in self._in_flight:
@@ -248,6 +258,7 @@ class Sender:
         self._unacknowledged = 0
         self.states.reset_published()
         self._outbox.requeue(entries)
+        self._requeue_put_off()
 
     # --- out
 
@@ -269,7 +280,7 @@ class Sender:
     @property
     def has_more(self) -> bool:
         """Whether `send_pending` would send something from the outbox now."""
-        return self._outbox.has_waiting and self._room_now() > 0
+        return (self._outbox.has_waiting or bool(self._put_off)) and self._room_now() > 0
 
     def send_directly(self, publications: Sequence[Publication]) -> bool | None:
         """Write publications that never were in the outbox, if it is empty; return None if that is not possible.
@@ -287,7 +298,7 @@ class Sender:
         if offsets:
             self._add_in_flight(self._client.track_in_flight(self._outbox.track_in_flight(publications), offsets))
         else:
-            self._outbox.count_direct(len(publications))
+            self._outbox.count_direct(publications)
         return not offsets
 
     def send_pending(self) -> bool:
@@ -302,6 +313,8 @@ class Sender:
             self._is_new_link = self.states.has_pending
         if self._quarantine.entries and self._quarantine.is_due:
             self._release_quarantine(is_trial=False)
+        if self._put_off and self._may_send:
+            self._requeue_put_off()
         if self._outbox.is_empty:
             return False
         begin = len(self._in_flight)
@@ -447,6 +460,7 @@ class Sender:
                 continue
             if not sent.refusal:
                 delivered.append(sent.entry)
+                self._refusals.accepted(sent.qos)
             else:
                 self._entry_refused(sent.entry, sent.refusal)
             self._has_settled = self._has_settled or sent.qos > 0
@@ -463,13 +477,16 @@ class Sender:
     def _state_settled(self, state: Publication, reason: int) -> None:
         self.poison.clear(state.with_payload(b""))
         self._acknowledged += 1
+        recorder = TAP.recorder
+        if recorder is not None:
+            recorder.state_accepted(state, f"it answered {puback_words(reason)}" if reason else "")
         if reason:
             self._state_refused(state, reason, f"it answered {puback_words(reason)}")
         elif not self.on_state_settled(state, 0) and self.states.accepted(state.topic):
             LOG.info("the broker accepts the state %a again", state.topic)
 
     def _entry_refused(self, entry: Entry, reason: int) -> None:
-        if not can_be_sent_again(reason):
+        if self._refusals.is_final(entry.number, reason):
             topic = entry.publication.topic
             is_forbidden = reason == _NOT_AUTHORIZED
             remedy = f"allow the gateway to publish on {topic!a} in the broker's access rules" if is_forbidden else ""
@@ -477,13 +494,20 @@ class Sender:
             self._outbox.dead_letter(entry, f"the broker refused it: {puback_words(reason)}", remedy)
             return
         self._deferred += 1
+        is_quota = can_be_sent_again(reason)
+        pause, remedy = (_QUOTA_PAUSE, "the broker's quotas") if is_quota else (_DOUBT_PAUSE, "the broker's log")
         refuses = BrokerRefuses(
             f"{self._where} does not accept messages at the moment: {puback_words(reason)}", key=self._where
         )
         if refuses.trigger:
-            LOG.warning("%s: they will be sent again: check the broker's quotas", refuses.report)
-        self._not_before = self._clock() + _QUOTA_PAUSE
-        self._outbox.requeue([entry])
+            LOG.warning("%s: they will be sent again: check %s", refuses.report, remedy)
+        self._not_before = self._clock() + pause
+        self._put_off.append(entry)
+
+    def _requeue_put_off(self) -> None:
+        """Return all that was put off to the outbox at once: one by one, they would change their order."""
+        entries, self._put_off = self._put_off, []
+        self._outbox.requeue(entries)
 
 
 def _suspected(sent: InFlight) -> Publication:

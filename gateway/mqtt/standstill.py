@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 STOOD_STILL = 10.0
@@ -24,6 +25,8 @@ class StandstillDetector:
         """When the main thread last reported that it runs."""
         self.overdue_at = self.last_seen + STOOD_STILL
         """When the main thread is considered to have stood still, if it has not reported until then."""
+        self.busy_since = self.last_seen
+        """Since when the main thread runs; infinite: it waits."""
         self.count = 0
         """How many standstills the main thread has noticed."""
 
@@ -31,12 +34,13 @@ class StandstillDetector:
         """Record that the main thread is about to wait for up to `seconds`."""
         self._planned = seconds
         self.overdue_at = self.last_seen + seconds + STOOD_STILL
+        self.busy_since = math.inf
 
     def end_wait(self) -> float:
         """Record that the main thread runs; return by how many seconds that is later than planned."""
         now = self._clock()
         late = now - self.last_seen - self._planned
-        self.last_seen = now
+        self.last_seen = self.busy_since = now
         self.overdue_at = now + self._planned + STOOD_STILL
         if late >= STOOD_STILL:
             self.count += 1
@@ -44,5 +48,13 @@ class StandstillDetector:
 
     def reset(self) -> None:
         """Record that the main thread runs, without asking whether it is late."""
-        self.last_seen = now = self._clock()
+        self.last_seen = self.busy_since = now = self._clock()
         self.overdue_at = now + self._planned + STOOD_STILL
+
+    @property
+    def busy_for(self) -> float:
+        """The seconds for which the main thread has been running, or is late; 0 while it waits as it planned."""
+        now = self._clock()
+        if now > self.overdue_at:
+            return now - self.overdue_at + STOOD_STILL
+        return max(0.0, now - self.busy_since)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections import OrderedDict
 from collections.abc import Callable
 from threading import Lock
 from typing import NamedTuple
 
 from gateway.core.counting import counted
 from gateway.core.package_logger import package_logger
+from gateway.core.throttled_exception import Throttle, in_words
 from gateway.outbox.options import MAX_DEAD_LETTER_BYTES, MAX_DEAD_LETTERS, DiscardPolicy
 
 LOG = package_logger(__name__)
@@ -17,8 +18,7 @@ LOG = package_logger(__name__)
 _HIGH_WATER = 0.8  # of the limit: a warning is logged
 _LOW_WATER = 0.5  # of the limit: it is logged that the outbox has room again
 _PERIOD = 60.0  # s between two lines about the same loss, so that losses do not flood the log
-_MOST_LINES = 10  # about dead letters with one reason, in a period
-_MAX_REASONS = 100  # of dead letters: reasons contain the words of the broker, so there is no end to them
+_MOST_LINES = 10  # about dead letters with one reason, one after the other
 
 
 class OutboxCounts(NamedTuple):
@@ -72,16 +72,6 @@ COUNTERS = tuple(name for name in OutboxCounts._fields if name not in ("waiting"
 """The counts that only grow."""
 
 
-class _DeadLetters:
-    """Dead letters with one reason since a time (s): how many lines were logged, and how many lines were held back."""
-
-    def __init__(self, since: float) -> None:
-        self.since = since
-        self.lines = 0
-        self.held_back = 0
-        self.last = ""
-
-
 class LossLog:
     """Logs what the outbox loses: the first loss immediately, then totals once a period, and a last total at its end.
 
@@ -99,8 +89,8 @@ class LossLog:
         self._expired = 0
         self._dead_letters_dropped = 0
         self._dead_letters_dropped_since = -_PERIOD
-        self._dead_letters: OrderedDict[str, _DeadLetters] = OrderedDict()
-        self._not_remembered_since = -_PERIOD
+        self._dead_letters = Throttle(burst=_MOST_LINES)
+        self._not_remembered = Throttle()
         self.is_pending = False
         """Whether `tick` may have something to log."""
 
@@ -144,29 +134,20 @@ class LossLog:
             self._log_dead_letter(topic, size, reason)
 
     def _log_dead_letter(self, topic: str, size: int, reason: str) -> None:
-        now = self._clock()
+        text = f"{topic!a}: {reason}"
         kind = re.sub(r"[0-9]+", "0", reason)
-        same_kind = self._dead_letters.get(kind)
-        if same_kind is not None and now - same_kind.since >= _PERIOD:
-            self._end(kind, now)
-            same_kind = None
-        if same_kind is None:
-            same_kind = self._dead_letters[kind] = _DeadLetters(now)
-            if len(self._dead_letters) > _MAX_REASONS:
-                self._end(next(iter(self._dead_letters)), now)
-        if same_kind.lines < _MOST_LINES:
-            same_kind.lines += 1
-            LOG.error("dead letter: %s to %a: %s", counted(size, "byte"), topic, reason)
+        times = self._dead_letters.count(kind, _PERIOD, self._clock(), text, logging.ERROR)
+        if times is None:
+            self.is_pending = True
             return
-        same_kind.held_back += 1
-        same_kind.last = f"{topic!a}: {reason}"
-        self.is_pending = True
+        more = f" ({times[0]} times in the last {in_words(times[1])})" if times[0] > 1 else ""
+        LOG.error("dead letter: %s to %s%s", counted(size, "byte"), text, more)
 
-    def _end(self, kind: str, now: float) -> None:
-        ended = self._dead_letters.pop(kind)
-        if ended.held_back:
-            LOG.error("dead letter: %d more in %.0f s, the last of them to %s",
-                      ended.held_back, now - ended.since, ended.last)  # fmt: skip
+    def _log_more_dead_letters(self, now: float) -> None:
+        for more in self._dead_letters.pop_suppressed(now):
+            LOG.error(
+                "dead letter: %d more in %s, the last of them to %s", more.times, in_words(more.seconds), more.message
+            )
 
     def log_dead_letters_dropped(self, count: int) -> None:
         """Log that `count` dead letters were dropped, because only the last ones are kept."""
@@ -185,9 +166,7 @@ class LossLog:
 
     def log_not_remembered(self, topic: str) -> None:
         """Log that what is retained on `topic` is not remembered, because too much is."""
-        now = self._clock()
-        if now - self._not_remembered_since >= _PERIOD:
-            self._not_remembered_since = now
+        if self._not_remembered.count("", _PERIOD, self._clock()) is not None:
             LOG.warning(
                 "too many retained messages to remember all of them: %a is not published again if the broker loses it",
                 topic,
@@ -199,16 +178,14 @@ class LossLog:
             now = self._clock()
             self._log_expired(now)
             self._log_dead_letters_dropped(now)
-            for kind in [kind for kind, same_kind in self._dead_letters.items() if now - same_kind.since >= _PERIOD]:
-                self._end(kind, now)
+            self._log_more_dead_letters(now)
             if self.dropped_since_full > self._logged and now - self._full_since >= _PERIOD:
                 self._log_room()
-            held_back = any(same_kind.held_back for same_kind in self._dead_letters.values())
             self.is_pending = bool(
                 self._expired
                 or self._dead_letters_dropped
                 or self.dropped_since_full > self._logged
-                or held_back
+                or self._dead_letters.is_pending
             )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from weakref import WeakValueDictionary
 
@@ -156,6 +157,16 @@ class LaneQueues:
         for queue in self._queues.values():
             yield from queue.head
             yield from queue.tail
+
+    @property
+    def oldest_since(self) -> float | None:
+        """Since when (s) the oldest entry in memory has waited; None if there is none.
+
+        A lane that can be long keeps its order, so that only its first entries are looked at.
+        """
+        firsts = [part[0] for queue in self._queues.values() for part in (queue.head, queue.tail) if part]
+        entries = itertools.chain(self.in_flight, self._latest.entries.values(), firsts)
+        return min((entry.since for entry in entries), default=None)
 
     def count_of(self, source: Source) -> int:
         """Return how many entries of `source` wait, in memory or on disk, or are in flight."""

@@ -14,6 +14,7 @@ from typing import ClassVar, Protocol
 
 from gateway.core.clock import boot_time
 from gateway.core.receipt import Receipt
+from gateway.core.tap import TAP
 from gateway.message import Lane, Publication
 from gateway.outbox.counts import COUNTERS, LevelGauge, LossLog, OutboxCounts
 from gateway.outbox.flush import Batch, Waiters
@@ -121,12 +122,15 @@ class Outbox:
             return 0
         return self._put(self._entries(publications, self._clock()))
 
-    def count_direct(self, count: int) -> None:
+    def count_direct(self, publications: Sequence[Publication]) -> None:
         """Count publications that the link has written without their having been in the outbox."""
         with self._lock:
-            self._counts["accepted"] += count
-            self._counts["delivered"] += count
+            self._counts["accepted"] += len(publications)
+            self._counts["delivered"] += len(publications)
             self._last_taken = self._clock()
+        recorder = TAP.recorder
+        if recorder is not None:
+            recorder.accepted(publications)
 
     def track_in_flight(self, publications: Sequence[Publication]) -> list[Entry]:
         """Return entries for publications that the link has accepted directly, but not written yet: in flight."""
@@ -149,6 +153,9 @@ class Outbox:
         for entry in refused:
             if entry.receipt is not None:
                 entry.receipt.mark_dropped(_FULL)
+            recorder = TAP.recorder
+            if recorder is not None:
+                recorder.ended(entry.publication, _FULL)
         if dropped or refused:
             self._log_full(dropped + len(refused))
         self.on_put(may_wait)  # before the log is written: the message may be urgent
@@ -209,7 +216,7 @@ class Outbox:
     def oldest_age(self) -> float:
         """For how long (s) the oldest message in memory has waited; 0 if there is none."""
         with self._lock:
-            since = min((entry.since for entry in self._lanes.in_memory()), default=None)
+            since = self._lanes.oldest_since
             return 0.0 if since is None else max(0.0, self._clock() - since)
 
     def peek(self, after: int, count: int) -> list[Entry]:
@@ -307,6 +314,9 @@ class Outbox:
                 self._last_taken = now
             self._on_taken()
             self._waiters.notify()
+        recorder = TAP.recorder
+        if recorder is not None:
+            recorder.sent(entry.publication for entry in taken)
         if expired:
             self._losses.log_expired(expired)
         return taken
@@ -324,6 +334,9 @@ class Outbox:
                     self._on_retained(publication.topic, publication.payload)
             if not self._lanes.in_flight:
                 self._waiters.notify()
+        recorder = TAP.recorder
+        if recorder is not None:
+            recorder.accepted(entry.publication for entry in entries)
         self._check_level()
 
     def dead_letter(self, entry: Entry, reason: str, remedy: str = "") -> None:
@@ -506,6 +519,10 @@ class Outbox:
         """Record that entries are delivered, or why they were `dropped`, and notify the threads that wait for them."""
         self._lanes.end(entries)
         self._on_ended(entries, is_dropped=bool(dropped))
+        recorder = TAP.recorder
+        if dropped and recorder is not None:
+            for entry in entries:
+                recorder.ended(entry.publication, dropped)
         for entry in entries:
             if dropped and entry.source is not None and dropped != _SUPERSEDED:
                 entry.source.record_dropped(1, dropped)

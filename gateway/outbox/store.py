@@ -265,6 +265,10 @@ class OutboxStore:
         """Return all dead letters."""
         return list(self.iterate_dead_letters())
 
+    def dead_letter_count(self) -> int:
+        """Return how many dead letters there are."""
+        return int(self._value("SELECT count(*) FROM set_aside"))
+
     def iterate_dead_letters(self, after: int = 0, count: int = -1) -> Iterator[DeadLetterRow]:
         """Yield up to `count` dead letters behind the number `after`."""
         yield from map(DeadLetterRow._make, self._db.execute(statements.DEAD_LETTERS, (after, count)))

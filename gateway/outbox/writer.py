@@ -70,6 +70,10 @@ class OutboxWriter:
         self._fault: Fault | None = None  # and which fault that is, if another program has caused it
         self._disk = DiskSpace(store.path)
         self._counts = dict.fromkeys(_COUNTERS, 0)
+        self.dead_letters = 0
+        """How many dead letters are in the file. Any thread may read it."""
+        self.failure = ""
+        """Why the file can be neither written nor read at the moment; `""`: it can. Any thread may read it."""
         self._restore()
 
     def start(self) -> None:
@@ -179,15 +183,18 @@ class OutboxWriter:
 
     def _commit(self, batch: WriteBatch) -> None:
         if batch.is_to_write:
+            removed = batch.delivered + [e.dead_letter_number for e in batch.inserts if e.dead_letter_number]
             dropped = self._store.commit(
                 [Row.of(e.number, e.lane, self._wall(e.since), e.publication) for e in batch.inserts],
                 batch.removals,
                 [self._dead_letter_row(entry, reason) for entry, reason in batch.dead_letters],
                 batch.retained.items(),
-                batch.delivered + [e.dead_letter_number for e in batch.inserts if e.dead_letter_number],
+                removed,
             )
             self._counts["commits"] += 1
             self._counts["rows_written"] += len(batch.inserts)
+            if batch.dead_letters or removed:
+                self.dead_letters = self._store.dead_letter_count()
             if dropped:
                 self._outbox.count_dead_letters_dropped(dropped)
 
@@ -237,6 +244,7 @@ class OutboxWriter:
     def _restore(self) -> None:
         store = self._store
         self._last_dead_letter = store.last_dead_letter()
+        self.dead_letters = store.dead_letter_count()
         latest = [self._entry(row) for row in store.rows(Lane.LATEST)]
         counts = store.counts(OVERHEAD_ON_DISK)
         count = self._outbox.restore(store.last_number(), store.retained(), counts, store.topics(), latest)
@@ -266,7 +274,7 @@ class OutboxWriter:
 
     def _log_failure(self, err: Exception) -> None:
         """Log that the file could not be written or read; the next batch tries again."""
-        self._has_failed = True
+        self._has_failed, self.failure = True, str(err)
         code = getattr(err, "sqlite_errorcode", 0) & 0xFF
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
             self._damage = f"is corrupt ({err})"
@@ -281,7 +289,7 @@ class OutboxWriter:
 
     def _log_recovery(self, batch: WriteBatch) -> None:
         if self._has_failed and (batch.is_to_write or batch.reads):
-            self._has_failed = False
+            self._has_failed, self.failure = False, ""
             LOG.info("the outbox is written to disk again")
 
     def _is_faulty(self) -> bool:
@@ -303,8 +311,9 @@ class OutboxWriter:
             self._store, kept, moved = rescue(self._store, self._fault, self._outbox.spilled_ranges())
             self._last_dead_letter = max(self._last_dead_letter, self._store.last_dead_letter())
             lost = self._rebuild(kept)
+            self.dead_letters = self._store.dead_letter_count()
         except (StoreError, OSError, sqlite3.Error) as err:
-            self._has_failed = True
+            self._has_failed, self.failure = True, f"it {self._damage}, and a new one cannot be created: {err}"
             failed = OutboxWriteError(
                 f"outbox file {path} {self._damage}, and a new one cannot be created: {err}", key="rescue"
             )

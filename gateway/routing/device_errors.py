@@ -29,11 +29,11 @@ class DocumentFailed(ThrottledException):
     logged_as = "gateway.interface"
 
 
-def log_lost(device: str, reason: str) -> None:
-    """Log that a device is offline, and why."""
+def log_lost(name: str, device: str, reason: str) -> None:
+    """Log that a device of the interface called `name` is offline, and why."""
     lost = DeviceLost(f"device {device!a} is offline: {reason}", key=device)
     if lost.trigger:
-        LOG.warning(lost.report)
+        LOG.warning(lost.report, extra={"interface": name})
 
 
 def log_rejected(name: str, msg: InternalMsg, reason: str) -> None:

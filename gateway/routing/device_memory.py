@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from threading import Lock
 from typing import NamedTuple
@@ -34,9 +35,11 @@ from gateway.devices.document import (
 )
 from gateway.devices.model import Model
 from gateway.devices.point import Device
+from gateway.devices.reading import held_reason
 from gateway.devices.report import NEVER
 from gateway.message import OFFLINE, ONLINE, InternalMsg, Lane, Publication
 from gateway.routing.device_errors import log_lost, log_no_document, log_rejected
+from gateway.routing.documents import Documents
 
 LOG = package_logger("gateway.interface")  # operators look for a device among the lines of its interface
 
@@ -46,33 +49,17 @@ _REMEMBER_INTERVAL = 60.0
 """Seconds between two writes of one document to the disk: a value each second would wear an SD card out."""
 
 
-class Documents(NamedTuple):
-    """Where documents go. `publish` takes topic and payload of a retained state, of which only the latest counts.
-
-    `remember` takes the same, for the next run of the gateway; `clear` takes the topic of a device that is gone.
-    `topic` returns that of a document of a device, by the device's id and the kind: see `DOCUMENT_KINDS`. `wake`
-    is called when `due_in` has become sooner than it was when it was asked for last: whoever waits for it must ask
-    again. `claim` takes the id of a device of a template, and returns why the device cannot have it, or `""`; `release`
-    takes an id that is free again; `is_free` returns whether an id could be claimed.
-    """
-
-    publish: Callable[[str, bytes], None] = lambda _topic, _payload: None
-    remember: Callable[[str, bytes], None] = lambda _topic, _payload: None
-    topic: Callable[[str, str], str] = lambda device, kind: f"{device}/{kind}"
-    wake: Callable[[], None] = lambda: None
-    clear: Callable[[str], object] = lambda _topic: None
-    claim: Callable[[str], str] = lambda _device: ""
-    release: Callable[[str], None] = lambda _device: None
-    is_free: Callable[[str], bool] = lambda _device: True
-
-
 class DeviceStatus(NamedTuple):
-    """Whether a device is online (None: unknown), why it is not, and how long ago (s) it was heard; None: never."""
+    """Whether a device is online (None: unknown), why it is not, and how long ago (s) it was heard; None: never.
+
+    `since` is how long ago (s) the status has become what it is; None: it is not known.
+    """
 
     id: str
     is_online: bool | None
     reason: str
     age: float | None
+    since: float | None = None
 
 
 class _Document(NamedTuple):
@@ -107,6 +94,7 @@ class DeviceMemory:
         self._publishing = Lock()
         self._model = Model()
         self._configured = 0
+        self._first_values = 0  # how often a device of a template has told a point for the first time
         self._added: set[str] | None = None  # the actions that feed devices which a reload has added; None: no reload
         self._statuses: list[tuple[str, bool | None, str]] = []  # to be logged: device, whether it is online, why not
         self._interface_reason = ""  # why the interface lost all its devices: logged by whoever said so
@@ -116,7 +104,7 @@ class DeviceMemory:
         """Whether any devices are declared, or any readings remembered."""
         self._write_at = math.inf  # when the first of the documents in `_unwritten` is to be written
         # When a document was written to the disk last, and of which points it had a value, by topic.
-        self._remembered: dict[str, tuple[float, frozenset[str]]] = {}
+        self._remembered: dict[str, tuple[float, frozenset[str]]] = defaultdict(lambda: (-math.inf, frozenset()))
         self._availabilities: dict[str, bytes] = {}  # what was published last, by topic: unknown is offline there, too
         self._unwritten: dict[str, _Document] = {}  # documents that are newer than what is on the disk, by topic
         # What the broker retains of devices that a template may still make, by topic; and those that it has made now.
@@ -139,7 +127,11 @@ class DeviceMemory:
         now = self._clock()
         return [
             DeviceStatus(
-                device, state.is_online, state.reason, None if state.last_heard == NEVER else now - state.last_heard
+                device,
+                state.is_online,
+                state.reason,
+                None if state.last_heard == NEVER else now - state.last_heard,
+                None if state.status_at == NEVER else now - state.status_at,
             )
             for device, state in list(self._model.states.items())
         ]
@@ -150,14 +142,15 @@ class DeviceMemory:
         return [self._documents.topic(device, kind) for device in self.ids for kind in DOCUMENT_KINDS]
 
     @property
-    def revision(self) -> tuple[int, int]:
-        """A value that changes when there are other devices. Needs no guard."""
-        return self._configured, self._model.revision
+    def revision(self) -> tuple[int, int, int]:
+        """A value that changes when there are other devices, or one of a template tells a new point. Needs no guard."""
+        return self._configured, self._model.revision, self._first_values
 
-    def declarations(self) -> list[tuple[Device, str]]:
-        """Return the devices that are known now, each with the id of its template, or `""`."""
+    def declarations(self) -> list[tuple[Device, str, frozenset[str]]]:
+        """Return the known devices, each with the id of its template, or `""`, and the points that have had a value."""
         with self._lock:
-            return [(each.device, each.template.id if each.template else "") for each in self._model.states.values()]
+            states = self._model.states.values()
+            return [(each.device, each.template.id if each.template else "", known_points(each)) for each in states]
 
     @property
     def ids(self) -> list[str]:
@@ -314,6 +307,11 @@ class DeviceMemory:
         if model.due() < self._planned:
             self._wake()
         return observed, bad
+
+    @property
+    def held_reason(self) -> str:
+        """Why nothing of the message that was observed last goes out, for those who follow messages."""
+        return held_reason(self._model.held)
 
     def publish_changed(self) -> None:
         """Publish the documents of the devices that have changed, but for those that have to wait for it."""
@@ -484,7 +482,7 @@ class DeviceMemory:
                 self._availabilities[topic] = status
                 documents.append(_Document(topic, status, status))
             if state.is_status_new:
-                state.is_status_new = False
+                state.is_status_new, state.status_at = False, now
                 self._statuses.append((state.device.id, state.is_online, state.reason))
             self._model.set_written(state, now)
         return documents
@@ -492,8 +490,10 @@ class DeviceMemory:
     def _state_document(self, state: DeviceState) -> _Document | None:
         try:
             payload = state_document(state)
-            topic = self._documents.topic(state.device.id, "state")
-            return _Document(topic, payload, kept_document(state, payload), known_points(state))
+            topic, points = self._documents.topic(state.device.id, "state"), known_points(state)
+            if state.template is not None and not points <= self._remembered[topic][1]:
+                self._first_values += 1
+            return _Document(topic, payload, kept_document(state, payload), points)
         except Exception as err:  # noqa: BLE001  (the main thread must go on without it, whatever an interface has passed)
             log_no_document(state.device.id, err)
             return None
@@ -504,7 +504,7 @@ class DeviceMemory:
             topic = document.topic
             self._documents.publish(topic, document.payload)
             now = self._clock()
-            written_at, points = self._remembered.get(topic, (-math.inf, frozenset()))
+            written_at, points = self._remembered[topic]
             # A value that was not there before goes to the disk at once: without it, the document of the next run
             # would shrink if this one is killed.
             if now - written_at >= _REMEMBER_INTERVAL or not document.points <= points:
@@ -560,11 +560,11 @@ class DeviceMemory:
             device, is_online, reason = self._statuses.pop(0)
             if is_online is False and reason != self._interface_reason:
                 self._lost.add(device)
-                log_lost(device, reason)
+                log_lost(self._name, device, reason)
             elif device in self._lost:
                 self._lost.discard(device)
                 if is_online:
-                    LOG.info("device %a is online again", device)
+                    LOG.info("device %a is online again", device, extra={"interface": self._name})
 
     def finish(self) -> list[InternalMsg]:
         """Publish the documents that wait for the end of an interval, and return the messages that do.

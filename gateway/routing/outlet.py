@@ -6,22 +6,23 @@ import contextlib
 import logging
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from threading import RLock
 from typing import NamedTuple
 
 from gateway.core.open_commands import OpenCommands
-from gateway.core.package_logger import package_logger
+from gateway.core.package_logger import TRAFFIC, package_logger
 from gateway.core.receipt import Receipt
+from gateway.core.tap import HELD, TAP
 from gateway.devices.document import outcome_text, with_filtered_request
 from gateway.devices.reading import bad_values, without_bad_values
 from gateway.errors import MessageError, RefusedError
-from gateway.logs.init_logger import TRAFFIC
 from gateway.message import Argument, InternalMsg, Lane, Publication, ReplyTo
 from gateway.outbox.flush import Batch
 from gateway.outbox.outbox import Outbox
 from gateway.outbox.queues import Source
+from gateway.routing.availability import Availability
 from gateway.routing.device_memory import DeviceMemory
 from gateway.routing.message_filter import MessageFilter, apply_filters
 from gateway.routing.outcomes import Outcomes
@@ -34,6 +35,7 @@ LOG = package_logger(__name__)
 _BACKPRESSURE_INTERVAL = 500  # messages between two checks for backpressure: a wait must be too rare to overrun a UART
 _BATCH_SIZE = 300  # publications per call of the outbox, and so per write: the first waits for the others, some 2 ms
 _LATEST = Lane.LATEST  # looked up once: that of an enum is slow, and each message needs it
+_MOST_OUTCOMES, _LONGEST_OUTCOME = 20, 40  # different responses that are counted; characters
 _OUTCOME_TEXTS = ("response", "reason")  # the arguments that every outcome has
 _TRAFFIC_LOG = logging.getLogger(TRAFFIC)
 
@@ -54,6 +56,7 @@ class _Batch(Batch):
     """The publications of some messages, and those of these messages that are outcomes, or told by devices."""
 
     outcomes: tuple[InternalMsg, ...] = ()
+    error: MessageError | None = None  # why the last message was refused, for those who follow messages
     reported: list[InternalMsg] | None = None
 
 
@@ -88,7 +91,6 @@ class Outlet:
         self._questions: deque[Collection[str]] = deque()
         self._map = msg_map
         self._outbox = outbox
-        self._publish_available = publish_available
         self._filters = filters
         self._record_sent = record_sent
         self._source = Source()
@@ -96,14 +98,13 @@ class Outlet:
         self._ticking = RLock()  # held by `tick`, while `_is_ticking`: looking at that costs less for each message
         self._is_ticking = False
         self._batches: dict[int, float] = {}  # when (s) each batch began that is being filled, and is not in the outbox
-        self._is_available: bool | None = None
-        self._hang = ""  # where the interface hangs, if it does
-        self._outage = ""  # why the device is not available, if that is known
-        self.last_failure: tuple[float, str] | None = None
-        """When (s, Unix time) the interface or its device failed last, and why; None: never."""
+        self.device_availability = Availability(publish_available, self.devices)
+        """Whether the interface and its device work."""
         self.pushed = 0
         self._next_backpressure = _BACKPRESSURE_INTERVAL
         self.refused = 0
+        self.outcomes: Counter[str] = Counter()
+        """How many commands have ended in each way: `OK`, `TIMEOUT` and so on."""
         self._late_answers = 0
         self._bad_values = 0
         self.open_commands = OpenCommands()  # the supervisor replaces it by that of the inbox when it starts
@@ -113,7 +114,7 @@ class Outlet:
     @property
     def is_available(self) -> bool:
         """Whether the device is available, as far as is known."""
-        return self._is_available is True
+        return self.device_availability.is_available is True
 
     @property
     def is_crowded(self) -> bool:
@@ -169,7 +170,10 @@ class Outlet:
             began = self._batches[id(batch)] = self.devices.now()
         try:
             for msg in messages:
-                refused += self._translate(msg, batch, is_traffic_logged) is not None
+                refusal = self._translate(msg, batch, is_traffic_logged)
+                if TAP.recorder is not None:
+                    self._tell(msg, batch, refusal)
+                refused += refusal is not None
                 if len(batch) >= _BATCH_SIZE:
                     refused += self._put(batch)
         finally:
@@ -255,6 +259,8 @@ class Outlet:
         batch = _Batch()
         began = self.devices.now() if self.devices.is_used else 0.0
         refusal = self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_from_interface)
+        if TAP.recorder is not None:
+            self._tell(msg, batch, refusal, is_own=is_from_interface)
         if self._is_ticking:
             self._await_tick()
         if refusal is not None:
@@ -331,6 +337,7 @@ class Outlet:
                 # Not as an answer of the interface: that it has been recorded already would make it a late one.
                 return self._translate(rest, batch, is_traffic_logged, is_from_interface=False, is_observed=True)
             self.refused += 1
+            batch.error = err
             log_refused(self.name, msg, err)
             if isinstance(err, RefusedError):  # by a filter, before the devices have observed it
                 return str(err)
@@ -359,8 +366,22 @@ class Outlet:
             if self.devices.has_events:
                 batch.extend(self.devices.event_documents(msg))
         if msg.reply_to is not None and not msg.iscmd:
+            self._count_outcome(msg)
             self._respond(msg.reply_to, publication, batch)
         return None
+
+    def _tell(self, msg: object, batch: _Batch, refusal: str | None, *, is_own: bool = True) -> None:
+        """Tell those who follow messages what `_translate` has made of `msg`."""
+        recorder, error, batch.error = TAP.recorder, batch.error, None
+        if recorder is not None:
+            where = "filter" if isinstance(error, RefusedError) else "map" if error is not None else "interface"
+            where, reason = (HELD, self.devices.held_reason) if refusal is None else (where, refusal)
+            recorder.translated(self.name, msg, batch, where, reason, is_own=is_own)
+
+    def _count_outcome(self, outcome: InternalMsg) -> None:
+        response = outcome_text(outcome.argument("response"))[:_LONGEST_OUTCOME]
+        is_known = response in self.outcomes or len(self.outcomes) < _MOST_OUTCOMES  # the interface chooses the word
+        self.outcomes[response if is_known else "other"] += 1
 
     def _append_document(self, outcome: InternalMsg, batch: _Batch) -> None:
         """Append the document of an outcome, if the command was for a device that is declared."""
@@ -430,7 +451,9 @@ class Outlet:
             self._is_ticking = True  # before the model is asked: what is observed after that is put after this
             try:
                 for msg in take():
-                    self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_observed=True)
+                    refusal = self._translate(msg, batch, _TRAFFIC_LOG.isEnabledFor(logging.INFO), is_observed=True)
+                    if TAP.recorder is not None:
+                        self._tell(msg, batch, refusal)
                 if batch and self._outbox.put_all(batch):
                     self.devices.not_sent(batch.reported or ())
             finally:
@@ -526,51 +549,12 @@ class Outlet:
         return log_late(self.name, msg)
 
     def record_failure(self, reason: str) -> None:
-        """Record that the interface or its device has just failed, and why.
-
-        If the device was available, `set_available` follows.
-        """
-        self.last_failure = time.time(), reason
-        self._set_outage(reason)
+        """Record that the interface or its device has just failed, and why: see `Availability`."""
+        self.device_availability.record_failure(reason)
 
     def set_available(self, is_available: bool, reason: str = "") -> None:
-        """Publish whether the device is available, if that has changed.
-
-        `reason` says why it is not; it may be empty if `record_failure` has recorded it just before.
-        """
-        if is_available:
-            self._outage = ""
-        elif reason:
-            self._set_outage(reason)
-        if is_available != self._is_available:
-            self._is_available = is_available
-            self._publish_available(is_available)
-            self.notify_devices()
-
-    def _set_outage(self, reason: str) -> None:
-        is_other = reason != self._outage
-        self._outage = reason
-        if is_other and self._is_available is False:
-            self.notify_devices()
-
-    def set_hang(self, hang: str) -> None:
-        """Record where the interface hangs, or `""` if it does not: nothing is known of its devices meanwhile."""
-        if bool(hang) is not bool(self._hang):
-            self._hang = hang
-            self.notify_devices()
-
-    def notify_devices(self) -> None:
-        """Have the devices know whether the interface works, as far as that is known. Any thread may call it."""
-        notified: tuple[bool | None, str, str] = None, "", ""
-        # Again if another thread has changed it meanwhile.
-        while notified != (status := (self._is_available, self._hang, self._outage)):
-            notified = status
-            is_available, hang, outage = status
-            if is_available and not hang:
-                self.devices.recover_all()
-            else:
-                reason = hang or outage or "the interface reports that its device is not available"
-                self.devices.lose_all(reason, is_hanging=is_available is not False)
+        """Publish whether the device is available, if that has changed, and why it is not: see `Availability`."""
+        self.device_availability.set(is_available, reason)
 
 
 def _outcome_texts(msg: InternalMsg) -> dict[str, Argument]:

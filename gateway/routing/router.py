@@ -24,13 +24,13 @@ from gateway.core.activity import Call
 from gateway.core.bounded_cache import put
 from gateway.core.clock import boot_time
 from gateway.core.inbox import memory_size
-from gateway.core.package_logger import package_logger
+from gateway.core.package_logger import TRAFFIC, package_logger
+from gateway.core.tap import TAP, Step
 from gateway.core.throttled_exception import MAX_UNTRUSTED_KEYS, ThrottledException
 from gateway.core.topic import filter_levels, topic_problem
 from gateway.devices.document import JSON_KINDS
 from gateway.errors import FilteredError, MessageError, PayloadError, RefusedError, TopicError, WordError
-from gateway.logs.init_logger import TRAFFIC
-from gateway.message import Arrival, InternalMsg, Publication, ReplyTo
+from gateway.message import HEALTH, RUN, Arrival, InternalMsg, Publication, ReplyTo
 from gateway.routing.command_guard import command_key
 from gateway.routing.message_filter import apply_filters
 from gateway.routing.response_topics import ResponseTopics
@@ -55,7 +55,7 @@ class InboxFull(ThrottledException):
 _UNMARKED, _STATUS = "it is not a response topic", "it would be a status"
 _DOCUMENT = "it would be a document of a device"
 _ALLOWABLE = (_UNMARKED, _STATUS, _DOCUMENT)  # the reasons that commands.response_topics can override
-_GATEWAY_LEVELS = ("availability", "run", "health")
+_GATEWAY_LEVELS = ("availability", RUN, HEALTH)
 """The last levels of the topics on which gateways publish their own state, beside those of `JSON_KINDS`."""
 _KINDS = (
     "received", "delivered", "echo", "availability", "refused", "inbox full", "retained command", "queued command",
@@ -64,9 +64,24 @@ _KINDS = (
 )  # fmt: skip
 
 
+_WHERE = {"filtered": "filter", "hook failed": "filter", "echo loop": "echo"}
+"""At which stage a message is refused, as those who follow messages are told; of other kinds, by a check."""
+_GATEWAY_ENDS = ("/health/check", "/manage", "/manage/reply")
+"""The ends of the topics on which gateways are asked and managed."""
+
+REFUSED_COMMANDS = (
+    "retained command", "queued command", "late command", "duplicate command", "expired command", "undated command",
+    "inbox full",
+)  # fmt: skip
+"""The kinds of commands that were refused before an interface had them."""
+
+Listener = Callable[[Arrival, ReplyTo | None], None]
+"""Gets what arrives on a topic, and where it is to be answered: None, or an empty topic, if that is not known."""
+
+
 def _is_gateway_topic(topic: str) -> bool:
     """Return whether `topic` can be one on which a gateway publishes something of its own, and no message."""
-    return topic.rpartition("/")[2] in (*_GATEWAY_LEVELS, *JSON_KINDS)
+    return topic.rpartition("/")[2] in (*_GATEWAY_LEVELS, *JSON_KINDS) or topic.endswith(_GATEWAY_ENDS)
 
 
 def _would_execute(route: Route, name: str, msg: InternalMsg) -> bool:
@@ -78,10 +93,13 @@ def _would_execute(route: Route, name: str, msg: InternalMsg) -> bool:
 class _Delivery:
     """The progress of one arrival: its response topic, whether an interface has received it, and the outcome if not."""
 
-    __slots__ = ("arrival", "is_received", "is_reply_to_unchecked", "outcome", "reply_to")
+    __slots__ = ("arrival", "arrived", "is_received", "is_reply_to_unchecked", "outcome", "reply_to")
 
     def __init__(self, arrival: Arrival) -> None:
         self.arrival = arrival
+        recorder = TAP.recorder
+        self.arrived: Step | None = None if recorder is None else recorder.arrived(arrival)
+        """The first step of its way, for those who follow messages; None: nobody does."""
         self.is_reply_to_unchecked = arrival.reply_to is not None
         """Whether the response topic must still be checked: that is postponed until it is known that it is needed."""
         self.reply_to: ReplyTo | None = None
@@ -93,6 +111,12 @@ class _Delivery:
     def set_outcome(self, outcome: Callable[[], object]) -> None:
         """Set the outcome, unless there is one already."""
         self.outcome = self.outcome or outcome
+
+    def turned_away(self, where: str, why: str, name: str = "", msg: InternalMsg | None = None) -> None:
+        """Tell those who follow messages that the interface called `name`, or each, does not receive it."""
+        recorder = TAP.recorder
+        if recorder is not None and self.arrived is not None:
+            recorder.turned_away(self.arrived, where, why, name, msg)
 
 
 class Router:
@@ -124,9 +148,9 @@ class Router:
         routes: Sequence[Route],
         own_topics: Collection[str],
         response_topics: ResponseTopics | None = None,
-        listeners: Mapping[str, Callable[[bytes], None]] | None = None,
+        listeners: Mapping[str, Listener] | None = None,
     ) -> None:
-        """Use other routes from now on; `listeners` get the payloads of topics that are subscribed to as well."""
+        """Use other routes from now on; `listeners` get what arrives on topics that are subscribed to as well."""
         self._own_topics = frozenset(own_topics)
         self._listeners = listeners or {}
         self._response_topics = response_topics or ResponseTopics()
@@ -158,11 +182,13 @@ class Router:
         self.counts["received"] += 1
         if arrival.topic in self._own_topics:
             self.counts["availability"] += 1
+            if TAP.recorder is not None:
+                _Delivery(arrival).turned_away("gateway", "the gateway has published it itself")
             return
         listener = self._listeners.get(arrival.topic)
         if listener is not None:  # whoever listens is a part of the gateway, and no map has to read the message
             self.counts["availability"] += 1
-            listener(arrival.payload)
+            listener(arrival, self._reply_to(_Delivery(arrival)))
             return
         delivery = _Delivery(arrival)
         for route in self._routes_of(arrival.topic):
@@ -187,31 +213,39 @@ class Router:
         except MessageError as err:
             if isinstance(err, TopicError) and _is_gateway_topic(arrival.topic):  # of another gateway
                 self.counts["availability"] += 1
+                if delivery.arrived is not None:
+                    delivery.turned_away("gateway", "it is the state of another gateway")
                 return
-            self._refuse(err, arrival.topic)
+            self._refuse(err, delivery)
             if isinstance(err, PayloadError):
                 self._prepare_unreadable(route, delivery, err)
             return
         if msg_map.is_echo(msg):
             self.counts["echo"] += 1
+            if delivery.arrived is not None:
+                delivery.turned_away("echo", "this gateway has sent it itself", msg=msg)
             return
         examiners, recipients = self._indexes[id(route)]
         names = examiners.interfaces_for(msg)
         if msg.iscmd:
             if not names:
                 self.counts["for nobody"] += 1
+                if delivery.arrived is not None:
+                    delivery.turned_away("address", "no interface here has this address", msg=msg)
                 return
             msg = msg.answered_at(self._reply_to(delivery))
         try:
             lifetime = self._admit(route, arrival, msg)
             route.loops.admit(msg, msg_map.sender)
         except RefusedError as err:
-            self._refuse(err, arrival.topic)
+            self._refuse(err, delivery, msg=msg)
             for name in recipients.interfaces_for(msg):  # the first one that would execute the command answers it
                 self._prepare_refusal(route, name, msg, err, delivery)
             return
         if msg.iscmd:
             msg = route.guard.without_timestamp(msg)
+        if not names and delivery.arrived is not None:
+            delivery.turned_away("address", "no interface wants statuses of this address", msg=msg)
         for name in names:
             self._push(route, name, msg, lifetime, delivery)
 
@@ -232,7 +266,7 @@ class Router:
             if passed.iscmd and not msg.iscmd:
                 lifetime = self._admit(route, delivery.arrival, passed)
         except RefusedError as err:
-            self._refuse(err, delivery.arrival.topic, name)
+            self._refuse(err, delivery, name, msg)
             if name in recipients.interfaces_for(msg):
                 self._prepare_refusal(route, name, msg, err, delivery)
             return
@@ -240,13 +274,17 @@ class Router:
             return  # only its filters were to examine the message, which is for another interface
         if _TRAFFIC_LOG.isEnabledFor(logging.INFO):
             _TRAFFIC_LOG.info("%s <- %s", name, passed)  # before the push: else the answer may be logged first
-        inbox = route.inboxes[name]
+        inbox, recorder = route.inboxes[name], TAP.recorder
+        if recorder is not None and delivery.arrived is not None:
+            recorder.received(delivery.arrived, name, passed)
         if inbox.push(passed, lifetime, memory_size(delivery.arrival.payload)):
             self.counts["delivered"] += 1
             delivery.is_received = True
             return
         self.counts["inbox full"] += 1
         reason = inbox.rejection_reason()
+        if recorder is not None:
+            recorder.not_received(name, passed, reason)
         full = InboxFull(f"{name}: dropped: {reason}", key=name)
         if full.trigger:
             LOG.warning(full.report)
@@ -255,8 +293,14 @@ class Router:
 
     # --- what is refused
 
-    def _refuse(self, err: MessageError, topic: str, interface: str = "") -> None:
+    def _refuse(
+        self, err: MessageError, delivery: _Delivery, interface: str = "", msg: InternalMsg | None = None
+    ) -> None:
         """Count and log a refusal by one interface, or by all."""
+        topic = delivery.arrival.topic
+        if delivery.arrived is not None:
+            where = _WHERE.get(err.kind, "check") if isinstance(err, RefusedError) else "map"
+            delivery.turned_away(where, str(err), interface, msg)
         for_whom = f"{interface}: " if interface else ""
         if not isinstance(err, RefusedError):
             self.counts["refused"] += 1
@@ -350,6 +394,8 @@ class Router:
             return "this gateway subscribes to it"
         if any(msg_map.is_command_topic(topic) for msg_map in self._maps):
             return "it would be a command"
+        if topic in self._listeners or topic.endswith(_GATEWAY_ENDS):
+            return "gateways are asked and managed there"
         level = topic.rpartition("/")[2]
         if topic in self._own_topics or level in _GATEWAY_LEVELS:
             return _DOCUMENT if level in JSON_KINDS else "it is an availability topic"

@@ -1,44 +1,323 @@
-"""The health document of the gateway: how it is, for people and programs that do not ask it. Pure."""
+"""How a gateway is: what is known of its parts at one moment, what is wrong with them, and that in one line. Pure.
+
+`Health` is gathered in one place (`gather_health`), and everything that tells how the gateway is comes from it: the
+health document, `mqttgateway status`, the status line of systemd. A problem is a state that lasts, never a count that
+does not go back; what has no state of its own is named by the last error in the log.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+import enum
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
+from gateway.core.counting import counted
+from gateway.logs.last_error import LastError
 from gateway.routing.device_memory import DeviceStatus
+
+LONGEST_HEADLINE = 200
+"""Characters of `headline`."""
+
+MOST_PROBLEMS = 20
+"""Problems of a verdict; of more, the last one says how many more there are."""
+
+_MOST_DEVICES = 5  # devices of one interface that are problems of their own
+_LONGEST_REASON, _LONGEST_LINE = 300, 600  # characters of what another part, or a device, has told; of a problem
+_STALLED = 5.0  # s without an acknowledgement after which the broker counts as hanging
+_RECENT = 600.0  # s for which the last error in the log is in the headline, if nothing is wrong
+
+
+class Level(enum.IntEnum):
+    """How a gateway is as a whole. The value is the exit code of `mqttgateway status`."""
+
+    WELL = 0
+    DEGRADED = 1
+    DOWN = 2
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong: what, the remedy (`""`: `what` has it), and since when (s, Unix time; None: unknown)."""
+
+    level: Level
+    what: str
+    remedy: str = ""
+    since: float | None = None
+
+
+class Verdict(NamedTuple):
+    """How a gateway is: the worst level of its problems, and the problems, the gravest first."""
+
+    level: Level
+    problems: tuple[Problem, ...] = ()
+
+
+class LinkHealth(NamedTuple):
+    """The link to the broker. `since`: when it was established or lost last (s, Unix time).
+
+    `failure`: why it is down, if that is known, with the remedy. `round_trip` and `stalled_for` in seconds.
+    """
+
+    is_up: bool
+    state: str = ""
+    broker: str = ""
+    protocol: str = ""
+    session_present: bool = False
+    is_caught_up: bool = True
+    connects: int = 0
+    since: float | None = None
+    failure: str = ""
+    round_trip: float | None = None
+    stalled_for: float = 0.0
+    refused_filters: Mapping[str, str] = {}
+    refused_states: Sequence[str] = ()
+    forbidden_run_topic: str = ""
+
+
+class OutboxHealth(NamedTuple):
+    """What waits for the broker. `oldest` is the age of the oldest message (s), `file` the path of the file, or `""`.
+
+    `dead_letters`: those in the file; in memory, where none is kept, those since the start. `failure`: why the file
+    cannot be written. `is_dropping`: messages are lost at its limit, now.
+    """
+
+    file: str = ""
+    waiting: int = 0
+    oldest: float = 0.0
+    dead_letters: int = 0
+    dropped: Mapping[str, int] = {}
+    level_percent: int = 0
+    is_crowded: bool = False
+    is_dropping: bool = False
+    is_disk_full: bool = False
+    failure: str = ""
+
+
+class InterfaceHealth(NamedTuple):
+    """One interface. All times are Unix times (s). `is_available` None: nothing is known yet.
+
+    `reason`: why it is not available. `closed`: why it is closed on request. `hang`: where it hangs. `failure`: why it
+    failed, if it fails again and again. `heard_at`: when its device sent anything last, whatever it was. `frames`: what
+    it counts itself, by what became of it.
+    """
+
+    type: str = ""
+    is_available: bool | None = None
+    reason: str = ""
+    since: float | None = None
+    closed: str = ""
+    hang: str = ""
+    hang_since: float | None = None
+    failure: str = ""
+    failed_at: float | None = None
+    heard_at: float | None = None
+    frames: Mapping[str, int] = {}
+
+    @property
+    def is_working(self) -> bool:
+        """Whether its devices can be reached through it, as far as is known."""
+        return self.is_available is not False and not self.hang and not self.closed
+
+    @property
+    def status(self) -> str:
+        """Its status in one word."""
+        if self.hang:
+            return "hanging"
+        if self.closed:
+            return "closed"
+        return {None: "unknown", True: "online", False: "offline"}[self.is_available]
+
+
+class Process(NamedTuple):
+    """What the process uses: memory (bytes), threads, file descriptors. 0: it is not known."""
+
+    memory: int = 0
+    threads: int = 0
+    descriptors: int = 0
 
 
 class Health(NamedTuple):
-    """How a gateway is at one moment. Ages are in seconds."""
+    """How a gateway is at one moment (`time`, s, Unix time), by its parts.
 
+    `hang`: where the main thread hangs. `devices` are those of each interface, `outcomes` how many commands have ended
+    in each way, `refused` how many were refused before an interface had them, by kind.
+    """
+
+    time: float
+    name: str
     version: str
-    protocol: str
-    connects: int
-    waiting: int
-    oldest: float
-    dead_letters: int
-    refused: Mapping[str, int]
-    devices: Iterable[DeviceStatus]
+    link: LinkHealth
+    outbox: OutboxHealth = OutboxHealth()
+    interfaces: Mapping[str, InterfaceHealth] = {}
+    devices: Mapping[str, Sequence[DeviceStatus]] = {}
+    outcomes: Mapping[str, int] = {}
+    refused: Mapping[str, int] = {}
+    last_error: LastError | None = None
+    log_failure: str = ""
+    control_failure: str = ""
+    hang: str = ""
+    hang_since: float | None = None
+    configuration: str = ""
+    configuration_hash: str = ""
+    uptime: float = 0.0
+    pid: int = 0
+    process: Process = Process()
 
 
-_STATUS = {None: "unknown", True: "online", False: "offline"}
+def assess(health: Health) -> Verdict:
+    """Return what is wrong with a gateway."""
+    problems = [each._replace(what=_line(each.what), remedy=_line(each.remedy)) for each in _problems(health)]
+    problems.sort(key=lambda problem: -problem.level)
+    more = len(problems) - MOST_PROBLEMS
+    if more > 0:
+        last = Problem(problems[MOST_PROBLEMS - 1].level, f"{more + 1} more problems", "mend those above first")
+        problems[MOST_PROBLEMS - 1 :] = [last]
+    return Verdict(max((problem.level for problem in problems), default=Level.WELL), tuple(problems))
 
 
-def health_document(health: Health, heard_at: Mapping[str, str]) -> bytes:
-    """Return the document as JSON; `heard_at` are the times (RFC 3339) at which devices were heard, by id."""
-    document: dict[str, Any] = {
-        "version": health.version,
-        "link": {"protocol": health.protocol, "connects": health.connects},
-        "outbox": {
-            "waiting": health.waiting,
-            "oldest": round(health.oldest),
-            "dead_letters": health.dead_letters,
-        },
-        "commands": {"refused": dict(health.refused)},
-        "devices": {
-            device.id: {"status": _STATUS[device.is_online], "last_heard": heard_at.get(device.id)}
-            for device in health.devices
-        },
-    }
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+def summary(health: Health) -> str:
+    """Return how the link is, and how many devices are online, without what is wrong."""
+    link = health.link
+    what = f"link up ({link.broker}, {link.protocol})" if link.is_up else f"no link to the broker {link.broker}"
+    return "; ".join([what, *_counts(health)])
+
+
+def headline(verdict: Verdict, health: Health) -> str:
+    """Return how a gateway is in one line: the link, the devices, and the gravest of what is wrong."""
+    parts = [summary(health)]
+    if verdict.problems:
+        first, *others = verdict.problems
+        parts.insert(0 if first.level is Level.DOWN else 1, first.what)
+        if others and first.level is Level.DOWN:
+            parts.append(others[0].what)
+            del others[0]
+        if others:
+            parts[-1] += f", and {counted(len(others), 'more problem')}"
+        if first.what == _line(_no_link(health.link)):
+            parts[1] = "; ".join(_counts(health))  # the link is in the first part
+    elif (error := health.last_error) is not None and health.time - error.time < _RECENT:
+        parts.append(f"last {error.level} at {time_of_day(error.time)}: {error.text}")
+    return _cut("; ".join(filter(None, parts)), LONGEST_HEADLINE)
+
+
+def time_of_day(moment: float) -> str:
+    """Return the local time of a moment (s, Unix time), for people."""
+    return datetime.fromtimestamp(moment).astimezone().strftime("%H:%M:%S")
+
+
+def _counts(health: Health) -> Iterator[str]:
+    """Yield how many of the devices are online; without devices, how many of the interfaces."""
+    devices = [device.is_online for devices in health.devices.values() for device in devices]
+    what = "device"
+    if not devices:
+        what, devices = "interface", [each.is_working and each.is_available for each in health.interfaces.values()]
+    if devices:
+        yield f"{sum(is_online is True for is_online in devices)} of {counted(len(devices), what)} online"
+
+
+def _no_link(link: LinkHealth) -> str:
+    reason = f": {_cut(link.failure)}" if link.failure else ": it is being connected to" if not link.connects else ""
+    return f"no link to the broker {link.broker}{reason}"
+
+
+def _main_hang(health: Health) -> str:
+    return f"the main thread hangs: {health.hang}"
+
+
+def _problems(health: Health) -> Iterator[Problem]:
+    """Yield what is wrong, of each level the gravest first."""
+    if health.hang:
+        remedy = "no message passes until it returns: correct what it waits for, or restart the gateway"
+        yield Problem(Level.DOWN, _main_hang(health), remedy, health.hang_since)
+    link = health.link
+    if not link.is_up:
+        remedy = "" if ": " in link.failure else "check the broker, and mqtt in the configuration"
+        yield Problem(Level.DOWN, _no_link(link), remedy, link.since)
+    elif link.stalled_for > _STALLED:
+        since = health.time - link.stalled_for
+        what = f"the broker {link.broker} does not acknowledge what it is sent"
+        yield Problem(Level.DEGRADED, what, "read the broker's log", since)
+    yield from _outbox_problems(health)
+    for name, interface in health.interfaces.items():
+        yield from _interface_problems(health.name, name, interface)
+        if interface.is_working:
+            yield from _device_problems(health.time, health.devices.get(name, ()))
+    yield from _refusals(link)
+    if health.log_failure:
+        yield Problem(Level.DEGRADED, f"the log file cannot be written: {_cut(health.log_failure)}", "make room for it")
+    if health.control_failure:
+        remedy = "see the log; restart the gateway once the folder can hold the socket"
+        yield Problem(Level.DEGRADED, f"there is no control socket: {_cut(health.control_failure)}", remedy)
+
+
+def _outbox_problems(health: Health) -> Iterator[Problem]:
+    outbox = health.outbox
+    if outbox.failure:
+        what = f"the outbox cannot be written to {outbox.file}: {_cut(outbox.failure)}"
+        yield Problem(Level.DEGRADED, what, "check the disk: new messages are only in memory")
+    if outbox.is_disk_full:
+        yield Problem(Level.DEGRADED, f"the disk of the outbox is full ({outbox.file})", "free some space")
+    if outbox.is_dropping:
+        what = "the outbox is full, and messages are lost"
+        yield Problem(Level.DEGRADED, what, "the broker has to accept them faster; see outbox in the configuration")
+    elif outbox.is_crowded:
+        what = "the outbox is nearly full"
+        yield Problem(Level.DEGRADED, what, "the broker accepts messages more slowly than the devices send them")
+    if outbox.dead_letters and outbox.file:
+        remedy = f"see why: mqttgateway outbox list {health.name} --set-aside; then outbox retry, or purge"
+        yield Problem(Level.DEGRADED, "the outbox has dead letters, which no broker has accepted", remedy)
+
+
+def _interface_problems(gateway: str, name: str, interface: InterfaceHealth) -> Iterator[Problem]:
+    if interface.hang:
+        remedy = "correct that code, or the device that it waits for; then restart the gateway"
+        yield Problem(Level.DEGRADED, f"{name} hangs: {_cut(interface.hang)}", remedy, interface.hang_since)
+    elif interface.closed:
+        remedy = f"open it: mqttgateway interface open {gateway} {name}"
+        yield Problem(Level.DEGRADED, f"{name} is closed: {_cut(interface.closed)}", remedy, interface.since)
+    elif interface.failure:
+        what = f"{name} fails, and is started again and again: {_cut(interface.failure)}"
+        yield Problem(Level.DEGRADED, what, "the log shows where", interface.failed_at)
+    elif interface.is_available is False:
+        reason = _cut(interface.reason) or "it reports that its device is not available"
+        yield Problem(Level.DEGRADED, f"{name} is offline: {reason}", "check plug, cable and power", interface.since)
+
+
+def _device_problems(now: float, devices: Sequence[DeviceStatus]) -> Iterator[Problem]:
+    offline = [device for device in devices if device.is_online is False]
+    for device in offline[:_MOST_DEVICES]:
+        since = None if device.since is None else now - device.since
+        what = f"{device.id} is offline: {_cut(device.reason)}"
+        yield Problem(Level.DEGRADED, what, "check the device, its power and its address", since)
+    more = offline[_MOST_DEVICES:]
+    if more:
+        names = _cut(", ".join(device.id for device in more), 100)
+        what = f"{counted(len(more), 'more device is', 'more devices are')} offline: {names}"
+        yield Problem(Level.DEGRADED, what, "check what they have in common")
+
+
+def _refusals(link: LinkHealth) -> Iterator[Problem]:
+    if not link.is_up:
+        return
+    remedy = "allow it in the broker's access rules"
+    if link.forbidden_run_topic:
+        yield Problem(Level.DEGRADED, f"the broker forbids the topic {link.forbidden_run_topic}", remedy)
+    for topic_filter, reason in list(link.refused_filters.items())[:_MOST_DEVICES]:
+        what = f"the broker refuses the subscription to {_cut(topic_filter)}: {_cut(reason)}"
+        yield Problem(Level.DEGRADED, what, remedy)
+    for topic in link.refused_states[:_MOST_DEVICES]:
+        yield Problem(Level.DEGRADED, f"the broker does not accept {_cut(topic)}", remedy)
+
+
+def _line(text: str) -> str:
+    return _cut(text, _LONGEST_LINE)
+
+
+def _cut(text: str, longest: int = _LONGEST_REASON) -> str:
+    """Return `text` as part of a line: printable, and not too long."""
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."

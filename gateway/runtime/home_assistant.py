@@ -1,4 +1,4 @@
-"""The gateway's side of Home Assistant: what it announces, when, and how the gateway itself is. For the main thread."""
+"""The gateway's side of Home Assistant: what it announces, and when. For the main thread."""
 
 from __future__ import annotations
 
@@ -7,60 +7,49 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from gateway import __version__
 from gateway.configuration.load_entities import discovery_of
 from gateway.configuration.settings import Configuration
 from gateway.core.package_logger import package_logger
 from gateway.integrations.homeassistant.announcer import Announcer
 from gateway.integrations.homeassistant.discovery import (
-    REFUSALS,
     Announcement,
     Discovery,
     Source,
     announced_device,
 )
-from gateway.message import iso_time
+from gateway.message import Arrival, ReplyTo
 from gateway.mqtt.client import MgClient
 from gateway.outbox.outbox import Outbox
-from gateway.routing.device_memory import DeviceStatus
-from gateway.runtime.health import Health, health_document
+from gateway.routing.router import Listener
 from gateway.runtime.interface_host import InterfaceHost
 
 LOG = package_logger(__name__)
 
-_HEALTH_INTERVAL, _FIRST_INTERVAL = 60.0, 2.0  # s
-_FIRST = 10  # health documents after a start or a reload come sooner: devices are heard for the first time
-
 
 class HomeAssistant:
-    """Announces the devices of a gateway as its configuration says, and publishes the health document.
+    """Announces the devices of a gateway as its configuration says.
 
     If `is_recall_awaited`, nothing is announced before `recall` tells what the broker retains of an earlier run.
-
-    `counts` returns how many messages were refused, by kind. `uniform` draws a number between two bounds.
+    `uniform` draws a number between two bounds.
     """
 
     def __init__(
         self,
         client: MgClient,
         outbox: Outbox,
-        counts: Callable[[], Mapping[str, int]],
         uniform: Callable[[float, float], float],
         *,
         is_recall_awaited: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client, self._outbox, self._counts, self._clock = client, outbox, counts, clock
+        self._client, self._outbox = client, outbox
         self._announcer = Announcer(outbox.put, outbox.record_retained, clock, uniform)
         self._is_recall_awaited = is_recall_awaited
         self._recalled: dict[str, str] = {}  # devices that an earlier run has announced, by topic
         self._discovery: Discovery | None = None
         self._configuration: Configuration | None = None
-        self._health_topic = ""
         self._hosts: Mapping[str, InterfaceHost] = {}
-        self._revisions: list[tuple[int, int]] = []
-        self._health_at = math.inf
-        self._first_left = 0
+        self._revisions: list[tuple[int, int, int]] = []
         self._connects = 0  # when the link was new last
         self._reported: set[str] = set()
 
@@ -75,22 +64,18 @@ class HomeAssistant:
     @property
     def topics(self) -> Collection[str]:
         """The topics of everything that is announced, or still to be taken back."""
-        health = [self._health_topic] if self._discovery is not None else []
-        return [*self._announcer.topics, *health]
+        return self._announcer.topics
 
     @property
-    def listeners(self) -> Mapping[str, Callable[[bytes], None]]:
-        """The topics to subscribe to, with what is to be called with each payload."""
+    def listeners(self) -> Mapping[str, Listener]:
+        """The topics to subscribe to, with what is to be called with each message."""
         return {} if self._discovery is None else {self._discovery.birth_topic: self._on_status}
 
     def configure(self, configuration: Configuration, hosts: Mapping[str, InterfaceHost]) -> None:
         """Announce what another configuration says, and take back what is gone."""
         options = configuration.home_assistant
-        before, was_enabled = self._health_topic, self._discovery is not None
-        self._configuration, self._hosts, self._health_topic = configuration, hosts, configuration.health_topic
+        self._configuration, self._hosts = configuration, hosts
         self._discovery = discovery_of(options, configuration.name, configuration.root) if options.enabled else None
-        if was_enabled and (self._discovery is None or before != self._health_topic):
-            self._client.set_state(before, b"")
         # Whatever prefix and node were then: nobody but this gateway has published what is in its outbox.
         owned = {
             topic: payload
@@ -99,8 +84,6 @@ class HomeAssistant:
         }
         self._announcer.restore(owned)
         self._announcer.try_again()
-        self._health_at = -math.inf if self._discovery is not None else math.inf
-        self._first_left = _FIRST
         self._update()
 
     def recall(self, retained: Mapping[str, bytes]) -> None:
@@ -117,28 +100,33 @@ class HomeAssistant:
     @property
     def due_in(self) -> float:
         """The seconds until `step` has something to do."""
-        announced = math.inf if self._is_recall_awaited else self._announcer.due_in
-        return min(announced, max(0.0, self._health_at - self._clock()))
+        return math.inf if self._is_recall_awaited else self._announcer.due_in
 
     def step(self) -> None:
-        """Announce devices that have come or gone, send what is next, and publish the health document if it is due."""
+        """Announce devices that have come or gone, and send what is next."""
         if self._discovery is None and not self._announcer.topics:
             return
         if [host.devices.revision for host in self._hosts.values()] != self._revisions:
             self._update()
-        is_new_link = self._client.connects != self._connects
-        if is_new_link:
+        if self._client.connects != self._connects:
             self._connects = self._client.connects
+            self._tell_what_is_lost()
         if not self._is_recall_awaited:
             self._announcer.step()
-        if self._discovery is not None and (is_new_link or self._clock() >= self._health_at):
-            self._first_left = max(0, self._first_left - 1)
-            self._health_at = self._clock() + (_FIRST_INTERVAL if self._first_left else _HEALTH_INTERVAL)
-            self._outbox.record_retained(self._health_topic, b"{}")  # a run without it has to clear the topic
-            self._client.set_state(self._health_topic, self._health())
 
-    def _on_status(self, payload: bytes) -> None:
-        if payload == b"online":
+    def _tell_what_is_lost(self) -> None:
+        """Log, once, what Home Assistant lacks without MQTT 5."""
+        protocol = self._client.protocol_in_words
+        if self._discovery is not None and protocol != "MQTT 5" and protocol not in self._reported:
+            self._reported.add(protocol)
+            LOG.info(
+                "the broker is connected with %s: commands of Home Assistant do not expire there, and from its release "
+                "2027.1 on, Home Assistant accepts only brokers with MQTT 5",
+                protocol,
+            )
+
+    def _on_status(self, arrival: Arrival, _: ReplyTo | None) -> None:
+        if arrival.payload == b"online":
             self._announcer.home_assistant_started()
 
     # --- what is announced
@@ -167,8 +155,8 @@ class HomeAssistant:
 
     def _sources(self) -> Iterable[Source]:
         for host in self._hosts.values():
-            for device, template in host.devices.declarations():
-                yield Source(device, host.options.msg_map, host.options.own_address, template)
+            for device, template, told in host.devices.declarations():
+                yield Source(device, host.options.msg_map, host.options.own_address, template, told)
 
     def _report(self, source: Source, announcement: Announcement) -> None:
         """Log why a point of a device of a template is no entity; that of others was a mistake of the configuration."""
@@ -177,25 +165,3 @@ class HomeAssistant:
             if text not in self._reported and len(self._reported) < 1000:
                 self._reported.add(text)
                 LOG.warning("%s: %s", text, problem.remedy)
-
-    # --- how the gateway is
-
-    def _health(self) -> bytes:
-        statuses = [status for host in self._hosts.values() for status in host.devices.statuses()]
-        counts, client = self._outbox.counts(), self._client
-        refused = self._counts()
-        health = Health(
-            __version__,
-            client.protocol_in_words,
-            client.connects,
-            counts.waiting + counts.in_flight,
-            self._outbox.oldest_age,
-            counts.set_aside,
-            {kind: refused.get(kind, 0) for kind in REFUSALS},
-            statuses,
-        )
-        return health_document(health, {status.id: at for status in statuses if (at := _heard_at(status))})
-
-
-def _heard_at(status: DeviceStatus) -> str:
-    return "" if status.age is None else iso_time(time.time() - status.age)

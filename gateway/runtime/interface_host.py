@@ -13,7 +13,8 @@ from gateway.core.inbox import ByteBudget, MsgList
 from gateway.message import OFFLINE, ONLINE, InternalMsg
 from gateway.outbox.outbox import Outbox
 from gateway.routing.command_guard import CommandGuard, CommandOptions
-from gateway.routing.device_memory import DeviceMemory, Documents
+from gateway.routing.device_memory import DeviceMemory
+from gateway.routing.documents import Documents
 from gateway.routing.message_filter import FilterRule, HookStep, MessageFilter
 from gateway.routing.outlet import LinkStatus, Outlet
 from gateway.routing.router import Route
@@ -39,7 +40,7 @@ class InterfaceHost:
         documents: Documents | None = None,
     ) -> None:
         self.options = options
-        self.inbox = MsgList(budget=budget)
+        self.inbox = MsgList(budget=budget, name=options.name)
         filters = _watched(options.filters.outgoing, options.name)
         # A clock that stands still while the machine is suspended: nothing could be heard of a device meanwhile.
         self.devices = DeviceMemory(time.monotonic, time.time, documents, options.name)
@@ -59,9 +60,44 @@ class InterfaceHost:
         """How often the interface has failed, and was built again."""
         return self._supervisor.failures
 
+    @property
+    def closed(self) -> str:
+        """Why the interface is closed until it is opened on request; `""`: it is not closed."""
+        return self._supervisor.closed
+
+    @property
+    def failing(self) -> tuple[float, str] | None:
+        """When (s, monotonic) the interface failed last, and why, unless it has been running long enough since."""
+        return self._supervisor.failing
+
+    @property
+    def heard_ago(self) -> float | None:
+        """How long ago (s) the device sent anything; None: never, or it is not known."""
+        return self._supervisor.heard_ago
+
     def hang(self) -> Hang | None:
         """Return where the interface hangs at this moment; None: it does not. Any thread may call it."""
         return self._supervisor.hang()
+
+    def last_device_stats(self) -> dict[str, int]:
+        """Return what the interface counts itself, as of the last `refresh_stats`. Any thread may call it."""
+        return self._supervisor.last_device_stats()
+
+    def refresh_stats(self) -> None:
+        """Have the interface count again, in its own thread, for `last_device_stats`. Any thread may call it."""
+        self._supervisor.refresh_stats()
+
+    def close(self, reason: str, done: Callable[[str], None]) -> None:
+        """Close the interface until `open` (see `Supervisor.close`)."""
+        self._supervisor.close(reason, done)
+
+    def open(self, done: Callable[[str], None]) -> None:
+        """Open the interface again that was closed."""
+        self._supervisor.open(done)
+
+    def restart(self, done: Callable[[str], None]) -> None:
+        """End the interface, and build it again."""
+        self._supervisor.restart(done)
 
     def start(self) -> None:
         """Start the thread of the interface; if it runs already, have it change over to its new options, if any."""
@@ -132,7 +168,7 @@ class InterfaceHost:
         )
         with self._retiring:
             self._is_named_like_device = is_named_like_device
-        self.outlet.notify_devices()  # of those that are new
+        self.outlet.device_availability.notify_devices()  # of those that are new
         actions = self.devices.take_added()
         if actions:
             self.outlet.ask_later(actions)

@@ -13,7 +13,7 @@ from gateway.core.package_logger import package_logger
 from gateway.outbox.outbox import Outbox
 from gateway.routing.command_guard import CommandOptions
 from gateway.routing.device_ids import DeviceIds
-from gateway.routing.device_memory import Documents
+from gateway.routing.documents import Documents
 from gateway.routing.outlet import LinkStatus
 from gateway.routing.route import Route
 from gateway.runtime.interface_host import InterfaceHost, routes_of
@@ -210,6 +210,11 @@ class InterfaceHosts:
                     "%s: interface thread did not stop within %g s; abandoning it at %s",
                     host.options.name, STOP_SECONDS, host.where(),
                 )  # fmt: skip
+
+    def refresh_stats(self) -> None:
+        """Have each interface count again, in its own thread. Any thread may call it."""
+        for host in self.by_name.values():
+            host.refresh_stats()
 
     def stats(self) -> dict[str, dict[str, Any]]:
         """Return the counters of each configured interface, by name. Any thread may call it."""

@@ -6,11 +6,10 @@ import functools
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from gateway import __version__
-from gateway.configuration.settings import Configuration
 from gateway.control.protocol import Answer, ControlError, RequestKind
 from gateway.control.server import ControlServer, Wakes
 from gateway.core.own_files import open_own_folder
@@ -19,52 +18,27 @@ from gateway.core.paths import runtime_folders
 from gateway.core.topic import filter_matches, filter_problem
 from gateway.errors import GatewayError
 from gateway.logs.masking import Masker
-from gateway.mqtt.client import MgClient
 from gateway.mqtt.link_state import LinkState
-from gateway.outbox.outbox import Outbox
 from gateway.routing.device_memory import DeviceStatus
 from gateway.routing.stale_retained import topics_to_forget
+from gateway.runtime.health import Health, assess, headline, summary
+from gateway.runtime.health_document import STATUS
 from gateway.runtime.interface_host import InterfaceHost
-from gateway.runtime.stats import Stats
+from gateway.runtime.management import management_kinds
+from gateway.runtime.running_gateway import RunningGateway
 
 if TYPE_CHECKING:
     from gateway.outbox.store import OutboxStore
-    from gateway.outbox.writer import OutboxWriter
 
 LOG = package_logger(__name__)
 
 _MOST_SHOWN = 200  # messages in a page of the outbox, and devices: so many fit in a reply, whatever they contain
 _LONGEST_REASON = 1000  # characters of a failure that are shown
-_STATUS = {False: "offline", None: "unknown", True: "online"}
-_ORDER = {is_online: position for position, is_online in enumerate(_STATUS)}
+_ORDER = {False: 0, None: 1, True: 2}  # of the devices, by whether they are online
 _LARGEST = 2**63 - 1  # the largest integer of SQLite
 
 
-class Running(Protocol):
-    """The parts of a gateway that the requests read and change."""
-
-    @property
-    def configuration(self) -> Configuration: ...  # noqa: D102
-    @property
-    def client(self) -> MgClient: ...  # noqa: D102
-    @property
-    def outbox(self) -> Outbox: ...  # noqa: D102
-    @property
-    def writer(self) -> OutboxWriter | None: ...  # noqa: D102
-    @property
-    def hosts(self) -> Mapping[str, InterfaceHost]: ...  # noqa: D102
-    @property
-    def received(self) -> Mapping[str, int]: ...  # noqa: D102
-    @property
-    def started(self) -> float: ...  # noqa: D102
-    def stats(self) -> Stats: ...  # noqa: D102
-    @property
-    def live_topics(self) -> Collection[str]: ...  # noqa: D102
-    def reload_for(self, answer: Answer) -> None: ...  # noqa: D102
-    def clear_retained(self, topic: str) -> bool: ...  # noqa: D102
-
-
-def open_control(gateway: Running, wakeup: Wakes, environment: Mapping[str, str]) -> ControlServer | None:
+def open_control(gateway: RunningGateway, wakeup: Wakes, environment: Mapping[str, str]) -> ControlServer | None:
     """Return the control socket of `gateway`, in the first folder that can hold it; log a warning if none can."""
     name = gateway.configuration.name
     problems: list[str] = []
@@ -72,7 +46,9 @@ def open_control(gateway: Running, wakeup: Wakes, environment: Mapping[str, str]
         folder = -1
         try:
             folder = open_own_folder(path, create=True)
-            return ControlServer(folder, name, kinds_of(gateway), wakeup)
+            server = ControlServer(folder, name, kinds_of(gateway), wakeup)
+            LOG.info("control socket %s", path / f"{name}.sock")
+            return server
         except (ControlError, OSError) as err:
             if folder >= 0:
                 os.close(folder)
@@ -86,70 +62,109 @@ def open_control(gateway: Running, wakeup: Wakes, environment: Mapping[str, str]
     return None
 
 
-def kinds_of(gateway: Running) -> dict[str, RequestKind]:
-    """Return the kinds of requests by name. Add a new one here."""
+def kinds_of(gateway: RunningGateway) -> dict[str, RequestKind]:
+    """Return the kinds of requests by name, with those of `management_kinds`. Add a new one here."""
 
     def kind(
-        handle: Callable[[Running, Mapping[str, Any], Answer], None], *, in_main_thread: bool, **arguments: type
+        handle: Callable[[RunningGateway, Mapping[str, Any], Answer], None], *, in_main_thread: bool, **arguments: type
     ) -> RequestKind:
         return RequestKind(functools.partial(handle, gateway), arguments, in_main_thread)
 
     return {
+        **management_kinds(gateway),
         "forget": kind(_forget, in_main_thread=True, what=str),
         "outbox list": kind(_list_outbox, in_main_thread=False, part=str, topic=str, after=int, count=int),
         "outbox retry": kind(_retry_outbox, in_main_thread=False, topic=str),
-        "reload": kind(_reload, in_main_thread=True),
+        "health": kind(_health, in_main_thread=False),
         "status": kind(_status, in_main_thread=False),  # not in the main thread, so that it works while that hangs
+        "tap": kind(_tap, in_main_thread=False, raw=bool, device=str, rule=str, topic=str, outcome=str, drops=bool),
     }
 
 
-def _reload(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
-    gateway.reload_for(answer)
+def _health(gateway: RunningGateway, _: Mapping[str, Any], answer: Answer) -> None:
+    """Answer with how the gateway is, in a few words."""
+    answer(_verdict(gateway.health()))
 
 
-def _status(gateway: Running, _: Mapping[str, Any], answer: Answer) -> None:
+def _verdict(health: Health) -> dict[str, Any]:
+    verdict = assess(health)
+    return {
+        "name": health.name,
+        "level": str(verdict.level),
+        "headline": headline(verdict, health),
+        "summary": summary(health),
+        "is_alive": not health.hang,
+        "problems": [
+            {"level": str(each.level), "what": each.what, "remedy": each.remedy, "since": each.since}
+            for each in verdict.problems
+        ],
+    }
+
+
+def _status(gateway: RunningGateway, _: Mapping[str, Any], answer: Answer) -> None:
     """Answer with the state of the gateway. It reads only what is replaced as a whole, or has a lock of its own."""
-    configuration, client = gateway.configuration, gateway.client
-    failure = client.last_failure
+    configuration, hosts = gateway.configuration, gateway.hosts
+    stats = gateway.stats()  # it makes the interfaces count
+    health = gateway.health()
     masker = Masker(configuration.secrets)
-    hosts = gateway.hosts
-    devices = _devices({name: host.outlet.devices.statuses() for name, host in hosts.items()}, masker)
+    devices = _devices(health.devices, masker)
+    link, error = health.link, health.last_error
     answer({
-        "name": configuration.name,
-        "version": __version__,
-        "pid": os.getpid(),
-        "uptime": round(time.monotonic() - gateway.started, 1),
-        "configuration": str(configuration.file.absolute()),
+        **_verdict(health),
+        "version": health.version,
+        "pid": health.pid,
+        "uptime": round(health.uptime, 1),
+        "configuration": health.configuration,
+        "configuration_hash": health.configuration_hash,
         "link": {
-            "state": client.link_state.value,
-            "broker": client.broker,
-            "protocol": client.protocol_in_words,
-            "session_present": client.session_present,
-            "is_caught_up": client.is_caught_up,
-            "connects": client.connects,
-            "last_failure": masker.mask(str(failure)) if failure is not None else "",
+            "state": link.state,
+            "broker": link.broker,
+            "protocol": link.protocol,
+            "session_present": link.session_present,
+            "is_caught_up": link.is_caught_up,
+            "connects": link.connects,
+            "since": link.since,
+            "round_trip": link.round_trip,
+            "last_failure": link.failure,
         },
         "interfaces": [
             {
                 "name": name,
-                "type": host.options.cls.__name__,
-                "available": host.outlet.is_available,
-                "failures": host.failures,
-                "last_failure": _failure_of(host, masker),
-                "pushed": host.outlet.pushed,
-                "refused": host.outlet.refused,
-                "inbox": len(host.inbox),
+                "type": interface.type,
+                "status": interface.status,
+                "available": interface.is_available is True,
+                "since": interface.since,
+                "last_frame": interface.heard_at,
+                "failures": hosts[name].failures,
+                "last_failure": _failure_of(hosts[name], masker),
+                "pushed": hosts[name].outlet.pushed,
+                "refused": hosts[name].outlet.refused,
+                "inbox": len(hosts[name].inbox),
+                "frames": {kind: count for kind, count in interface.frames.items() if count},
                 "devices": devices[name],
             }
-            for name, host in hosts.items()
+            for name, interface in health.interfaces.items()
+            if name in hosts
         ],
         "outbox": {
-            "file": str(configuration.outbox.file) if configuration.outbox.file is not None else None,
+            "file": health.outbox.file or None,
+            "oldest": round(health.outbox.oldest, 1),
+            "dead_letters": health.outbox.dead_letters,
             **gateway.outbox.counts()._asdict(),
         },
+        "commands": {"outcomes": dict(health.outcomes), "refused": dict(health.refused)},
         "received": gateway.received,
-        "stats": gateway.stats(),
+        "last_error": None if error is None else error._asdict(),
+        "process": health.process._asdict(),
+        "stats": stats,
     })  # fmt: skip
+
+
+def _tap(gateway: RunningGateway, arguments: Mapping[str, Any], answer: Answer) -> None:
+    from gateway.runtime.live_view import LiveView, Wanted
+
+    view = LiveView(Wanted.of(arguments), lambda: gateway.configuration.secrets, is_raw=arguments.get("raw", False))
+    answer.follow({"name": gateway.configuration.name, "version": __version__}, view)
 
 
 def _devices(statuses: Mapping[str, Sequence[DeviceStatus]], masker: Masker) -> dict[str, dict[str, Any]]:
@@ -161,12 +176,12 @@ def _devices(statuses: Mapping[str, Sequence[DeviceStatus]], masker: Masker) -> 
     everything.sort(key=lambda item: _ORDER[item[1].is_online])
     result: dict[str, dict[str, Any]] = {}
     for name, devices in statuses.items():
-        counts = Counter(_STATUS[status.is_online] for status in devices)
-        result[name] = {"counts": {word: counts[word] for word in _STATUS.values()}, "shown": []}
+        counts = Counter(STATUS[status.is_online] for status in devices)
+        result[name] = {"counts": {STATUS[is_online]: counts[STATUS[is_online]] for is_online in _ORDER}, "shown": []}
     for name, status in everything[:_MOST_SHOWN]:
         result[name]["shown"].append({
             "id": status.id,
-            "status": _STATUS[status.is_online],
+            "status": STATUS[status.is_online],
             "reason": masker.mask(status.reason)[:_LONGEST_REASON] if status.is_online is False else "",
             "heard_ago": None if status.age is None else round(status.age, 1),
         })  # fmt: skip
@@ -175,13 +190,13 @@ def _devices(statuses: Mapping[str, Sequence[DeviceStatus]], masker: Masker) -> 
 
 def _failure_of(host: InterfaceHost, masker: Masker) -> dict[str, Any] | None:
     """Return when (s, Unix time) the interface of `host`, or its device, failed last, and why; None if it never has."""
-    if host.outlet.last_failure is None:
+    if host.outlet.device_availability.last_failure is None:
         return None
-    when, reason = host.outlet.last_failure
+    when, reason = host.outlet.device_availability.last_failure
     return {"time": when, "reason": masker.mask(reason)[:_LONGEST_REASON]}
 
 
-def _forget(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> None:
+def _forget(gateway: RunningGateway, arguments: Mapping[str, Any], answer: Answer) -> None:
     configuration = gateway.configuration
     prefix = configuration.availability_topic().rpartition("/")[0]
     maps = dict.fromkeys(interface.msg_map for interface in configuration.interfaces)
@@ -194,7 +209,7 @@ def _forget(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> N
     answer({"topics": topics, "is_up": gateway.client.link_state is LinkState.UP})
 
 
-def _list_outbox(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> None:
+def _list_outbox(gateway: RunningGateway, arguments: Mapping[str, Any], answer: Answer) -> None:
     from gateway.outbox.listing import PAGE_ROWS, Page, from_dead_letter, from_entry, from_row, page_of
 
     matches = _topic_matcher(arguments)
@@ -222,7 +237,7 @@ def _list_outbox(gateway: Running, arguments: Mapping[str, Any], answer: Answer)
         writer.run_on_file(read)
 
 
-def _retry_outbox(gateway: Running, arguments: Mapping[str, Any], answer: Answer) -> None:
+def _retry_outbox(gateway: RunningGateway, arguments: Mapping[str, Any], answer: Answer) -> None:
     matches = _topic_matcher(arguments)
     writer = gateway.writer
     if writer is None:

@@ -16,7 +16,7 @@ Stats = dict[str, dict[str, Any]]
         "interfaces": {"boiler": {"pushed": 12, "failures": 0, ..., "device": {"frames": 12, ...}}, ...},
         "removed_interfaces": {...},  # those that reloads have removed: sums of the same counters
         "home_assistant": {"documents": 3, ...},  # empty: nothing is announced
-        "log": {"lines_suppressed": 0, "errors_suppressed": 3},
+        "log": {"lines_suppressed": 0, "lines_repeated": 0, "errors_suppressed": 3},
     }
 
 `device` holds what an interface counts itself (`Interface.stats`). The counters are read one after the other, without

@@ -7,9 +7,10 @@ hangs, is down or is stopped, is answered here.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -92,6 +93,13 @@ class Supervisor:
         self._count_lock = threading.Lock()
         self._starts = 0
         self._stall: _Stall | None = None
+        self._failed_at = -math.inf  # when it failed last, and why
+        self._failure = ""
+        self._is_running = False
+        self._is_stats_wanted = False
+        self.closed = ""
+        """Why the interface is closed and not built again; `""`: it is not."""
+        self._waiting: deque[Callable[[str], None]] = deque()  # to be told that it is closed, or was built again
         self.failures = 0
 
     @property
@@ -120,6 +128,31 @@ class Supervisor:
         ended, and `build` builds a new one. Messages for it wait meanwhile.
         """
         self._change = params, build
+        self._wake()
+
+    def close(self, reason: str, done: Callable[[str], None] = lambda _: None) -> None:
+        """End the interface, and do not build it again before `open`; returns immediately.
+
+        Commands are answered with `reason` meanwhile. `done` is called, in the thread of the interface, with what has
+        become of it. A change of its options does not open it.
+        """
+        self.closed = reason
+        self.restart(done)
+
+    def open(self, done: Callable[[str], None] = lambda _: None) -> None:
+        """Build the interface again after `close`; returns immediately."""
+        self.closed = ""
+        self._waiting.append(done)
+        self._wake()
+
+    def restart(self, done: Callable[[str], None] = lambda _: None) -> None:
+        """End the interface, and build it again at once, even if it waits to be built after a failure."""
+        self._waiting.append(done)
+        change = self._change  # of a reload that has just come
+        self._change = None, self._build if change is None else change[1]
+        self._wake()
+
+    def _wake(self) -> None:
         self._attention.set()
         self._inbox.wake()
 
@@ -129,8 +162,12 @@ class Supervisor:
         Returns immediately, takes no lock that is held for long, and may be called by any thread, also with the send
         lock. However often it is called, only the latest state counts.
         """
-        self._attention.set()
-        self._inbox.wake()
+        self._wake()
+
+    def refresh_stats(self) -> None:
+        """Have the interface's own thread ask for its counters, when it is between two calls; returns immediately."""
+        self._is_stats_wanted = True
+        self._wake()
 
     def join(self, timeout: float) -> bool:
         """Wait up to `timeout` seconds for the thread to end; return whether it has.
@@ -176,6 +213,31 @@ class Supervisor:
         total.update(self._last_stats if self._is_abandoned else self._ask_stats(self._interface))
         return dict(total)
 
+    def last_device_stats(self) -> dict[str, int]:
+        """Return the same as `device_stats`, as it was asked for last. It calls no code of the interface."""
+        if not self._ended_stats:
+            return self._last_stats
+        total = self._ended_stats.copy()
+        total.update(self._last_stats)
+        return dict(total)
+
+    @property
+    def failing(self) -> tuple[float, str] | None:
+        """When (s, monotonic) the interface failed last, and why, unless it has been running long enough since."""
+        if not self.failures or (self._is_running and time.monotonic() - self._failed_at > _STABLE):
+            return None
+        return self._failed_at, self._failure
+
+    @property
+    def heard_ago(self) -> float | None:
+        """How long ago (s) the device sent anything, whatever it was; None: never, or it is not known."""
+        interface: Any = self._interface
+        try:
+            heard_at = getattr(interface, "heard_at", None)
+            return None if heard_at is None else max(0.0, interface.clock() - heard_at)
+        except Exception:  # noqa: BLE001  (whatever the code of the interface has put there)
+            return None
+
     def _ask_stats(self, interface: Interface | None) -> dict[str, int]:
         """Return what the interface counts; ask it in a thread of its own, which is abandoned if it does not answer."""
         if interface is None or getattr(type(interface), "stats", None) is Interface.stats:
@@ -206,6 +268,9 @@ class Supervisor:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
+            if self.closed:
+                self._stay_closed()
+                continue
             started = time.monotonic()
             interface = None
             self._apply_change(None)
@@ -225,11 +290,30 @@ class Supervisor:
             self._end(interface, failure)
             del interface  # before the next one is built: it may hold the device open until it is freed
             self._settle_all(failure)
+            if failure:
+                self._tell(f"the interface failed: {failure}")
             if failure and not self._stopping.is_set():
                 self._wait_to_build_again(failure)
+        self._tell("the gateway is being stopped")
         self._inbox.close()
 
+    def _stay_closed(self) -> None:
+        """Wait for `open`, or for the end, and answer what arrives meanwhile."""
+        self._backoff.reset()
+        while (reason := self.closed) and not self._stopping.is_set():
+            self._outlet.set_available(False, reason)
+            self._tell("closed")
+            self._answer(self._inbox.pop_all(), "OFFLINE", reason)
+            self._inbox.wait()
+
+    def _tell(self, outcome: str) -> None:
+        """Tell those who have closed, opened or restarted the interface what has become of it."""
+        while self._waiting:
+            self._waiting.popleft()(outcome)
+
     def _serve(self, interface: Any) -> None:
+        self._is_running = True
+        self._tell("running")
         if isinstance(interface, Interface):
             self._interface = interface
         self._notified_link, self._notified_crowded = LinkStatus(), False
@@ -299,8 +383,14 @@ class Supervisor:
         self._attention.clear()
         if self._stopping.is_set():
             self._attention.set()  # a wait that begins after this must not miss the stop
+        if self._is_stats_wanted:
+            self._is_stats_wanted = False
+            if self._interface is not None and type(self._interface).stats is not Interface.stats:
+                self._last_stats = self._stats_of(self._interface)
         change, self._change = self._change, None
         if change is None:
+            if interface is not None:
+                self._tell("running")
             return True
         params, self._build = change
         reconfigure = getattr(interface, "reconfigure", None)
@@ -310,6 +400,7 @@ class Supervisor:
             return bool(reconfigure(params))
 
     def _end(self, interface: Any, failure: str) -> None:
+        self._is_running = False
         stop = getattr(interface, "loop_stop", None)
         if callable(stop):
             try:
@@ -322,11 +413,12 @@ class Supervisor:
         if self._stopping.is_set():
             self._outlet.set_available(False, _STOPPED)
         else:  # the reason of a failure is recorded already
-            self._outlet.set_available(False, "" if failure else "the interface is being restarted")
+            self._outlet.set_available(False, "" if failure else self.closed or "the interface is being restarted")
 
     def _report(self, err: BaseException) -> None:
         self.failures += 1
         reason = f"{type(err).__name__}: {_text_of(err)}"
+        self._failed_at, self._failure = time.monotonic(), reason
         self._outlet.record_failure(reason)
         failed = InterfaceFailed(
             f"{self.name}: the interface failed and will be restarted: {reason}",
@@ -345,7 +437,7 @@ class Supervisor:
         while True:
             answered += self._answer(self._inbox.pop_all(), "OFFLINE", f"the interface {_failed_with(failure)}")
             remaining = until - time.monotonic()
-            if remaining <= 0 or self._stopping.is_set() or self._change is not None:
+            if remaining <= 0 or self._stopping.is_set() or self._change is not None or self.closed:
                 break
             self._inbox.wait(remaining)
         if answered:
@@ -397,7 +489,7 @@ class Supervisor:
         longest = max(LONGEST_WAIT, self._longest_call)
         limit = self._inbox.now() - longest
         hang = self._hang(thread)
-        self._outlet.set_hang("" if hang is None else str(hang))
+        self._outlet.device_availability.set_hang("" if hang is None else str(hang))
         if hang:
             self._settle("TIMEOUT", f"the interface has not answered for over {longest:g} s", limit)
         elif self._open_commands.commands and current(thread) is None and not self._answers_later:

@@ -76,6 +76,7 @@ class MsgMap:
         self._statuses = tuple(form for form in self.forms if not form.form.iscmd)
         self._answer_payload = ActionPayload(self.fields)
         self._read_topics: dict[str, tuple[Address, str, PayloadReader]] = {}
+        self._of_clients: dict[str, MsgMap] = {}
 
     def for_sender(self, sender: str, topics: Iterable[str] | None = None) -> MsgMap:
         """Return the same map for another sender, optionally with other `topics` to subscribe to."""
@@ -89,6 +90,12 @@ class MsgMap:
             syntax=self.syntax,
             empty_level=self.empty_level,
         )
+
+    def of_client(self, sender: str) -> MsgMap:
+        """Return the map by which another client writes its messages; it is made once for each `sender`."""
+        if sender not in self._of_clients:
+            self._of_clients[sender] = self.for_sender(sender, ())
+        return self._of_clients[sender]
 
     def means_the_same(self, other: MsgMap) -> bool:
         """Return whether `other` has the same translations, delivery rules and subscriptions as this map."""

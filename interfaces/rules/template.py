@@ -24,7 +24,9 @@ class Template:
         try:
             for literal, name, spec, conversion in string.Formatter().parse(text):
                 if conversion or (name is not None and not name.isidentifier()) or "{" in (spec or ""):
-                    raise TemplateError(f"{{{name}}} is not supported: use {{name}} or {{name:format}}")
+                    raise TemplateError(
+                        f"{{{name}}} is no value: write {{name}} or {{name:format}}, or {{{{ and }}}} for braces"
+                    )
                 self._parts.append((literal, name, spec or ""))
         except TemplateError:
             raise

@@ -9,15 +9,18 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.core.inbox import MsgList
+from gateway.core.tap import READ, TAP, WRITTEN
 from gateway.devices.declaration import Signatures
 from gateway.errors import DeviceError, Problem
 from gateway.interface import DeviceInterface
 from gateway.message import InternalMsg
 from gateway.routing.command_index import Addresses
 from gateway.routing.outlet import Outlet
+from interfaces.serial_interface.followed import followed
 from interfaces.serial_interface.options import SerialOptions
 from interfaces.serial_interface.ports.check import check_port
 from interfaces.serial_interface.ports.descriptor_port import READ_ALL, READ_CHUNK, Port
@@ -227,7 +230,15 @@ class SerialInterface(DeviceInterface):
                     heard_until = self.listened_until  # what has come since then is not read below
                 session.codec.framer.restart_silence(self.listening_since)
                 data = self._open_port().read(is_readable=self.is_readable)
-                messages.extend(session.receive(data, heard_until))
+                if data:
+                    self.heard_at = now
+                    if (wire := TAP.wire) is not None:
+                        wire.note(self.msglist_out.name, READ, data)
+                if (recorder := TAP.recorder) is None:
+                    messages.extend(session.receive(data, heard_until))
+                else:
+                    work = partial(session.receive, data, heard_until)
+                    messages.extend(followed(recorder, self.msglist_out.name, session, work, data))
         except ConnectionEndedError:
             yield from messages
             yield from session.finish(heard_until)
@@ -236,7 +247,11 @@ class SerialInterface(DeviceInterface):
             yield from messages  # the messages before the error are valid
             raise
         yield from messages
-        yield from session.expire_partial_frame(heard_until)
+        if (recorder := TAP.recorder) is None:
+            yield from session.expire_partial_frame(heard_until)
+        else:
+            work = partial(session.expire_partial_frame, heard_until)
+            yield from followed(recorder, self.msglist_out.name, session, work)
         yield from session.step(now, self._write)
         if session.is_dead:
             self._reopen()
@@ -269,6 +284,8 @@ class SerialInterface(DeviceInterface):
 
     def _write(self, data: bytes) -> None:
         self._open_port().write(data)
+        if (wire := TAP.wire) is not None:
+            wire.note(self.msglist_out.name, WRITTEN, data)
 
     def _set_speed(self, speed: int) -> None:
         self._open_port().set_baudrate(speed or self.options.port.baudrate)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from gateway.core.counting import counted
 from gateway.core.package_logger import package_logger
+from gateway.core.tap import TAP
 from gateway.core.throttled_exception import ThrottledException, kind_of
 
 LOG = package_logger(__name__)
@@ -82,11 +83,21 @@ class DropReason(enum.Enum):
     UNJOINED = "frames_unjoined"
 
 
+_WHERE = {
+    DropReason.BAD_CHECKSUM: "checksum",
+    DropReason.UNREADABLE: "value",
+    DropReason.UNMATCHED: "rule",
+    DropReason.UNJOINED: "rule",
+}
+"""At which stage a frame is dropped, as those who follow messages are told."""
+
+
 class Reports:
     """Logs the warnings of the device of the interface `name`. `clock` returns monotonic seconds."""
 
     def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._name = name
+        self.name = name
+        """The name of the interface."""
         self._clock = clock
         self._unmatched_kinds: set[bytes] = set()
 
@@ -101,15 +112,17 @@ class Reports:
 
     def frame_dropped(self, reason: DropReason, frame: bytes, error: str = "") -> None:
         """Log that `frame` has been dropped; `error` is the text of the checksum or conversion error."""
-        is_unmatched = reason is DropReason.UNMATCHED
+        recorder, is_unmatched = TAP.recorder, reason is DropReason.UNMATCHED
+        if recorder is not None:
+            recorder.frame_dropped(self.name, _WHERE[reason], error or "no rule matches", frame)
         is_new_kind = is_unmatched and self._is_new_kind(frame)
         level = logging.INFO if is_unmatched or reason is DropReason.UNJOINED else logging.WARNING
         # Noise on a line gives checksum errors of many texts; they are one kind of warning.
         kind = "" if reason is DropReason.BAD_CHECKSUM else kind_of(error)
         cause = f"the device sent {_sent(frame)}, but no rule matches it" if is_unmatched else error
         dropped = FrameDropped(
-            f"{self._name}: frame dropped: {cause}",
-            key=f"{self._name} {reason.value} {kind}",
+            f"{self.name}: frame dropped: {cause}",
+            key=f"{self.name} {reason.value} {kind}",
             level=level,
             clock=self._clock,
         )
@@ -129,7 +142,10 @@ class Reports:
 
     def value_left_out(self, place: str, error: str, frame: bytes) -> None:
         """Log that a value of `frame` was left out; `place` is its rule and its name, `error` the reason with both."""
-        warning = ValueLeftOut(f"{self._name}: value left out: {error}", key=f"{self._name} {place}", clock=self._clock)
+        recorder = TAP.recorder
+        if recorder is not None:
+            recorder.frame_dropped(self.name, "value", error, frame)
+        warning = ValueLeftOut(f"{self.name}: value left out: {error}", key=f"{self.name} {place}", clock=self._clock)
         if warning.trigger:
             LOG.warning("%s: the device sent %s%s", warning.report, _sent(frame), self._remedy(None, frame))
 
@@ -137,9 +153,9 @@ class Reports:
         """Log that `count` requests in a row were not answered, and that the port is therefore reopened."""
         self._warn(
             NothingAnswers,
-            f"{self._name}: nothing has answered {counted(count, 'request')} in a row: closing the port and opening it "
+            f"{self.name}: nothing has answered {counted(count, 'request')} in a row: closing the port and opening it "
             "again",
-            key=self._name,
+            key=self.name,
         )
 
     def no_frames(self, count: int) -> None:
@@ -147,17 +163,17 @@ class Reports:
         discarded = counted(count, "byte discarded that contains no frame", "bytes discarded that contain no frame")
         self._warn(
             NoFrames,
-            f"{self._name}: {discarded}: check baudrate, parity and framing",
-            key=self._name,
+            f"{self.name}: {discarded}: check baudrate, parity and framing",
+            key=self.name,
         )
 
     def no_frame_ended(self, count: int, beginning: bytes, seconds: float) -> None:
         """Log that the device has sent `count` bytes within `seconds`, and no frame has ended."""
         self._warn(
             NoFrames,
-            f"{self._name}: {counted(count, 'byte')} in {seconds:.0f} s and no frame ended: "
+            f"{self.name}: {counted(count, 'byte')} in {seconds:.0f} s and no frame ended: "
             f"check framing (the terminator?), baudrate and parity; the bytes begin with {ascii(beginning)[1:]}",
-            key=f"{self._name} open-ended",
+            key=f"{self.name} open-ended",
         )
 
     def echo_noticed(self, has_echo: bool) -> None:
@@ -166,7 +182,7 @@ class Reports:
             text = "the line returns what is written: this echo is taken off from now on (as with echo: true)"
         else:
             text = "the line does not return any more what is written: nothing is taken off from now on"
-        warning = EchoNoticed(f"{self._name}: {text}", key=f"{self._name} {has_echo}", clock=self._clock)
+        warning = EchoNoticed(f"{self.name}: {text}", key=f"{self.name} {has_echo}", clock=self._clock)
         if warning.trigger:
             LOG.info(warning.report)
 
@@ -174,27 +190,30 @@ class Reports:
         """Log that `source` had to reply more than `most` times in a second."""
         self._warn(
             ReplyDropped,
-            f"{self._name}: {source}: a reply was not sent: at most {most} are sent in a second; does the other side "
+            f"{self.name}: {source}: a reply was not sent: at most {most} are sent in a second; does the other side "
             "reply to replies?",
-            key=f"{self._name} {source}",
+            key=f"{self.name} {source}",
         )
 
     def request_failed(self, request: str, reason: str, frame: bytes = b"") -> None:
         """Log that the request of this name was not answered, or was refused by `frame`."""
+        recorder = TAP.recorder
+        if recorder is not None:
+            recorder.frame_dropped(self.name, "answer", f"{request!a}: {reason}", frame)
         details = f": {_as_text(frame)}" if frame else ""
         self._warn(
             RequestFailed,
-            f"{self._name}: {request!a}: {reason}{details}",
-            key=f"{self._name} {request}: {kind_of(reason)}",
+            f"{self.name}: {request!a}: {reason}{details}",
+            key=f"{self.name} {request}: {kind_of(reason)}",
         )
 
     def late_answer(self, request: str, seconds: float, timeout: float) -> None:
         """Log that a request or a command was answered `seconds` after it was written, later than its timeout (s)."""
         self._warn(
             LateAnswer,
-            f"{self._name}: {request}: answered after {seconds:.3g} s, but the timeout is {timeout:g} s: the answer is "
+            f"{self.name}: {request}: answered after {seconds:.3g} s, but the timeout is {timeout:g} s: the answer is "
             "used as a reading; choose a longer timeout",
-            key=f"{self._name} {request}",
+            key=f"{self.name} {request}",
         )
 
     def _warn(self, kind: type[ThrottledException], text: str, key: str) -> None:

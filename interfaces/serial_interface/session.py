@@ -12,14 +12,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any
 
 from gateway.core.counting import counted
+from gateway.core.tap import TAP
 from gateway.errors import DeviceError
 from gateway.message import ADDRESS_AND_ACTION, InternalMsg
-from interfaces.rules.answers import Answer, AnswerReader
+from interfaces.rules.answers import AnswerReader
 from interfaces.rules.decoding import BadValue, DueReply, IgnoredFrame, PartialMessages, ValueReader, bad_values
 from interfaces.rules.message_template import BadReading, CodecError, bad_readings, make_messages
 from interfaces.serial_interface.collecting import Collected
 from interfaces.serial_interface.conversation import Conversation
 from interfaces.serial_interface.echo import EchoFilter
+from interfaces.serial_interface.followed import tell_answered, tell_decoded, tell_written
 from interfaces.serial_interface.frame_watch import FrameWatch
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.opening import Opening
@@ -27,6 +29,7 @@ from interfaces.serial_interface.options import SerialOptions
 from interfaces.serial_interface.polling import Request, Schedule
 from interfaces.serial_interface.replies import MOST_PER_SECOND, Replies
 from interfaces.serial_interface.reports import DropReason, Reports
+from interfaces.serial_interface.results import makes_messages, name_of, reader_of
 from interfaces.serial_interface.rules import SerialRules
 from interfaces.serial_interface.steps import Asked, Run
 from interfaces.serial_interface.transaction import Outcome, Priority, Result, Transaction
@@ -296,7 +299,7 @@ class Session:
         """Yield the messages of the end of a transaction; if it is an answer that makes none, those of the rules."""
         self._counts["answers_received"] += bool(result.frame)
         yield from self._result_messages(result, now)
-        if result.frame and not _makes_messages(result):
+        if result.frame and not makes_messages(result):
             messages = self._decode(result.frame, is_answer=True) or ()
             self._record_read(result.transaction, messages)
             yield from messages
@@ -321,6 +324,9 @@ class Session:
                 return None
             self._drop(DropReason.UNMATCHED, frame)
             return ()
+        recorder = TAP.recorder
+        if recorder is not None:
+            tell_decoded(recorder, self._reports.name, self.rules.decoder, frame, messages)
         if type(messages) is not list:
             self._process_special(messages, frame)
         return messages
@@ -437,6 +443,8 @@ class Session:
             data, results = conversation.step(now)
             try:
                 self._write(data, now, write)
+                if data and (recorder := TAP.recorder) is not None:
+                    tell_written(recorder, self._reports.name, data, conversation.current, results)
             except DeviceError as err:
                 for result in results:
                     if result.frame:
@@ -508,7 +516,9 @@ class Session:
             return
         if result.is_unanswered:
             self._unanswered += 1
-        messages = list(self._answer_messages(_name(subject), result))
+        if (recorder := TAP.recorder) is not None:
+            tell_answered(recorder, self._reports.name, result)
+        messages = list(self._answer_messages(name_of(subject), result))
         run.made.update(msg[ADDRESS_AND_ACTION] for msg in messages)
         if isinstance(subject, Request):
             self._end_request(asked, result, now)
@@ -523,10 +533,10 @@ class Session:
         self._counts["answers_late"] += 1
         subject = asked.run.subject
         if result.seconds > result.transaction.timeout:
-            self._reports.late_answer(_name(subject), result.seconds, result.transaction.timeout)
+            self._reports.late_answer(name_of(subject), result.seconds, result.transaction.timeout)
         if isinstance(subject, Request):
             self._schedule.mark_answered(subject)
-        yield from self._answer_messages(_name(subject), result)
+        yield from self._answer_messages(name_of(subject), result)
 
     def _end_request(self, asked: Asked, result: Result, now: float) -> None:
         """Record how a request, or a step of it, has ended: for when it is due again, and for its devices."""
@@ -555,7 +565,7 @@ class Session:
 
     def _answer_messages(self, place: str, result: Result) -> Iterable[InternalMsg]:
         """Return the messages that the answer which has ended a transaction makes; report the values left out."""
-        reader = _reader(result)
+        reader = reader_of(result)
         return () if reader is None else self._make_messages(place, reader, result.values, result.frame)
 
     def _make_messages(
@@ -565,28 +575,14 @@ class Session:
         self._report_bad(bad_values(place, sets), frame)
         self._pass_on_bad(bad_readings(reader.messages, sets))
         try:
-            yield from make_messages(reader.messages, sets)
+            if (recorder := TAP.recorder) is None:
+                yield from make_messages(reader.messages, sets)
+                return
+            messages = list(make_messages(reader.messages, sets))
+            recorder.decoded(self._reports.name, frame, place, messages)
+            yield from messages
         except CodecError as err:
             self._drop(DropReason.UNREADABLE, frame, f"{place}: {err}")
-
-
-def _name(subject: InternalMsg | Request) -> str:
-    """Return what a log line calls a command or a request."""
-    return f"request {subject.name!a}" if isinstance(subject, Request) else f"command {subject.action!a}"
-
-
-def _reader(result: Result) -> AnswerReader | None:
-    """Return what has read the frame that ended a transaction; None: no frame has."""
-    if not result.frame:
-        return None
-    answer: Answer = result.transaction.subject.step.answer
-    return answer.refusal if result.outcome is Outcome.REFUSED else answer.response
-
-
-def _makes_messages(result: Result) -> bool:
-    """Return whether the answer makes messages of its own, so that no decode rule is asked about it."""
-    reader = _reader(result)
-    return reader is not None and bool(reader.messages)
 
 
 def earliest(*times: float | None) -> float | None:

@@ -5,7 +5,8 @@ The devices of a configuration are held to it, and derive from it what they need
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.devices.declaration import ANY, Signature, Signatures
@@ -33,17 +34,33 @@ def signatures(params: Mapping[str, Any]) -> Signatures:
 
     The options have passed the check of the rules.
     """
-    reads: dict[tuple[str, str], Signature] = {}
+    found: list[dict[tuple[str, str], Signature]] = []
     addresses: dict[str, list[Mapping[str, str]]] = {}
     for rule in _rules(params):
         for message in rule.get("messages", [rule["message"]] if "message" in rule else []):
             if message.get("type") != "command":
                 words = {**params["address"], **{name: message[name] for name in ADDRESS_OF_DEVICE if name in message}}
                 addresses.setdefault(_action(message), []).append(words)
-            for key, signature in _of_message(rule, message, params["encoding"]):
-                reads[key] = signature if reads.get(key, signature) == signature else Signature()
+            found.append(dict(_of_message(rule, message, params["encoding"])))
     writes, samples = _of_commands(params)
-    return Signatures(reads, writes, addresses, words=samples, polled=tuple(_polled(params)))
+    return Signatures(_agreed(found), writes, addresses, words=samples, polled=tuple(_polled(params)))
+
+
+def _agreed(found: Sequence[Mapping[tuple[str, str], Signature]]) -> dict[tuple[str, str], Signature]:
+    """Return what is known of the arguments in `found`, the signatures of each message, where these agree.
+
+    A message with `ANY` may have an argument that it does not name: what the others of its kind say of it by their
+    converters does not count then.
+    """
+    is_open = {id(known): {action for action, name in known if name == ANY} for known in found}
+    open_count = Counter(action for actions in is_open.values() for action in actions)
+    named = Counter(key for known in found for key in known if key[0] in is_open[id(known)])
+    reads: dict[tuple[str, str], Signature] = {}
+    for known in found:
+        for key, signature in known.items():
+            if key[0] not in is_open[id(known)] or named[key] == open_count[key[0]]:
+                reads[key] = signature if reads.get(key, signature) == signature else Signature()
+    return reads
 
 
 def _polled(params: Mapping[str, Any]) -> Iterator[InternalMsg]:
@@ -97,8 +114,15 @@ def _of_message(
     arguments = message.get("arguments", {})
     extractor = make_reader(rule, encoding)
     if arguments == "*":
-        names = extractor.names
-        arguments = {name: f"{{{name}}}" for name in names} if names is not None else {ANY: None}
+        names: Collection[str] | None = extractor.names
+        if names is None:
+            yield (action, ANY), Signature()
+            names = [name for name in rule.get("values", {}) if name != "*"]
+        elif not names:
+            yield (action, ""), Signature()
+        for name in names:
+            yield (action, name), Signature(is_list=True) if name in extractor.lists else _of_name(rule, name)
+        return
     # The time at which a frame was received is no value of the device: a point has it already.
     dated = dated_arguments(message)
     if dated and TIME not in (extractor.names or ()):
@@ -127,6 +151,11 @@ def _of_value(rule: Mapping[str, Any], value: Any) -> Signature:
     name = value[1:-1]
     if value != f"{{{name}}}" or not name.isidentifier():
         return Signature(PointType.TEXT)
+    return _of_name(rule, name)
+
+
+def _of_name(rule: Mapping[str, Any], name: str) -> Signature:
+    """Return the signature of the value called `name`."""
     converters = rule.get("values", {})
     steps = converters.get(name, converters.get("*", []))
     return _converted(steps if isinstance(steps, list) else [steps], _extracted(rule, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -9,13 +10,18 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 
 from tests.cli.test_exit_codes import BOILER
 from tests.support.broker import Mosquitto, free_port, mosquitto_or_skip
 from tests.support.configuration import shipped_conf, write_conf
 from tests.support.gateway_process import COMMAND, GatewayProcess, run_command
 from tests.support.peer import Peer, serve, stay_silent
+from tests.support.waiting import wait_until
 
 LAMP = ("--function", "lighting", "--location", "office", "--device", "lamp", "--action")
 TIME = r"\d\d:\d\d:\d\d\.\d\d\d"
@@ -216,13 +222,75 @@ def test_what_the_map_does_not_read_is_shown_harmlessly(watching: GatewayProcess
         other.publish("home/g/d/state", '{"t": "it\'s \\"grün\\" \\\\ 💡"}\n\x9b31m\u202e'.encode())
         other.publish("home/g/d/outcome", b"\xff")
     watching.wait_output("(?m) command lighting/g/l/d/me LAMP_ON$")
-    watching.wait_output("outcome")
+    watching.wait_output("home/g/d: outcome")
     assert r"""home/g/d: state {"t": "it's \"grün\" \\ 💡"}\n\u009b31m\u202e""" in watching.output
     assert r"home/g/d: outcome \xff" in watching.output
     assert len(re.findall(r"(?m)^.* not read: .* \('home/", watching.output)) == 4
     assert "home/x is \\x1b]0;title\\x07" in watching.output
     assert watching.output.replace("\n", "").isprintable()
     assert watching.returncode is None
+
+
+@contextlib.contextmanager
+def mqtt5_client(broker: Mosquitto) -> Iterator[mqtt.Client]:
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    try:
+        wait_until(client.is_connected)  # what is published before that loses its properties
+        yield client
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def test_raw_messages_are_shown_with_all_that_belongs_to_them(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interface={"type": "dummy"})
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.ResponseTopic = "answers/me"
+    properties.CorrelationData = b"\x07\xff"
+    properties.UserProperty = [("from", "a\u202etest"), ("n", "2")]
+    with GatewayProcess(conf, "watch", "--raw", "--topic", "elsewhere/#") as watching, mosquitto.client() as other:
+        watched = ("elsewhere/state", "elsewhere/none")
+
+        def is_subscribed() -> bool:
+            other.publish(watched[1], b"", retain=False)
+            return watched[1] in watching.output
+
+        wait_until(is_subscribed, 20, pause=0.2)
+        with mqtt5_client(mosquitto) as client:
+            sent = client.publish(watched[0], b"\x00{\xc3\xbc}", qos=1, retain=True, properties=properties)
+            sent.wait_for_publish(10)
+        watching.wait_output(
+            rf"(?m)^{TIME} elsewhere/state \(QoS 1\) \\x00{{ü}}\n"
+            r"    ResponseTopic: answers/me\n    CorrelationData: 07ff\n"
+            r"    UserProperty: from = a\\u202etest\n    UserProperty: n = 2$"
+        )
+        assert "home/" not in watching.output
+    done = run_command(conf, "watch", "--raw", "--topic", "elsewhere/#", "--count", "1")
+    assert "elsewhere/state (QoS 1, retained)" in done.stdout
+    with mosquitto.client() as other:
+        other.publish("elsewhere/state", b"", retain=True)
+
+
+def test_one_device_can_be_watched(conf: Path, mosquitto: Mosquitto) -> None:
+    with GatewayProcess(conf, "watch", "--device", "la?p") as watching, mosquitto.client() as other:
+
+        def is_shown() -> bool:
+            other.publish("home/lighting//office/heater/me/C", "ON")
+            other.publish("home/elsewhere/heater", "1")
+            other.publish("home/lighting//office/lamp/me/C", "ON")
+            return "home/gw/lamp: state" in watching.output
+
+        other.publish("home/gw/lamp/state", "{}", retain=True)
+        wait_until(is_shown, 20, pause=0.2)
+        watching.wait_output("(?m) command lighting/-/office/lamp/me LAMP_ON$")
+        other.publish("home/gw/lamp/state", b"", retain=True)
+        assert "heater" not in watching.output
+        assert watching.log == ""
+    done = run_command(conf, "watch", "--topic", "a#")
+    assert done.returncode == 2
+    assert done.stderr.startswith("mqttgateway: --topic 'a#': ")
 
 
 def test_watching_ends_after_so_many_messages(conf: Path, gateway: GatewayProcess) -> None:

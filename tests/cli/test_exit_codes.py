@@ -54,6 +54,8 @@ class Scene:
         shipped_conf(folder, "dummy2mqtt.conf", broker.port).rename(folder / "lamp.conf")
         away = free_port()
         write_conf(folder, away, "away", interface={"type": "dummy"}, outbox={"store": "memory"})
+        for name, port in ("known", broker.port), ("unknown", away):
+            write_conf(folder, port, name, interface={"type": "dummy"}, home_assistant=True, outbox={"store": "memory"})
         write_conf(folder, away, "boiler", interface=dict(BOILER))
         write_conf(folder, away, "nolog", interface={"type": "dummy"}, log={"file": "/no/such/folder/gw.log"})
         write_conf(folder, away, "nobox", interface={"type": "dummy"}, outbox={"file": "/no/such/folder/gw.outbox"})
@@ -95,9 +97,9 @@ def command(line: str, *previous: str) -> Outcome:
 
 
 def beside_a_gateway(
-    line: str, name: str = "lamp", log_text: str = "connected to", *, breaks_it: bool = False
+    line: str, name: str = "lamp", log_text: str = "connected to", *, breaks_it: bool = False, after: str = ""
 ) -> Outcome:
-    """Execute a command while a gateway runs; `breaks_it`: after its configuration was made invalid."""
+    """Execute a command while a gateway runs, `after` another one; `breaks_it`: its configuration was made invalid."""
 
     def outcome(scene: Scene) -> int:
         with scene.running(name) as gateway:
@@ -105,6 +107,8 @@ def beside_a_gateway(
             wait_until((scene.folder / "mqttgateway" / f"{name}.sock").exists)
             if breaks_it:
                 shutil.copy(scene.folder / "bad.conf", scene.folder / f"{name}.conf")
+            if after:
+                scene.ended(after)
             return scene.ended(line)
 
     return outcome
@@ -131,6 +135,15 @@ def interrupted(scene: Scene) -> int:
         watch.wait_output("online")
         watch.process.send_signal(signal.SIGINT)
         return watch.wait()
+
+
+def tap_interrupted(scene: Scene) -> int:
+    with scene.running("lamp") as gateway:
+        gateway.wait_log("connected to")
+        with scene.running("lamp", "tap") as tap:
+            tap.wait_output("lamp")
+            tap.process.send_signal(signal.SIGINT)
+            return tap.wait()
 
 
 def simulation_interrupted(scene: Scene) -> int:
@@ -189,6 +202,12 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
         beside_a_gateway("watch --conf lamp.conf --count 1"),
     ),
     ("`watch`", "no broker is available, or it refuses the connection"): (command("watch --conf away.conf"),),
+    ("`tap`", "ended with Ctrl-C, after N messages (`--count N`) or S seconds (`--for S`)"): (
+        tap_interrupted,
+        beside_a_gateway("tap --conf lamp.conf --for 0.1"),
+        beside_a_gateway("tap --conf lamp.conf --count 1"),
+    ),
+    ("`tap`", "no such gateway runs, or too many follow it already"): (command("tap --conf lamp.conf"),),
     ("`simulate`", "ended with Ctrl-C or SIGTERM, or with its terminal"): (simulation_interrupted,),
     ("`simulate`", "the port cannot be created"): (command("simulate modbus2mqtt.sim --pty one.json"),),
     ("`send`", "the answer is `OK`"): (beside_a_gateway(to_lamp("LAMP_ON")),),
@@ -203,16 +222,32 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
         command(to_lamp("LAMP_ON", conf="away")),
         not_taken,
     ),
-    ("`status`, `forget`, `reload`", "success"): (
+    ("`status`", "the gateway is well; with `--alive`: it does not hang"): (
         beside_a_gateway("status lamp"),
+        beside_a_gateway("status boiler --alive", "boiler", "cannot open"),
+    ),
+    ("`status`", "the gateway is degraded"): (beside_a_gateway("status lamp", after="interface close lamp dummy"),),
+    ("`status`", "the gateway is down, or none with this name is running on this machine"): (
+        beside_a_gateway("status boiler", "boiler", "cannot open"),
+        command("status away"),
+        command("status away --alive"),
+    ),
+    ("`forget`, `reload`, `interface`, `log-level`", "success"): (
+        beside_a_gateway("interface restart lamp dummy"),
+        beside_a_gateway("log-level lamp debug --part mqtt"),
         beside_a_gateway("forget lamp home/lamp/attic/availability"),
         beside_a_gateway("reload lamp"),
     ),
-    ("`status`, `forget`, `reload`", "no gateway with this name is running on this machine"): (
-        command("status away"),
+    ("`forget`, `reload`, `interface`, `log-level`", "no gateway with this name is running on this machine"): (
+        command("interface open away dummy"),
+        command("log-level away info"),
         command("forget away attic"),
         command("reload away"),
         command("reload --conf away.conf"),
+    ),
+    ("`interface`, `log-level`", "the gateway has no such interface, or no such part of the log"): (
+        beside_a_gateway("interface close lamp nope"),
+        beside_a_gateway("log-level lamp info --part nope"),
     ),
     ("`forget`", "the gateway refuses: the topic was never retained, is still published, or does not belong to it"): (
         beside_a_gateway("forget lamp attic"),
@@ -254,6 +289,17 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
     ),
     ("`map diff`", "the two maps are equivalent"): (command("map diff one.json one.json"),),
     ("`map diff`", "they are not"): (command("map diff one.json other.json"),),
+    ("`ha --migrate`", "the broker has everything in the form of the configuration"): (
+        beside_a_gateway("ha --conf known.conf --migrate", "known"),
+    ),
+    (
+        "`ha --migrate`",
+        "no gateway with this name is running, nothing is announced, or the broker does not have everything",
+    ): (
+        command("ha --conf known.conf --migrate"),
+        beside_a_gateway("ha --conf lamp.conf --migrate"),
+        beside_a_gateway("ha --conf unknown.conf --migrate", "unknown", "no connection"),
+    ),
     ("`map graph`, `options`, `migrate`, `ha`", "success"): (
         command("map graph one.json --svg map.svg"),
         command("options"),
@@ -278,6 +324,8 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
         command("send --conf lamp.conf --function lighting --device lamp"),
         command(to_lamp("LAMP_ON", conf="two")),
         command("watch --conf lamp.conf --count 0"),
+        command("watch --conf lamp.conf --topic a#"),
+        command("tap --conf lamp.conf --topic a#"),
         command("outbox nope --conf lamp.conf"),
         command("map"),
         command("map explain --map one.json"),

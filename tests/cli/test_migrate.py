@@ -32,7 +32,7 @@ def comparable(configuration: Configuration) -> Any:
 
     interfaces = [(i.name, i.cls.__name__, i.params, shown(i.msg_map)) for i in configuration.interfaces]
     no_folders = tuple(finding.what for finding in configuration.no_folders)
-    bare = configuration._replace(file=Path(), interfaces=(), notes=(), no_folders=())
+    bare = configuration._replace(file=Path(), files=(), hash="", interfaces=(), notes=(), no_folders=())
     return bare, no_folders, interfaces, configuration.secrets
 
 

@@ -153,7 +153,7 @@ def test_what_a_running_gateway_has_in_use_is_said_so(
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"), outbox={"file": "gw.outbox"})
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("connected to")
-        wait_until(lambda: run_command(conf, "status").returncode == 0)
+        wait_until(lambda: run_command(conf, "status", "--alive").returncode == 0)
         for command in ("export", "purge"):
             done = run_command(conf, "outbox", command)
             assert (done.returncode, done.stderr) == (1, "mqttgateway: the gateway 'gw' runs: stop it first\n")

@@ -1,4 +1,4 @@
-"""`mqttgateway status`: how the answer of the gateway is printed."""
+"""`mqttgateway status`: how the answer of the gateway is printed, and the exit code."""
 
 from __future__ import annotations
 
@@ -8,6 +8,34 @@ from typing import Any
 import pytest
 
 from gateway.cli import status
+from gateway.control.client import NotRunningError
+
+LINK = {
+    "state": "up", "broker": "b:1883", "protocol": "MQTT 5", "session_present": False, "is_caught_up": True,
+    "connects": 1, "last_failure": "", "since": None, "round_trip": 0.00123,
+}  # fmt: skip
+
+
+def reply(**parts: Any) -> dict[str, Any]:
+    return {
+        "name": "gw", "level": "well", "summary": "link up (b:1883, MQTT 5)", "headline": "?", "is_alive": True,
+        "problems": [], "version": "1", "pid": 1, "uptime": 1.0, "configuration": "gw.conf",
+        "configuration_hash": "0123456789ab", "link": LINK, "interfaces": [],
+        "outbox": {"file": None, "oldest": 0.0, "waiting": 0}, "received": {},
+        "commands": {"outcomes": {}, "refused": {}}, "last_error": None,
+        "process": {"memory": 40 * 1024**2, "threads": 5, "descriptors": 16}, **parts,
+    }  # fmt: skip
+
+
+def run(monkeypatch: pytest.MonkeyPatch, answer: Any, *, alive: bool = False, as_json: bool = False) -> int:
+    def ask(_: str, request: str) -> Any:
+        assert request == ("health" if alive else "status")
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(status, "ask_gateway", ask)
+    return status.status(Namespace(name="gw", conf=None, json=as_json, alive=alive))
 
 
 @pytest.mark.parametrize(
@@ -16,12 +44,50 @@ from gateway.cli import status
 def test_how_often_the_gateway_was_connected_is_a_phrase(
     connects: int, text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    link = {
-        "state": "up", "broker": "b:1883", "protocol": "MQTT 5", "session_present": False, "is_caught_up": True,
-        "connects": connects, "last_failure": "",
-    }  # fmt: skip
-    reply: dict[str, Any] = {"name": "gw", "version": "1", "pid": 1, "uptime": 1.0, "configuration": "gw.conf"}
-    reply.update(link=link, interfaces=[], outbox={"file": None}, received={})
-    monkeypatch.setattr(status, "ask_gateway", lambda *_: reply)
-    assert status.status(Namespace(name="gw", conf=None, json=False)) == 0
-    assert f"  link          up: b:1883, MQTT 5, {text}\n" in capsys.readouterr().out
+    assert run(monkeypatch, reply(link={**LINK, "connects": connects})) == 0
+    assert f"link          up: b:1883, MQTT 5, {text}, round trip 1.2 ms\n" in capsys.readouterr().out
+
+
+def test_first_comes_what_is_wrong_and_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    what = (
+        "boiler is offline: cannot open /dev/serial/by-id/usb-FTDI_FT232R_USB_UART-if00-port0: there is no such device"
+    )
+    problem = {"level": "degraded", "what": what, "remedy": "check plug, cable and power", "since": 0.0}
+    assert run(monkeypatch, reply(level="degraded", problems=[problem])) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:5] == [
+        "gw is degraded: link up (b:1883, MQTT 5)",
+        "- boiler is offline: cannot open",
+        "  /dev/serial/by-id/usb-FTDI_FT232R_USB_UART-if00-port0: there is no such device",
+        "  -> check plug, cable and power",
+        "",
+    ]
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(("level", "code"), [("well", 0), ("degraded", 1), ("down", 2)])
+def test_the_exit_code_is_for_monitoring(level: str, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(monkeypatch, reply(level=level)) == code
+    assert run(monkeypatch, reply(level=level), as_json=True) == code
+    assert run(monkeypatch, reply(level=level), alive=True) == 0, "a restart would not mend it"
+    assert run(monkeypatch, reply(level=level, is_alive=False), alive=True) == 2
+
+
+def test_no_gateway_and_one_of_another_version_are_down(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, NotRunningError("no gateway called 'gw' runs here")) == 2
+    assert run(monkeypatch, {"name": "gw"}) == 2
+    err = capsys.readouterr().err
+    assert "mqttgateway: no gateway called 'gw' runs here\n" in err
+    assert "is that of another version ('level')" in err or "is that of another version (KeyError('level'))" in err
+
+
+def test_what_a_device_has_sent_does_nothing_to_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(monkeypatch, reply(last_error={"time": 0.0, "level": "error", "text": "\x1b[2J", "times": 3}))
+    out = capsys.readouterr().out
+    assert "\\x1b[2J (3 times)" in out and "\x1b" not in out

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.cli.watch import availability_line, document_line, readable
+from gateway.cli.shown import readable
+from gateway.cli.watch import availability_line, document_line
 
 _ENCODINGS = ("utf-8", "ascii", "latin-1", "cp1252")
 

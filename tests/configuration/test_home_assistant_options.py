@@ -76,3 +76,18 @@ def test_two_entities_with_one_id_are_a_finding(tmp_path: Path) -> None:
         "gw.conf:19:26: interface.devices[1].points.c: as an entity of Home Assistant: it would have the same id as an "
         "entity of the device a: rename the point, or one of the devices"
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "broken", "expected"),
+    [
+        ("topics: [home/lighting/+/+/+/+/C]\n", "", "gw.conf:1:1: root: 'topics' is missing beside it"),
+        ("root: home\ntopics: [home/lighting/+/+/+/+/C]\n", "map: none.json\n", "gw.conf:1:6: map: none.json"),
+        ("  type: serial\n", "  type: serail\n", "gw.conf:5:9: interface.type: "),
+    ],
+)
+def test_a_mistake_elsewhere_is_reported_if_no_interface_could_be_built(
+    line: str, broken: str, expected: str, tmp_path: Path
+) -> None:
+    found = findings(tmp_path, LAMP.replace("OPTIONS", "true").replace(line, broken))
+    assert any(finding.startswith(expected) for finding in found), found

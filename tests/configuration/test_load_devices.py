@@ -364,8 +364,15 @@ def test_a_command_needs_a_subscription(tmp_path: Path) -> None:
     elsewhere = "      address: {location: attic}\n"
     assert one_finding(tmp_path, point("heater", "{write: HEAT.on}", more=elsewhere)) == (
         "heater.write: the gateway does not subscribe to 'home/heating//attic/boiler/controller/C', the topic of its "
-        "command: add a filter that matches it to the topics of the map"
+        "command: add 'home/heating//attic/boiler/+/C' to the topics of the map"
     )
+
+
+def test_the_subscription_that_a_template_needs_is_for_each_of_its_devices(tmp_path: Path) -> None:
+    head = (HEAD + BOILER).replace("home/heating/+/hall/", "home/heating/+/attic/")
+    text = point("heater", "{from: HEATING.on, write: HEAT.on}", head)
+    found = one_finding(tmp_path, text.replace("id: boiler", 'id: "{device}"').replace(", device: boiler}", "}"))
+    assert found.endswith(": add 'home/heating//hall/+/+/C' to the topics of the map"), found
 
 
 @pytest.mark.parametrize("sender", ["+", "panel"])
@@ -390,7 +397,7 @@ def test_a_command_that_is_read_as_another_one(tmp_path: Path) -> None:
     head = mapped(syntax=syntax).replace("{on: {type: boolean}}", "{mode: {choices: ['1', '2']}}")
     head = head.replace('"H{on}"', '"H{mode}"')
     assert one_finding(tmp_path, point("mode", "{write: HEAT.mode}", head)) == (
-        "mode.write: the map reads its command as another one: command heating/-/hall/boiler/- HEAT mode=1: "
+        "mode.write: the map reads its command '1' as another one: command heating/-/hall/boiler/- HEAT mode=1: "
         "change the map"
     )
 

@@ -138,7 +138,7 @@ def test_a_command_that_no_filter_matches_is_found_with_the_line_to_add(tmp_path
     assert found.endswith(
         "points.heater: as an entity of Home Assistant: the gateway does not subscribe to "
         "'home/heating//hall/boiler/homeassistant/C', the topic of its command: "
-        "add 'home/heating//hall/boiler/+/C' to 'topics'"
+        "add 'home/heating//hall/boiler/+/C' to the topics of the map"
     )
     assert load(tmp_path, text.replace("topics: [", "topics: [home/heating//hall/boiler/+/C, "))
 

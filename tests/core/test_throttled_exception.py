@@ -30,7 +30,7 @@ class LateWriteFailed(WriteFailed):
 
 def count_of(report: str) -> int:
     """Return how many errors a report speaks of."""
-    result = re.search(r" \((\d+) times in the last \d+ s\)$", report)
+    result = re.search(r" \((\d+) times in the last \d+ (s|min|h)\)$", report)
     return int(result[1]) if result else 1
 
 
@@ -59,6 +59,77 @@ def test_within_the_period_the_error_is_counted_and_then_reported_once_with_the_
     assert not ReadFailed("no answer", clock=clock).trigger
 
 
+def failures_of_a_day(clock: FakeClock, pause: float, period: float = PERIOD) -> list[str]:
+    """Return the reports of an error that occurs every `pause` seconds for a day."""
+    reports = []
+    for _ in range(int(86_400 / pause)):
+        err = ReadFailed("no answer", clock=clock, period=period)
+        reports += [err.report] if err.trigger else []
+        clock.now += pause
+    return reports
+
+
+def test_each_period_is_twice_as_long_as_the_one_before_it_up_to_six_hours() -> None:
+    clock = FakeClock()
+    reports = failures_of_a_day(clock, 1.0)
+    assert reports[:4] == [
+        "no answer",
+        "no answer (60 times in the last 60 s)",
+        "no answer (120 times in the last 120 s)",
+        "no answer (240 times in the last 240 s)",
+    ]
+    assert reports[-1] == "no answer (21600 times in the last 6 h)"
+    assert len(reports) == 12
+
+
+def test_an_hour_without_the_error_makes_its_period_the_first_one_again(
+    expected_logs: ExpectedLogs,
+) -> None:
+    expected_logs.expect("no answer (")
+    clock = FakeClock()
+    failures_of_a_day(clock, 10.0)
+    report_suppressed(clock.now + 3600.0)
+    clock.now += 3600.0
+    assert ReadFailed("no answer", clock=clock).report == "no answer"
+    clock.now += PERIOD
+    assert ReadFailed("no answer", clock=clock).trigger
+
+
+def test_the_rest_of_a_series_is_logged_when_it_has_stopped_and_not_hours_later(
+    caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("no answer (")
+    clock = FakeClock()
+    failures_of_a_day(clock, 10.0)
+    report_suppressed(clock.now)
+    assert caplog.messages == []
+    report_suppressed(clock.now + 60.0)
+    assert len(caplog.messages) == 1
+
+
+def test_a_series_with_long_pauses_has_not_stopped_in_each_of_them(
+    caplog: pytest.LogCaptureFixture, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.allow("no answer (")
+    clock = FakeClock()
+    reports = 0
+    for second in range(0, 86_400, 5):
+        clock.now = 1000.0 + second
+        reports += second % 300 == 5 and ReadFailed("no answer", clock=clock, period=600.0).trigger
+        report_suppressed(clock.now)
+    assert reports + len(caplog.messages) < 12
+
+
+def test_an_error_may_have_a_period_that_does_not_grow() -> None:
+    class Steady(ThrottledException):
+        longest_period = 0.0
+
+    clock = FakeClock()
+    for _ in range(100):
+        assert Steady("no answer", clock=clock).trigger
+        clock.now += PERIOD
+
+
 def test_a_lone_error_after_the_period_is_reported_without_a_count() -> None:
     clock = FakeClock()
     ReadFailed("no answer", clock=clock)
@@ -83,10 +154,10 @@ def test_the_period_is_that_of_the_class_or_of_the_call() -> None:
     LateWriteFailed("x", clock=clock)
     clock.now += 5.0
     assert LateWriteFailed("x", clock=clock).trigger
-    clock.now += 5.0
-    assert not LateWriteFailed("x", period=5.1, clock=clock).trigger
-    clock.now += 0.1
-    assert LateWriteFailed("x", period=5.1, clock=clock).report == "x (2 times in the last 5 s)"
+    clock.now += 10.0
+    assert not LateWriteFailed("x", period=5.5, clock=clock).trigger
+    clock.now += 1.0
+    assert LateWriteFailed("x", period=5.5, clock=clock).report == "x (2 times in the last 11 s)"
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 30)), max_size=60))
@@ -98,21 +169,23 @@ def test_every_error_is_counted_in_exactly_one_report(errors: list[tuple[str, in
     happened: Counter[str] = Counter()
     reported: Counter[str] = Counter()
     last_report: dict[str, float] = {}
+    periods: dict[str, float] = {}
 
     def happen(key: str) -> None:
         err = Failed("it failed", key=key, clock=clock)
         happened[key] += 1
         assert err.is_first == (happened[key] == 1)
         assert err.trigger == bool(err.report)
-        assert err.trigger == (clock.now - last_report.get(key, -1e9) >= 20.0)
+        assert err.trigger == (clock.now - last_report.get(key, -1e9) >= periods.get(key, 0.0))
         if err.trigger:
+            periods[key] = 2 * periods[key] if key in last_report else 20.0
             reported[key] += count_of(err.report)
             last_report[key] = clock.now
 
     for key, pause in errors:
         clock.now += pause
         happen(key)
-    clock.now += 20.0
+    clock.now += 2000.0
     for key in list(happened):  # one more, so that nothing is suppressed any more
         happen(key)
     assert reported == happened

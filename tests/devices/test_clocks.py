@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from gateway.devices.point import AUTO, Device, Feed, Point, PointType
 from gateway.message import InternalMsg, ReportRule
-from gateway.routing.device_memory import DeviceMemory, Documents
+from gateway.routing.device_memory import DeviceMemory
+from gateway.routing.documents import Documents
 from tests.conftest import ExpectedLogs
 from tests.routing.test_device_memory import Bench
 

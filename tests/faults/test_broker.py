@@ -9,6 +9,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.broker import Mosquitto
+from tests.support.health import wait_named
 from tests.support.stream import Stream
 
 
@@ -18,6 +19,8 @@ def restart(stream: Stream, broker: Mosquitto) -> None:
     broker.kill()
     stream.proxy.refuse_connections()
     stream.witness.wait_lost()
+    assert stream.gateway is not None
+    wait_named(stream.gateway, "no link to the broker", "lost the broker", "no connection to the broker")
     broker.start()
     stream.witness.wait_subscribed()
     stream.proxy.accept_connections()
@@ -39,6 +42,7 @@ def test_hanging_longer_than_keepalive(tmp_path: Path, mosquitto: Mosquitto) -> 
         gateway = stream.start()
         stream.wait_seen(100)
         mosquitto.signal(signal.SIGSTOP)
+        wait_named(gateway, "does not acknowledge what it is sent", "has been silent for 1.5 x keepalive")
         gateway.wait_log("has been silent for 1.5 x keepalive")
         mosquitto.signal(signal.SIGCONT)
         assert stream.finish().lost_by_broker == ()
@@ -68,6 +72,7 @@ def test_another_client_with_our_client_id(tmp_path: Path, mosquitto: Mosquitto)
         thief.loop_start()
         try:
             gateway.wait_log("connected to", 3)
+            wait_named(gateway, "client id 'gw'")
         finally:
             thief.disconnect()
             thief.loop_stop()

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.broker import Mosquitto
+from tests.support.health import wait_named
 from tests.support.stream import Stream
 
 
@@ -29,6 +30,7 @@ def test_a_disk_full_of_log(tmp_path: Path, small_disk: Path, mosquitto: Mosquit
         gateway = stream.start()
         verdict = stream.finish()
         assert (verdict.delivered, verdict.duplicated) == (1500, 0)
+        wait_named(gateway, f"the log file cannot be written: {log['file']}: ")
         assert gateway.log.count(f"the log file {log['file']} cannot be written") == 1
         stream.stop()
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.broker import Mosquitto
 from tests.support.configuration import replaying_map
+from tests.support.health import wait_named
 from tests.support.ledger import Verdict, entry_of
 from tests.support.packets import CONNECT, PINGREQ, PUBLISH, V3, V5, Packet
 from tests.support.peer import Peer, disconnect_packet, refuse, serve
@@ -36,6 +37,7 @@ def test_connections_refused_by_reason_code(tmp_path: Path) -> None:
             assert stream.finish(60 if FULL else 20) == Verdict(200, 200, 0)
             assert {each.version for each in peer.packets(CONNECT)} == {V5}
             assert "no connection to the broker: " in gateway.log
+            wait_named(gateway, "no connection to the broker: ", "refused the connection")
             stream.stop()
 
 
@@ -69,6 +71,7 @@ def test_a_message_larger_than_the_broker_accepts_becomes_a_dead_letter(tmp_path
             gateway = stream.start()
             assert stream.finish() == Verdict(300, 300, 0)
             gateway.wait_log("dead letter: ")
+            wait_named(gateway, "the outbox has dead letters")
             assert max(each.size for each in peer.packets(PUBLISH)) <= 2000
             assert len(peer.conversations) == 1
             stream.stop()
@@ -81,8 +84,9 @@ def test_a_broker_without_qos_1(tmp_path: Path) -> None:
             return [(each.topic, each.payload) for each in peer.packets(PUBLISH)]
 
         with Stream(tmp_path, peer.port, count=300, rate=1000, seen=seen) as stream:
-            stream.start()
+            gateway = stream.start()
             assert stream.finish() == Verdict(300, 300, 0)
+            wait_named(gateway, "does not support QoS 1")
             assert {each.qos for each in peer.packets(PUBLISH)} == {0}
             stream.stop()
 
@@ -90,8 +94,9 @@ def test_a_broker_without_qos_1(tmp_path: Path) -> None:
 def test_a_broker_that_retains_nothing(tmp_path: Path) -> None:
     with Peer(serve(values={"retain_available": 0})) as peer:
         with Stream(tmp_path, peer.port, count=300, rate=1000, seen=peer.acknowledged) as stream:
-            stream.start()
+            gateway = stream.start()
             assert stream.finish() == Verdict(300, 300, 0)
+            wait_named(gateway, "does not support retained messages")
             assert not [each for each in peer.packets(PUBLISH) if each.flags & 1]
             stream.stop()
 
@@ -113,6 +118,7 @@ def test_a_message_refused_by_reason_code_becomes_a_dead_letter(tmp_path: Path) 
             gateway = stream.start()
             wait_until(lambda: len(stream.seen) == 200, what=lambda: f"the others: {stream.verdict()}: {stream.log}")
             gateway.wait_log("dead letter: ")
+            wait_named(gateway, "the outbox has dead letters")
             stream.stop()
             assert count_of_load(peer.packets(PUBLISH)) == 300
             assert stream.seen == sorted(stream.seen, key=lambda entry: entry[1])
@@ -128,6 +134,7 @@ def test_a_broker_that_sends_disconnect(reason: int, tmp_path: Path) -> None:
             verdict = stream.finish()
             assert (verdict.delivered, verdict.lost) == (300, ())
             assert "lost the broker: " in gateway.log
+            wait_named(gateway, "lost the broker: ")
             assert {each.version for each in peer.packets(CONNECT)} == {V5}
             stream.stop()
 

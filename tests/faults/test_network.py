@@ -10,6 +10,7 @@ import pytest
 from tests.support.broker import Mosquitto, free_port
 from tests.support.configuration import write_conf
 from tests.support.gateway_process import GatewayProcess
+from tests.support.health import wait_named
 from tests.support.ledger import Verdict
 from tests.support.namespace import Namespace
 from tests.support.proxy import Passage, Way
@@ -37,6 +38,7 @@ def test_a_link_that_drops_everything_sent(direction: str, tmp_path: Path, mosqu
     with Stream(tmp_path, mosquitto.port, first, Passage(), count=1000, rate=800, mqtt={"keepalive": 1}) as stream:
         gateway = stream.start()
         gateway.wait_log("lost the broker: ")  # silent for 1.5 x keepalive, or closed by the broker for the same reason
+        wait_named(gateway, "lost the broker: ", "no link to the broker")
         assert stream.finish().lost_by_broker == ()
         stream.stop()
 
@@ -46,8 +48,9 @@ def test_links_that_break_after_some_packets(end: str, tmp_path: Path, mosquitto
     broken = [Passage(up=Way(after_packets=number, end=end)) for number in (1, 7, 60)]  # type: ignore[arg-type]
     broken += [Passage(down=Way(after_packets=number, end=end)) for number in (2, 40)]  # type: ignore[arg-type]
     with Stream(tmp_path, mosquitto.port, *broken, Passage(), count=1000, rate=1000) as stream:
-        stream.start()
+        gateway = stream.start()
         assert stream.finish().lost_by_broker == ()
+        wait_named(gateway, "lost the broker", "no connection to the broker", "no link to the broker")
         stream.stop()
         assert stream.proxy.connections == len(broken) + 1
 
@@ -56,8 +59,9 @@ def test_links_that_break_in_the_middle_of_a_packet(tmp_path: Path, mosquitto: M
     cut = [Passage(up=Way(after_bytes=size)) for size in (5, 1003)]
     cut += [Passage(down=Way(after_bytes=size, end="reset")) for size in (3, 101)]
     with Stream(tmp_path, mosquitto.port, *cut, Passage(), count=1000, rate=1000) as stream:
-        stream.start()
+        gateway = stream.start()
         assert stream.finish().lost_by_broker == ()
+        wait_named(gateway, "lost the broker", "no connection to the broker", "no link to the broker")
         stream.stop()
 
 
@@ -102,6 +106,7 @@ def test_a_host_that_cannot_be_found_stops_nothing_else(host: str, tmp_path: Pat
     with Stream(tmp_path, mosquitto.port, count=100, rate=1000, mqtt={"host": host}) as stream:
         gateway = stream.start()
         gateway.wait_log("no connection to the broker: ")
+        wait_named(gateway, "cannot be resolved", "no link to the broker")
         stream.wait_accepted(100)
         assert "Traceback" not in gateway.log
 

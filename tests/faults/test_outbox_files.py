@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.broker import Mosquitto
 from tests.support.damage import noise
+from tests.support.health import wait_named
 from tests.support.stream import Stream
 from tests.support.waiting import wait_until
 
@@ -240,6 +241,7 @@ def test_a_disk_that_fills_up(
         stream.proxy.refuse_connections()
         gateway = stream.start()
         gateway.wait_log("disk full")
+        wait_named(gateway, "the disk of the outbox is full", "the outbox is full, and messages are lost")
         stream.wait_accepted(len(stream.accepted) + (100 if discard == "old" else 0))
         if ending == "kill":
             gateway.kill()
@@ -277,6 +279,7 @@ def test_a_disk_that_something_else_fills_and_empties(tmp_path: Path, small_disk
         stream.wait_seen(100)
         ballast = fill_disk(small_disk)
         gateway.wait_log("disk full")
+        wait_named(gateway, "the disk of the outbox is full")
         stream.wait_seen(100)
         ballast.unlink()
         gateway.wait_log("disk has room again")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.broker import Mosquitto, tool_or_skip
+from tests.support.health import wait_named
 from tests.support.proxy import Passage, Way
 from tests.support.stream import Stream
 from tests.support.waiting import wait_until
@@ -46,6 +47,7 @@ def test_a_process_that_was_suspended(tmp_path: Path, mosquitto: Mosquitto) -> N
         # The broker closes the link before the process continues.
         wait_until(lambda: b"offline" in [pair[1] for pair in stream.witness_pairs()], what="the will")
         os.kill(gateway.process.pid, signal.SIGCONT)
+        wait_named(gateway, "the gateway did not run for", "lost the broker")
         assert stream.finish().lost_by_broker == ()
         stream.stop()
 
@@ -101,6 +103,7 @@ def test_a_flood_without_a_broker_is_cut_at_the_limits_and_counted(
         stream.proxy.refuse_connections()
         gateway = stream.start()
         gateway.wait_log("outbox full")
+        wait_named(gateway, "the outbox is full, and messages are lost")
         expected = 5000 if discard == "old" else 1000
         stream.wait_accepted(expected)
         wait_until((tmp_path / "accepted.end").exists, what="all to be pushed")

@@ -16,6 +16,7 @@ from gateway.outbox.store import OutboxStore
 from tests.support.broker import Mosquitto, tool_or_skip
 from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess, run_command
+from tests.support.health import wait_named
 from tests.support.ledger import Verdict
 from tests.support.packets import CONNACK, V3, packet
 from tests.support.peer import Act, Peer, accept_and_read_no_more, answer_with, close_after_connect, refuse, serve
@@ -30,6 +31,7 @@ def test_connections_refused_by_return_code(tmp_path: Path) -> None:
             gateway = stream.start()
             assert stream.finish() == Verdict(200, 200, 0)
             assert "no connection to the broker: " in gateway.log
+            wait_named(gateway, "no connection to the broker: ")
             stream.stop()
 
 
@@ -63,6 +65,7 @@ def test_a_password_that_the_broker_accepts_only_later(tmp_path: Path) -> None:
                     mqtt={"username": "gw", "password": "right"}) as stream:  # fmt: skip
             gateway = stream.start()
             gateway.wait_log("refused the connection: Not authorized")
+            wait_named(gateway, "refused the connection: Not authorized")
             password_file(tmp_path, "right")
             broker.signal(signal.SIGHUP)
             assert stream.finish() == Verdict(300, 300, 0)
@@ -87,12 +90,13 @@ def _is_denied(folder: Path, more: str) -> None:
     )
     with Mosquitto(folder, f"allow_anonymous true\nacl_file {rules}\n") as broker:
         with Stream(folder, broker.port, count=30, devices=15, rate=1000) as stream:
-            stream.start()
+            gateway = stream.start()
             stream.wait_accepted(28)  # a message that is refused before it is on disk was never accepted
             wait_until(
                 lambda: len(set(stream.seen)) == 28, what=lambda: f"all that may pass: {stream.verdict()} {stream.log}"
             )
             assert "d1" not in {device for device, _ in stream.seen}
+            wait_named(gateway, "the outbox has dead letters")
             stream.stop()
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.broker import Mosquitto, free_port
 from tests.support.certificates import Authority
+from tests.support.health import wait_named
 from tests.support.ledger import Verdict
 from tests.support.peer import Conversation, Peer, serve, stay_silent
 from tests.support.stream import Stream
@@ -50,6 +51,7 @@ def test_a_certificate_that_is_wrong_until_it_is_renewed(
             assert stream.witness is not None
             gateway = stream.start()
             gateway.wait_log(reason)
+            wait_named(gateway, reason)
             assert stream.seen == []
             use(authority.sign("good"))
             broker.kill()
@@ -65,6 +67,7 @@ def test_plain_mqtt_to_a_port_with_tls(tmp_path: Path) -> None:
         with Stream(tmp_path, peer.port, seen=list, count=10, mqtt={"connect_timeout": 1}) as stream:
             gateway = stream.start()
             gateway.wait_log("no connection to the broker: ")
+            wait_named(gateway, "no link to the broker")
             stream.wait_accepted(10)
             assert "Traceback" not in gateway.log
 
@@ -74,6 +77,7 @@ def test_tls_to_a_port_without_tls_sends_nothing_in_clear(tmp_path: Path, mosqui
     with Stream(tmp_path, mosquitto.port, count=10, mqtt=mqtt) as stream:
         gateway = stream.start()
         gateway.wait_log("no connection to the broker: ")
+        wait_named(gateway, "no link to the broker")
         stream.wait_accepted(10)
         assert stream.witness_pairs() == []
         assert "Traceback" not in gateway.log

@@ -7,10 +7,7 @@ namespaces of its own: nothing is on the network there but itself, and what it h
 from __future__ import annotations
 
 import argparse
-import os
 import random
-import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,8 +17,8 @@ from tests.home_assistant.bench import Bench
 from tests.home_assistant.scenarios import BY_HAND, WITH_GATEWAY, Scenario
 from tests.home_assistant.server import RELEASES, prepare
 from tests.support.broker import find_tool
+from tests.support.seclusion import cannot_run, is_secluded, seclude
 
-_INSIDE = "TESTS_HOME_ASSISTANT_INSIDE"
 # With one address besides loopback: without any, Home Assistant warns about that. It leads nowhere.
 _NETWORK = """
 ip link set lo up
@@ -29,7 +26,6 @@ ip link add inside type veth peer name outside
 ip address add 192.0.2.1/24 dev inside
 ip link set inside up
 ip link set outside up
-exec "$@"
 """
 
 
@@ -43,7 +39,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="seed of all random choices")
     options = parser.parse_args()
     releases = options.release or list(RELEASES)
-    if _INSIDE not in os.environ:
+    if not is_secluded():
         return _enter(releases, options.seed)
     chosen = [scenarios[name] for name in options.scenarios] or list(scenarios.values())
     wrong = 0
@@ -59,30 +55,12 @@ def _enter(releases: list[str], seed: int) -> int:
     """Prepare the releases, and run this command again in namespaces of its own; return 3 where that cannot be."""
     missing = [tool for tool in ("ip", "mosquitto") if find_tool(tool) is None]
     if missing:
-        print(f"cannot run here: {', '.join(missing)} is missing: apt install iproute2 mosquitto", file=sys.stderr)
-        return 3
+        return cannot_run(f"{', '.join(missing)} is missing: apt install iproute2 mosquitto")
     for release in releases:
         code = prepare(release)
         if code:
             return code
-    command = [
-        "--net",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-        "sh",
-        "-euc",
-        _NETWORK,
-        "sh",
-        sys.executable,
-        "-m",
-        "tests.home_assistant",
-    ]
-    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    unshare = shutil.which("unshare", path=path) or "unshare"
-    command += [*sys.argv[1:], "--seed", str(seed)]
-    return subprocess.run([unshare, *command], env={**os.environ, "PATH": path, _INSIDE: "1"}, check=False).returncode
+    return seclude("tests.home_assistant", *sys.argv[1:], "--seed", str(seed), network=_NETWORK)
 
 
 def _run(release: str, scenario: Scenario, seed: int) -> bool:

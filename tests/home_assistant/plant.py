@@ -38,8 +38,14 @@ class Boiler(Talker):
         if text in ("H0", "H1") or text.startswith("S"):
             self.line.write_now(text.encode() + b"\n")
 
+    def restart_after(self, beginning: str, boot: str) -> None:
+        """Begin a line, restart before its end, and tell so."""
+        with self._lock:
+            self.line.write_now(beginning.encode())
+            self.line.write_now(boot.encode())
 
-_NUMBER = r"(?P<v>-?[0-9.]+)"
+
+_CELSIUS, _NUMBER = r"(?P<v>-?\d+\.\d)", r"(?P<v>-?[0-9.]+)"
 
 
 def _reading(regex: str, action: str, argument: str, convert: Any) -> dict[str, Any]:
@@ -79,7 +85,7 @@ def write_conf(conf: Path, port: int, line: Path, its_points: dict[str, dict[str
         "address": {"function": "heating", "location": "hall", "device": "boiler"},
         "conversation": {"timeout": 0.5, "reopen_after": 0},
         "decode": [
-            _reading(f"T {_NUMBER}", "TEMPERATURE", "celsius", "float"),
+            _reading(f"T {_CELSIUS}", "TEMPERATURE", "celsius", "float"),
             _reading("H(?P<v>[01])", "HEATING", "on", on),
             _reading(f"L {_NUMBER}", "LEVEL", "percent", "int"),
             _reading("M (?P<v>[a-z]+)", "MODE", "name", "lower"),

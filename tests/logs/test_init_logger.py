@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 
 from gateway.configuration.load_config import load_configuration
 from gateway.core.own_files import NotOwnError
+from gateway.core.package_logger import TRAFFIC
 from gateway.core.throttled_exception import ThrottledException
 from gateway.logs.init_logger import (
-    LEVELS,
     MAX_LINES,
-    TRAFFIC,
     LogOptions,
     RateLimit,
     init_logger,
     log_stats,
     report_suppressed,
 )
+from gateway.logs.levels import LEVELS
 from tests.conftest import ExpectedLogs
 from tests.support.configuration import write_conf
 from tests.support.fake_clock import FakeClock
@@ -40,6 +40,12 @@ pytestmark = pytest.mark.usefixtures("root_logger")
 
 def start(options: LogOptions = LogOptions(), secrets: tuple[str, ...] = (), **environment: str) -> None:  # noqa: B008
     init_logger(options, secrets, environment)
+
+
+def stream_of(descriptor: int) -> str:
+    """Return what systemd writes into JOURNAL_STREAM if it connects `descriptor` to the journal."""
+    status = os.fstat(descriptor)
+    return f"{status.st_dev}:{status.st_ino}"
 
 
 # --- where it goes
@@ -79,12 +85,24 @@ def test_under_systemd_every_line_of_a_traceback_has_the_priority(
     assert all(line.startswith("<3>") for line in lines)
 
 
+def test_a_stream_that_is_not_the_journal_has_no_priorities(capfd: pytest.CaptureFixture[str]) -> None:
+    """As of a program that a service of the desktop has started in a terminal, or whose output goes to a file."""
+    start(JOURNAL_STREAM=stream_of(2))
+    LOG.info("to the journal")
+    start(JOURNAL_STREAM="8:1234")
+    LOG.info("to a file")
+    journal, file = capfd.readouterr().err.splitlines()
+    assert journal == "<6>test: to the journal"
+    assert file.endswith(" INFO    test: to a file")
+
+
 @pytest.mark.parametrize("level", LEVELS)
 def test_the_level_is_the_least_important_kind_that_is_written(
     level: str, capsys: pytest.CaptureFixture[str], expected_logs: ExpectedLogs
 ) -> None:
     expected = LEVELS[LEVELS.index(level) :]
     expected_logs.expect(*(f"at {name}" for name in expected if name in ("warning", "error", "critical")))
+    expected_logs.allow("at warning", "at error")  # for `last_error`, which they reach at any level
     start(LogOptions(level=level), JOURNAL_STREAM="8:1234")
     for name in LEVELS:
         LOG.log(logging.getLevelNamesMapping()[name.upper()], "at %s", name)
@@ -167,7 +185,16 @@ def test_a_second_call_replaces_the_first_and_no_other_handler(
     LOG.info("hello")
     assert capsys.readouterr().err == "<6>test: hello\n"
     assert (tmp_path / "one.log").read_text() == ""
-    assert len(root_logger.handlers) == len(others) + 2
+    assert len(root_logger.handlers) == len(others) + 3
+
+
+def test_what_an_earlier_set_up_has_only_counted_is_written(capsys: pytest.CaptureFixture[str]) -> None:
+    start(JOURNAL_STREAM="1")
+    for _ in range(10):
+        LOG.info("again")
+    capsys.readouterr()
+    start(JOURNAL_STREAM="1")
+    assert capsys.readouterr().err == "<6>test: again (6 more times in the last 0 s)\n"
 
 
 # --- what a line may contain
@@ -183,7 +210,7 @@ def test_a_record_is_one_line_whatever_it_contains(capsys: pytest.CaptureFixture
 
 @given(st.text(st.characters(), max_size=20))
 def test_no_text_can_break_a_line_or_reach_the_terminal(text: str) -> None:
-    formatter = init_logger(LogOptions(), (), {"JOURNAL_STREAM": "1"})[0].formatter
+    formatter = init_logger(LogOptions(), (), {"JOURNAL_STREAM": stream_of(sys.stderr.fileno())})[0].formatter
     assert formatter is not None
     line = formatter.format(logging.LogRecord("test", logging.INFO, __file__, 1, "%s", (text,), None))
     assert line.isprintable()
@@ -300,8 +327,8 @@ def test_lines_over_the_limit_are_suppressed_and_counted() -> None:
 def test_every_handler_is_limited(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "gw.log"
     start(LogOptions(file=str(file), file_bytes=10**9))
-    for _ in range(MAX_LINES + 10):
-        LOG.info("again")
+    for number in range(MAX_LINES + 10):
+        LOG.info("line %d", number)
     assert len(file.read_text().splitlines()) == len(capsys.readouterr().err.splitlines()) == MAX_LINES
 
 
@@ -339,7 +366,8 @@ def test_a_log_file_of_another_user_in_a_shared_folder_is_refused(tmp_path: Path
 def written(capsys: pytest.CaptureFixture[str], *times: float) -> list[str]:
     """Return the times in the lines of records that were created at those times, and written in this order."""
     for when in times:
-        record = logging.makeLogRecord({"name": "test", "levelno": logging.INFO, "levelname": "INFO", "msg": "x"})
+        fields = {"name": "test", "levelno": logging.INFO, "levelname": "INFO", "msg": f"at {when}"}
+        record = logging.makeLogRecord(fields)
         record.created, record.msecs = when, when % 1 * 1000
         logging.getLogger().handle(record)
     return [line[:23] for line in capsys.readouterr().err.splitlines()]
@@ -414,6 +442,7 @@ def test_suppressed_lines_and_errors_are_counted(expected_logs: ExpectedLogs) ->
         Repeated("again")
     assert log_stats() == {
         "lines_suppressed": counted["lines_suppressed"] + 3,
+        "lines_repeated": counted["lines_repeated"],
         "errors_suppressed": counted["errors_suppressed"] + 2,
     }
     Repeated.counts_are_logged = False

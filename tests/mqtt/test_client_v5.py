@@ -680,10 +680,13 @@ def test_a_publication_that_the_broker_refuses_is_dead_lettered_and_not_delivere
     names = ("Not authorized", "Payload format invalid", "Topic name invalid", "Implementation specific error")
     expected_logs.expect(*(f"the broker refused it: {name}" for name in (*names, "Unspecified error")))
     expected_logs.expect("the broker refused it: reason code 0xF7")
+    expected_logs.expect("does not accept messages at the moment: Implementation specific error")  # is sent again first
     with Peer(refusing(reasons)) as peer, Link(peer.port) as link:
         link.connect()
         for number in range(10):
             link.put(f"t/{number}", b"%d" % number)
+        link.run_until(lambda: len(link.outbox) <= 2, "all that is clear")
+        link.pass_time(1)
         link.run_until(lambda: len(link.outbox) == 0, "all to be dealt with")
         counts = link.outbox.counts()
         assert (counts.delivered, counts.set_aside) == (4, 6)

@@ -97,3 +97,21 @@ def test_a_connection_may_be_opened_only_after_the_delay_and_only_without_anothe
     assert (machine.may_connect, machine.is_over, machine.time_left) == (True, True, 0.0)
     clock.now += 100
     assert machine.time_left == 0.0
+
+
+def test_it_is_known_since_when_the_link_is_up_or_down() -> None:
+    clock = FakeClock()
+    link = LinkStateMachine(clock)
+
+    def advance(*events: LinkEvent) -> float:
+        for event in events:
+            clock.now += 1
+            link.advance(event)
+        return link.since
+
+    up = advance(LinkEvent.CONNECT, LinkEvent.OPENED, LinkEvent.ACCEPTED)
+    assert up == clock.now
+    assert advance(LinkEvent.ACCEPTED) == up, "another CONNACK changes nothing"
+    lost = advance(LinkEvent.LOST)
+    assert lost == clock.now
+    assert advance(LinkEvent.CONNECT, LinkEvent.LOST) == lost, "a failed attempt changes nothing"

@@ -138,3 +138,16 @@ def test_whatever_the_network_does_nothing_older_than_the_maximum_age_counts_as_
             last_here = max(last_here, clock.now + delay)
             stream.append((last_here, "message", clock.now))
     read_until(math.inf)
+
+
+def test_the_round_trip_is_that_of_the_last_answer_but_not_of_the_first_of_a_link() -> None:
+    clock = FakeClock()
+    promptness = Promptness(30.0, clock)
+    promptness.begin(clock.now)
+    for number, seconds in enumerate((5.0, 0.5, 0.25)):
+        promptness.asked(number)
+        clock.now += seconds
+        promptness.answered(number)
+        assert promptness.round_trip == (None if number == 0 else seconds)
+    promptness.begin(clock.now)
+    assert promptness.round_trip is None

@@ -199,6 +199,52 @@ def test_a_recall_that_the_broker_refuses_is_no_error() -> None:
     assert bench.receiver.stats()["refused_filters"] == 0
 
 
+# --- what the broker refuses
+
+
+def test_a_refused_filter_is_tried_again_on_the_same_link(
+    expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A node of a cluster refuses filters while the cluster elects a leader, and accepts them a moment later."""
+    expected_logs.expect("the broker refused the filter 'b/#'")
+    bench = Bench("a/#", "b/#")
+    bench.receiver.on_suback(1, [GRANTED])
+    bench.receiver.on_suback(2, [REFUSED])
+    assert bench.receiver.is_subscribed
+    delays = []
+    for mid in range(3, 11):
+        delays.append(bench.receiver.time_left)
+        bench.clock.now += bench.receiver.time_left
+        bench.receiver.tick()
+        assert subscribed(bench)[2:] == ["b/#"] * (mid - 2), "only the refused one"
+        bench.receiver.on_suback(mid, [GRANTED if mid == 10 else REFUSED])
+    assert delays == pytest.approx([10, 20, 40, 80, 160, 320, 600, 600])
+    assert bench.receiver.time_left == math.inf
+    assert [record.message for record in caplog.records if "refused the filter" in record.message] == [
+        "the broker refused the filter 'b/#': Not authorized: check its access rules"
+    ], "once a day"
+    assert "the broker accepts the filter 'b/#' now" in caplog.text
+
+
+def test_only_what_the_link_refuses_is_tried_again(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("the broker refused the filter 'a/#'", "the broker refused the filter 'b/#'")
+    bench = Bench("a/#", "b/#")
+    bench.answer(REFUSED)
+    bench.change("b/#", "c/#")
+    bench.receiver.on_suback(3, [GRANTED])
+    bench.clock.now += 10.0
+    bench.receiver.tick()
+    assert subscribed(bench) == ["a/#", "b/#", "c/#", "b/#"], "a/# is not wanted any more"
+    bench.receiver.link_up(is_v5=True, session_present=False)
+    assert subscribed(bench)[4:] == ["b/#", "c/#"]
+    bench.receiver.on_suback(5, [GRANTED])
+    bench.receiver.on_suback(6, [GRANTED])
+    bench.clock.now += bench.receiver.time_left
+    bench.receiver.tick()
+    assert bench.client.unsubscribes == [["a/#"]]
+    assert bench.receiver.time_left == math.inf, "another link begins anew"
+
+
 # --- what is not delivered
 
 
@@ -206,6 +252,7 @@ def test_what_is_not_delivered_is_counted(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("a message on 'a/1' failed: ", "is, or has, a form", "the broker refused the filter 'a/#'")
     bench = Bench("a/#")
     bench.answer(REFUSED)
+    assert list(bench.receiver.refused) == ["a/#"]
     bench.receive("a/1", payload=b"bad")
     bench.receiver.on_unusable("a/2", "a form that is not MQTT")
     bench.receive("a/3", 7)
@@ -217,6 +264,8 @@ def test_what_is_not_delivered_is_counted(expected_logs: ExpectedLogs) -> None:
         "unanswered_subscriptions": 0,
         "refused_filters": 1,
     }
+    bench.receiver.change_filters(["b"], wants_retained=False, no_local=False, is_up=False)
+    assert bench.receiver.refused == {}, "it is not wanted any more"
 
 
 def test_no_counter_has_the_name_of_one_of_sending() -> None:

@@ -200,6 +200,57 @@ def test_a_refused_message_is_dead_lettered_and_one_over_the_quota_is_sent_again
     assert (stats["refused"], stats["deferred"], stats["in_flight"]) == (1, 1, 1)
 
 
+@pytest.mark.parametrize("code", [0x80, 0x83, 0x97])
+def test_a_broker_that_refuses_everything_for_some_time_loses_nothing_and_no_order(
+    code: int, bench_v5: Bench, expected_logs: ExpectedLogs
+) -> None:
+    """RabbitMQ answers 0x83 as long as the node with the queue of any subscriber is down."""
+    expected_logs.expect("nowhere does not accept messages at the moment: ")
+    bench = bench_v5
+    bench.outbox.put_all([Publication("t", b"%d" % number, 1) for number in range(3)])
+    for _ in range(20):
+        bench.send()
+        packets = bench.received()
+        assert [each.payload for each in packets] == [b"0", b"1", b"2"], "again, in their order"
+        for each in packets:
+            bench.answer(each.mid, code)
+        bench.clock.now += bench.sender.time_left
+    bench.send()
+    for each in bench.received():
+        bench.answer(each.mid)
+    counts = bench.outbox.counts()
+    assert (counts.delivered, counts.set_aside) == (3, 0)
+
+
+def test_what_is_put_off_goes_first_on_the_next_link(bench_v5: Bench, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("nowhere does not accept messages at the moment: Quota exceeded")
+    bench = bench_v5
+    bench.outbox.put_all([Publication("t", b"%d" % number, 1) for number in range(4)])
+    bench.send()
+    for each in bench.received()[:2]:
+        bench.answer(each.mid, 0x97)
+    bench.sender.link_lost(may_be_a_message=False)
+    bench.link_up()
+    bench.send()
+    assert [each.payload for each in bench.received()] == [b"0", b"1", b"2", b"3"]
+
+
+def test_a_message_that_is_refused_again_after_others_were_accepted_is_dead_lettered(
+    bench_v5: Bench, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("nowhere does not accept messages at the moment: Implementation specific error")
+    expected_logs.expect("dead letter: 1 byte to 'bad': the broker refused it: Implementation specific error")
+    bench = bench_v5
+    bench.outbox.put_all([Publication(topic, b"1", 1) for topic in ("bad", "good", "good")])
+    for _ in range(3):
+        bench.send()
+        for each in bench.received():
+            bench.answer(each.mid, 0x83 if each.topic == "bad" else 0)
+        bench.clock.now += bench.sender.time_left
+    counts = bench.outbox.counts()
+    assert (counts.delivered, counts.set_aside) == (2, 1)
+
+
 def test_a_state_that_the_broker_refuses_is_suspended(bench_v5: Bench, expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("the broker does not accept the state 'availability': it answered Not authorized: retrying in")
     bench = bench_v5
@@ -340,9 +391,10 @@ def test_nothing_is_sent_directly_while_the_broker_asks_for_a_pause(
     bench.outbox.put(Publication("t", b"1", 1))
     bench.send()
     bench.answer(bench.received()[0].mid, 0x97)
-    bench.outbox.settle(bench.outbox.take(1))
     assert bench.sender.send_directly([PLAIN]) is None
     bench.clock.now += 5.0
+    bench.send()
+    bench.answer(bench.received()[0].mid)
     assert bench.sender.send_directly([PLAIN])
 
 

@@ -37,3 +37,19 @@ def test_a_wait_that_was_excused_is_no_standstill() -> None:
     detector.reset()
     assert detector.last_seen == clock.now < detector.overdue_at
     assert (detector.end_wait(), detector.count) == (0, 0)
+
+
+def test_how_long_the_main_thread_runs_without_waiting_is_known() -> None:
+    clock = FakeClock()
+    detector = StandstillDetector(clock)
+    detector.begin_wait(HOUR)
+    clock.now += HOUR + 1
+    assert detector.busy_for == 0, "it waits as it has planned"
+    clock.now += STOOD_STILL
+    assert detector.busy_for == STOOD_STILL + 1, "it should have run long ago"
+    detector.end_wait()
+    assert detector.busy_for == 0
+    clock.now += 7
+    assert detector.busy_for == 7
+    detector.reset()
+    assert detector.busy_for == 0

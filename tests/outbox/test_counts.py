@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 
 import pytest
@@ -87,17 +88,23 @@ def test_losses_are_logged_immediately_then_once_a_minute_and_in_total(
     assert losses.dropped_since_full == 0
 
 
-def test_of_many_reasons_the_oldest_is_ended(
-    losses: LossLog, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
+def test_dead_letters_of_a_day_with_one_reason_are_few_lines(
+    losses: LossLog, clock: FakeClock, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
 ) -> None:
     expected_logs.expect("dead letter: ")
-    for _ in range(12):
-        losses.log_dead_letter("t", 1, "first reason")
-    for number in range(100):
-        losses.log_dead_letter("t", 1, f"reason {'x' * number}")
-    assert [record.getMessage() for record in caplog.records if "more in" in record.getMessage()] == [
-        "dead letter: 2 more in 0 s, the last of them to 't': first reason"
-    ]
+    counted = 0
+    for number in range(86_400):
+        clock.now = float(number)
+        losses.log_dead_letter(f"home/{number}", 1, "Not authorized")
+        losses.tick()
+    clock.now += 6 * 3600
+    losses.tick()
+    for record in caplog.records:
+        many = re.search(r"\((\d+) times|(\d+) more in", record.getMessage())
+        counted += int(many[1] or many[2]) if many else 1
+    assert counted == 86_400
+    assert len(caplog.records) < 40
+    assert not losses.is_pending
 
 
 def test_what_is_held_back_is_logged_by_a_tick_after_its_minute(

@@ -111,7 +111,7 @@ def test_publications_that_the_link_sends_directly_are_not_put() -> None:
     def send_directly(publications: Sequence[Publication], may_wait: bool) -> bool:
         offered.append([int(each.topic.removeprefix("t/")) for each in publications])
         if takes:
-            outbox.count_direct(len(publications))
+            outbox.count_direct(publications)
         return takes
 
     outbox = Outbox()
@@ -1076,3 +1076,20 @@ def test_the_age_of_the_oldest_message_in_memory() -> None:
     assert outbox.oldest_age == 0.0
     now[0] -= 9
     assert outbox.oldest_age == 0.0, "a clock that was set back"
+
+
+def test_the_oldest_is_found_whatever_its_lane_and_also_in_flight() -> None:
+    clock = FakeClock()
+    outbox = Outbox(clock=clock)
+    for number, lane in enumerate((Lane.BULK, Lane.LATEST, Lane.EVENT, Lane.REPLY)):
+        outbox.put(Publication(f"t{number}", b"1", qos=1, lane=lane))
+        clock.now += 10
+    assert outbox.oldest_age == 40.0
+    taken = outbox.take(3)  # all but the bulk
+    outbox.settle(taken)
+    assert outbox.oldest_age == 40.0
+    taken = outbox.take(1)
+    assert outbox.oldest_age == 40.0, "in flight"
+    outbox.requeue(taken)
+    outbox.settle(outbox.take(1))
+    assert outbox.oldest_age == 0.0

@@ -245,6 +245,26 @@ def test_a_user_property_is_kept_over_a_restart_and_as_a_dead_letter(path: Path,
         assert [row.publication().user_property for row in store.rows()] == [("ä", "")]
 
 
+def test_how_many_dead_letters_are_kept_is_known_until_they_are_delivered(
+    path: Path, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("dead letter: 1 byte to 't': why")
+    with running(path) as (outbox, writer):
+        put_safely(outbox, message(1))
+        outbox.dead_letter(outbox.take(1)[0], "why")
+        wait_until(lambda: writer.dead_letters == 1)
+    with running(path) as (outbox, writer):
+        assert writer.dead_letters == 1, "of an earlier run"
+
+        def retry(_: OutboxStore) -> None:
+            writer.retry(lambda _: True)
+
+        writer.run_on_file(retry)
+        assert payloads(take_all(outbox, 1)) == [1]
+        wait_until(lambda: writer.dead_letters == 0)
+        assert writer.failure == ""
+
+
 def test_a_state_that_was_in_flight_is_not_published_after_a_newer_one(path: Path) -> None:
     with running(path) as (outbox, _):
         put_safely(outbox, message(1, lane=Lane.LATEST))

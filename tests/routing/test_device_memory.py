@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from gateway.devices.document import DOCUMENT_KINDS
 from gateway.devices.point import AUTO, Device, Feed, Point, PointType, Write
 from gateway.message import InternalMsg, ReportRule
-from gateway.routing.device_memory import DeviceMemory, Documents
+from gateway.routing.device_memory import DeviceMemory
+from gateway.routing.documents import Documents
 from tests.conftest import ExpectedLogs
 
 TEMPERATURE = Point("temperature", PointType.NUMBER, (Feed("TEMPERATURE", "celsius"),))
@@ -722,18 +723,35 @@ def test_the_declarations_of_devices_change_with_those_that_templates_find_and_l
     template = Device("b_{device}", (TEMPERATURE,))
     bench = Bench(BOILER._replace(address={"device": "boiler"}), template, max_devices=1)
     revision = bench.memory.revision
-    assert [(device.id, made_by) for device, made_by in bench.memory.declarations()] == [("boiler", "")]
+    assert [(device.id, made_by) for device, made_by, _ in bench.memory.declarations()] == [("boiler", "")]
     bench.push(status(21.5).replace(device="boiler"))
     assert bench.memory.revision == revision, "nothing has come or gone"
     bench.push(status(21.5).replace(device="lamp"))
     assert bench.memory.revision != revision
-    assert [(device.id, made_by) for device, made_by in bench.memory.declarations()] == [
+    assert [(device.id, made_by) for device, made_by, _ in bench.memory.declarations()] == [
         ("boiler", ""),
         ("b_lamp", "b_{device}"),
     ]
     revision = bench.memory.revision
     bench.memory.configure([BOILER], {}, {})
     assert bench.memory.revision != revision
+
+
+def test_the_declarations_of_devices_change_with_the_points_that_those_of_templates_tell() -> None:
+    humidity = Point("humidity", PointType.NUMBER, (Feed("TEMPERATURE", "percent"),))
+    bench = Bench(Device("b_{device}", (TEMPERATURE, humidity)))
+    bench.push(status(21.5).replace(device="lamp"))
+    ((_, _, told),) = bench.memory.declarations()
+    assert told == {"temperature"}
+    revision = bench.memory.revision
+    bench.advance(10)
+    bench.push(status(22.5).replace(device="lamp"))
+    assert bench.memory.revision == revision
+    bench.advance(10)
+    bench.push(status(22.5).replace(device="lamp", arguments={"percent": 40}))
+    assert bench.memory.revision != revision
+    ((_, _, told),) = bench.memory.declarations()
+    assert told == {"temperature", "humidity"}
 
 
 def test_it_is_known_which_documents_a_template_may_still_make() -> None:

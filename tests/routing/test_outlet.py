@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.package_logger import TRAFFIC
 from gateway.devices.point import Device, Feed, Point, PointType
 from gateway.errors import DeliveryError
-from gateway.logs.init_logger import TRAFFIC
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication, ReplyTo, ReportRule
 from gateway.outbox.options import DiscardPolicy, OutboxOptions
 from gateway.outbox.outbox import Outbox

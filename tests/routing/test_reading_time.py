@@ -11,7 +11,8 @@ import pytest
 from gateway.devices.point import Device, Feed, Point, PointType
 from gateway.message import Argument, InternalMsg, Publication, ReportRule
 from gateway.outbox.outbox import Outbox
-from gateway.routing.device_memory import DeviceMemory, Documents
+from gateway.routing.device_memory import DeviceMemory
+from gateway.routing.documents import Documents
 from gateway.routing.outlet import Outlet
 from gateway.routing.reading_time import ReadingTime
 from gateway.translation.mqtt_map import MsgMap

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.inbox import MsgList
-from gateway.logs.init_logger import TRAFFIC
+from gateway.core.package_logger import TRAFFIC
 from gateway.message import Arrival, InternalMsg, Lane, Publication, ReplyTo
 from gateway.outbox.outbox import Outbox
 from gateway.routing.command_guard import CommandGuard, CommandOptions
@@ -947,7 +947,7 @@ def test_the_counts_have_a_key_for_each_kind_and_agree_with_those_of_the_log(qui
 def test_a_listener_gets_the_payloads_of_its_topic_which_no_map_has_to_read(house: House) -> None:
     heard: list[bytes] = []
     house.router.set_routes([Route(MsgMap("home", ["home/#"], sender="gw"), {"lamp": house.lamp})], [], None,
-                            {"homeassistant/status": heard.append})  # fmt: skip
+                            {"homeassistant/status": lambda arrival, _: heard.append(arrival.payload)})  # fmt: skip
     assert house.router.filters == ("home/#", "homeassistant/status")
     house.router.deliver(Arrival("homeassistant/status", b"online"))
     assert heard == [b"online"] and house.router.counts["availability"] == 1 and not pulled(house.lamp)

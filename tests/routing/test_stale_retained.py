@@ -132,11 +132,11 @@ def test_the_broker_forgets_what_a_previous_map_had_retained(tmp_path: Path, mos
             wait_until(lambda: any(m.topic.endswith("/S") for m in listener.messages), what=lambda: gateway.log)
         gateway.stop()
     with mosquitto.client("home/#") as listener:
-        wait_until(lambda: len(listener.messages) == 4, what=lambda: str(listener.pairs()))
+        wait_until(lambda: len(listener.messages) == 5, what=lambda: str(listener.pairs()))
         assert all(message.retain for message in listener.messages)
     with mosquitto.client("home/#") as listener, GatewayProcess(conf_with(tmp_path, mosquitto, "house")) as gateway:
-        gateway.wait_log("clearing 4 retained topics that this configuration does not publish")
-        wait_until(lambda: len([m for m in listener.messages if not m.payload]) == 4, what=lambda: gateway.log)
+        gateway.wait_log("clearing 5 retained topics that this configuration does not publish")
+        wait_until(lambda: len([m for m in listener.messages if not m.payload]) == 5, what=lambda: gateway.log)
         gateway.stop()
     with mosquitto.client("#") as listener:
         listener.wait_topic("house/gw/availability", OFFLINE)

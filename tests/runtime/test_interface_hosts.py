@@ -13,7 +13,7 @@ from gateway.configuration.settings import InterfaceOptions
 from gateway.devices.point import Device, Feed, Point, PointType
 from gateway.outbox.outbox import Outbox
 from gateway.routing.command_guard import CommandOptions
-from gateway.routing.device_memory import Documents
+from gateway.routing.documents import Documents
 from gateway.runtime.interface_hosts import InterfaceHosts
 from tests.support.configuration import trial, write_conf
 from tests.support.waiting import wait_until

@@ -27,6 +27,7 @@ from tests.support.broker import Mosquitto
 from tests.support.configuration import trial, write_conf
 from tests.support.fake_clock import FakeClock
 from tests.support.gateway_process import GatewayProcess, run_command
+from tests.support.health import wait_named
 from tests.support.peer import PUBLISH, Peer, packet, serve
 from tests.support.waiting import wait_until
 
@@ -42,6 +43,15 @@ def output(conf: Path, *arguments: str, code: int = 0) -> str:
     assert ran.returncode == code, ran
     assert "Traceback" not in ran.stderr
     return ran.stdout if code == 0 else ran.stderr
+
+
+def status_of(conf: Path, *arguments: str, code: int | None = None) -> str:
+    """Return what `status` prints; its exit code is `code`, or that of a gateway that runs, however it is."""
+    ran = run_command(conf, "status", *arguments)
+    assert ran.returncode in ((0, 1, 2) if code is None else (code,)), ran
+    assert "Traceback" not in ran.stderr
+    assert code is not None or ran.stdout, ran
+    return ran.stdout or ran.stderr
 
 
 def set_aside(topic: str, payload: bytes, retain: int = 0, since: float = 1_700_000_000.0) -> DeadLetterRow:
@@ -65,7 +75,7 @@ def test_status_shows_the_state_of_the_gateway(tmp_path: Path, mosquitto: Mosqui
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("connected to")
         gateway.wait_log("will be restarted")
-        status = json.loads(output(conf, "status", "--json"))
+        status = json.loads(status_of(conf, "--json"))
         assert (status["name"], status["pid"], status["configuration"]) == ("gw", gateway.process.pid, str(conf))
         link = status["link"]
         assert (link["state"], link["broker"], link["protocol"]) == ("up", f"127.0.0.1:{mosquitto.port}", "MQTT 5")
@@ -79,17 +89,17 @@ def test_status_shows_the_state_of_the_gateway(tmp_path: Path, mosquitto: Mosqui
         assert status["outbox"]["file"] == str(tmp_path / "gw.outbox")
         mosquitto.kill()
         gateway.wait_log("no connection to the broker")
-        text = output(conf, "status")
-        assert ", connected once\n" in text
-        assert text.startswith("gw: ")
+        text = status_of(conf)
+        assert ", connected once, since " in text.replace("\n             ", "")
+        assert text.startswith(f"gw is down: no link to the broker 127.0.0.1:{mosquitto.port}; ")
+        assert f"- no link to the broker 127.0.0.1:{mosquitto.port}: nothing listens at" in text
         assert f"backing off: 127.0.0.1:{mosquitto.port}" in text or "connecting" in text
-        assert "  last failure  nothing listens at" in text
-        assert "  interface     good (Recorder): online" in text
+        assert "interface     good (Recorder): online" in text
         # It is built again repeatedly, and is online for a short time each time.
-        pattern = r"  interface     bad \(Failing\): (off|on)line.*\n  last failure  \d{4}-.* ValueError: broken"
-        wait_until(lambda: re.search(pattern, output(conf, "status")), 20, lambda: output(conf, "status"))
+        pattern = r"interface     bad \(Failing\): (off|on)line.*\nlast failure  \d\d:\d\d:\d\d ValueError: broken"
+        wait_until(lambda: re.search(pattern, status_of(conf)), 20, lambda: status_of(conf))
         gateway.stop()
-    assert "no gateway called 'gw' runs here" in output(conf, "status", code=1)
+    assert "no gateway called 'gw' runs here" in status_of(conf, code=2)
 
 
 def test_status_shows_which_devices_are_offline_and_why(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -102,21 +112,21 @@ def test_status_shows_which_devices_are_offline_and_why(tmp_path: Path, mosquitt
     conf = write_conf(tmp_path, mosquitto.port, interface=interface)
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("connected to")
-        pattern = r"\): online.*\n    device      lamp: online; heard 0 s ago\n  outbox"
-        wait_until(lambda: re.search(pattern, output(conf, "status")), 20, lambda: output(conf, "status"))
+        pattern = r"\): online.*\n  device      lamp: online; heard 0 s ago\noutbox"
+        wait_until(lambda: re.search(pattern, status_of(conf)), 20, lambda: status_of(conf))
         write_conf(tmp_path, mosquitto.port, interface={**interface, "devices": devices + ghosts})
         output(conf, "reload")
         gateway.wait_log("nothing heard for 1 s")
 
         def status() -> dict[str, Any]:
-            (interface,) = json.loads(output(conf, "status", "--json"))["interfaces"]
+            (interface,) = json.loads(status_of(conf, "--json"))["interfaces"]
             return interface["devices"]  # type: ignore[no-any-return]
 
         wait_until(lambda: status()["counts"] == {"offline": 205, "unknown": 0, "online": 1}, 20, lambda: str(status()))
         shown = status()["shown"]
         assert len(shown) == 200
         assert {"id": "ghost0", "status": "offline", "reason": "nothing heard for 1 s"}.items() <= shown[0].items()
-        assert "    more        devices that are not shown: 5 offline, 1 online\n" in output(conf, "status")
+        assert "  more        devices that are not shown: 5 offline, 1 online\n" in status_of(conf)
         gateway.stop()
 
 
@@ -126,9 +136,9 @@ def test_status_counts_messages_that_the_client_dropped(tmp_path: Path) -> None:
         conf = write_conf(tmp_path, peer.port, interface=trial("Recorder"))
         with GatewayProcess(conf) as gateway:
             gateway.wait_log("text that is not UTF-8")
-            assert json.loads(output(conf, "status", "--json"))["received"]["unusable"] == 1
-            assert "1 unusable" in output(conf, "status")
-            assert json.loads(output(conf, "status", "--json"))["link"]["is_caught_up"] in (True, False)
+            assert json.loads(status_of(conf, "--json"))["received"]["unusable"] == 1
+            assert "1 unusable" in status_of(conf)
+            assert json.loads(status_of(conf, "--json"))["link"]["is_caught_up"] in (True, False)
             gateway.kill()
 
 
@@ -138,9 +148,9 @@ def test_status_works_with_an_invalid_configuration_and_runs_no_code(tmp_path: P
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("connected to")
         conf.write_text('{"name": "hall", "interface": {"type": "no_such_file.py"}}')
-        assert output(conf, "status").startswith("hall: ")
+        assert status_of(conf).startswith("hall is well: ")
         conf.write_text("nonsense: [")
-        assert "no gateway called 'gw' runs here" in output(conf, "status", code=1), "the name of its file"
+        assert "no gateway called 'gw' runs here" in status_of(conf, code=2), "the name of its file"
         gateway.stop()
 
 
@@ -181,16 +191,16 @@ def test_a_second_gateway_of_the_same_name_gets_no_socket(tmp_path: Path, mosqui
     second.write_text(json.dumps({"name": "gw", **json.loads(second.read_text())}))
     with GatewayProcess(conf) as first:
         first.wait_log("connected to")
-        output(conf, "status")
+        status_of(conf)
         with GatewayProcess(second) as gateway:
             gateway.wait_log(f"another gateway called 'gw' runs (process id {first.process.pid}): give one of them")
             gateway.wait_log("connected to")
             gateway.stop()
-        assert json.loads(output(conf, "status", "--json"))["pid"] == first.process.pid
+        assert json.loads(status_of(conf, "--json"))["pid"] == first.process.pid
         first.kill()
     with GatewayProcess(second) as gateway:
         gateway.wait_log("connected to")
-        assert json.loads(output(conf, "status", "--json"))["pid"] == gateway.process.pid, "the old file is replaced"
+        assert json.loads(status_of(conf, "--json"))["pid"] == gateway.process.pid, "the old file is replaced"
         gateway.stop()
     assert "no control socket" not in gateway.log
 
@@ -211,7 +221,7 @@ def test_a_folder_of_another_user_is_not_used(tmp_path: Path, mosquitto: Mosquit
         conf = write_conf(tmp_path, mosquitto.port, interface=trial("Recorder"))
         with GatewayProcess(conf, environment={"RUNTIME_DIRECTORY": str(shared / "mqttgateway-0")}) as gateway:
             gateway.wait_log("connected to")
-            assert json.loads(output(conf, "status", "--json"))["pid"] == gateway.process.pid, "in the next folder"
+            assert json.loads(status_of(conf, "--json"))["pid"] == gateway.process.pid, "in the next folder"
             gateway.stop()
 
 
@@ -231,8 +241,8 @@ def test_status_shows_why_a_device_is_missing_and_no_secret(tmp_path: Path, mosq
                       interface={**BOILER, "port": str(tmp_path / "tty-hidden")})  # fmt: skip
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("cannot open")
-        text = output(conf, "status")
-        assert re.search(r"\(SerialInterface\): offline\n  last failure  \d{4}-.*cannot open .*: ", text), text
+        text = status_of(conf)
+        assert re.search(r"\(SerialInterface\): offline\nlast failure  \d\d:\d\d:\d\d cannot open", text), text
         assert "hidden" not in text
         gateway.stop()
 
@@ -318,7 +328,7 @@ def test_an_outbox_in_memory_is_listed_while_it_runs(tmp_path: Path) -> None:
     conf = write_conf(tmp_path, 1, interface=trial("Ticker", interval=0.01), outbox={"store": "memory"})
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("started with")
-        wait_until(lambda: json.loads(output(conf, "status", "--json"))["outbox"]["waiting"] > 5)
+        wait_until(lambda: json.loads(status_of(conf, "--json"))["outbox"]["waiting"] > 5)
         first, *_, total = output(conf, "outbox", "list", "--count", "1").splitlines()
         assert ' event  home/trial////gw/S {"action":' in first
         assert total.endswith(" event), 0 dead letters")
@@ -353,13 +363,31 @@ def test_dead_letters_are_sent_again(is_running: bool, tmp_path: Path, mosquitto
             if is_running:
                 assert output(conf, "outbox", "retry", "--topic", "home/#") == expected
             listener.wait_topic("home/s", b"new")
-            wait_until(lambda: json.loads(output(conf, "status", "--json"))["outbox"]["delivered"] == 4)
+            wait_until(lambda: json.loads(status_of(conf, "--json"))["outbox"]["delivered"] == 4)
             lines = output(conf, "outbox", "list").splitlines()
             assert [line.partition(" dead letter ")[2].split(":")[0] for line in lines[:-1]] == [
                 "home/s old",
                 "other 4",
             ]
             gateway.stop()
-        got = [pair for pair in listener.pairs() if not pair[0].endswith(("/availability", "/run"))]
+        got = [pair for pair in listener.pairs() if not pair[0].endswith(("/availability", "/run", "/health"))]
         assert [pair for pair in got if pair[0] != "home/s"] == [("home/a", b"1"), ("home/b", b"2"), ("home/a", b"3")]
         assert got.count(("home/s", b"new")) == 1
+
+
+def test_status_answers_while_the_main_thread_hangs_and_says_where(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    hooks = tmp_path / "hooks.py"
+    hooks.write_text("import time\n\n\ndef ponder(msg):\n    time.sleep(30)\n    return msg\n")
+    interface = trial("Recorder", filters={"in": [{"hook": "hooks.py:ponder"}]})
+    conf = write_conf(tmp_path, mosquitto.port, interfaces={"hall": interface})
+    with mosquitto.client("home/#") as listener, GatewayProcess(conf) as gateway:
+        listener.wait_topic("home/gw/hall/availability", b"online")
+        wait_until(lambda: "home/+/+/+/+/+/C (QoS" in mosquitto.log.read_text(), what="the subscription")
+        assert status_of(conf, "--alive", code=0).startswith("gw is ")
+        listener.publish("home/f///d/me/C", "PONDER")
+        wait_named(gateway, "the main thread hangs: hall: the hook 'hooks.py:ponder' has not returned: it is at ")
+        text = status_of(conf, code=2)
+        assert text.startswith("gw is down: ")
+        assert f"{hooks}:5 (ponder)" in text.replace("\n  ", " ")
+        assert status_of(conf, "--alive", code=2)
+        gateway.kill()

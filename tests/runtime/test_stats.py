@@ -187,7 +187,7 @@ def test_stats_have_one_form(tmp_path: Path, mosquitto: Mosquitto) -> None:
     assert {"pushed", "refused", "failures", "restarts", "commands_unanswered", "inbox_waiting", "device"} <= set(
         stats["interfaces"]["trial_interface"]
     )
-    assert {"lines_suppressed", "errors_suppressed"} == set(stats["log"])
+    assert {"lines_suppressed", "lines_repeated", "errors_suppressed"} == set(stats["log"])
     table = next(
         part for part in page("docs/operations.md").section("## Counters").split("\n\n") if "in `mqtt`" in part
     )

@@ -59,6 +59,15 @@ def shipped_conf(folder: Path, name: str, port: int, device: Path | None = None)
     return file
 
 
+def with_home_assistant(text: str) -> str:
+    """Return the text of a shipped configuration with its commented lines for Home Assistant in use."""
+    text, count = re.subn(
+        r"(?m)^# home_assistant:.*(?:\n#   .*)*", lambda found: re.sub(r"(?m)^# ", "", found[0]), text
+    )
+    assert count == 1, text
+    return text
+
+
 def serial_params(**options: Any) -> dict[str, Any]:
     """Return the options of a serial device as its interface gets them: `options`, and the defaults of the others."""
     schema = interface_schema(SerialInterface)

@@ -11,7 +11,8 @@ from gateway.core.inbox import MsgList
 from gateway.devices.point import Device
 from gateway.message import InternalMsg, Publication
 from gateway.outbox.outbox import Outbox
-from gateway.routing.device_memory import DeviceMemory, Documents
+from gateway.routing.device_memory import DeviceMemory
+from gateway.routing.documents import Documents
 from gateway.routing.outlet import Outlet
 from gateway.translation.mqtt_map import MsgMap
 from tests.support.waiting import wait_until

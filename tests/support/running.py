@@ -159,7 +159,7 @@ class Example:
         return [
             (topic, json.loads(payload) if payload[:1] == b"{" else payload.decode())
             for topic, payload in pairs
-            if not topic.endswith(("/availability", "/run", "/state", "/event"))
+            if not topic.endswith(("/availability", "/run", "/health", "/state", "/event"))
         ]
 
 

@@ -519,3 +519,13 @@ def test_a_sender_whose_word_is_the_gateways_own_name_is_refused() -> None:
     msg_map = plain_map(sender=FieldMap("sender", "strict", {"other": ["gw"]}))
     with pytest.raises(WordError, match="sender: 'other' would be written as 'gw', which is read as 'gw'"):
         msg_map.internal2mqtt(InternalMsg(sender="other"))
+
+
+def test_the_map_of_a_client_has_its_sender_and_is_made_once() -> None:
+    """With hundreds of devices, each of them asks for it: their copies stayed in memory for as long as the gateway."""
+    msg_map = plain_map()
+    client = msg_map.of_client("panel")
+    assert msg_map.of_client("panel") is client and msg_map.of_client("other") is not client
+    command = InternalMsg(True, device="boiler", action="ON")
+    assert client.internal2mqtt(command).topic == "home////boiler/panel/C"
+    assert client.topics == ()

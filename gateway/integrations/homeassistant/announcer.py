@@ -48,7 +48,7 @@ class Announcer:
         uniform: Callable[[float, float], float],
     ) -> None:
         self._put, self._record, self._clock, self._uniform = put, record, clock, uniform
-        self._wanted: dict[str, Mapping[str, Any]] = {}
+        self._wanted: dict[str, bytes] = {}
         self._sent: dict[str, bytes] = {}
         self._queue: dict[str, None] = {}
         self._marks: dict[str, None] = {}
@@ -60,11 +60,17 @@ class Announcer:
         self._is_paused = False  # until `_retry_at`
         self._later: dict[str, None] = {}  # what was refused, until `_retry_at`
         self._refused: set[str] = set()  # topics; that there are some has been logged
-        self.announced = self.refused = 0
+        self._counts = {"sent": 0, "marked": 0, "removed": 0, "refused": 0}
+        self._left = 0  # documents that are still to be delivered, after a whole `update` or `step`
 
     def stats(self) -> dict[str, int]:
         """Return the counters. Any thread may call this."""
-        return {"documents": len(self._wanted), "documents_sent": self.announced, "documents_refused": self.refused}
+        counts = {"": len(self._wanted), "_waiting": self._left}
+        counts |= {f"_{kind}": number for kind, number in self._counts.items()}
+        return {f"documents{kind}": number for kind, number in counts.items()}
+
+    def _count_left(self) -> None:
+        self._left = len(self._queue) + len(self._later) + len(self._under_way)
 
     @property
     def topics(self) -> Collection[str]:
@@ -82,11 +88,11 @@ class Announcer:
 
         What an earlier run has announced on the topics `kept` stays as it is.
         """
-        self._wanted = dict(documents)
-        self._refused &= documents.keys()
-        stay = {*documents, *kept}
+        self._wanted = wanted = {topic: payload_of(document) for topic, document in documents.items()}
+        self._refused &= wanted.keys()
+        stay = {*wanted, *kept}
         others = [topic for topic in (*self._sent, *self._under_way) if topic not in stay]
-        changed = [topic for topic, document in documents.items() if self._sent.get(topic) != payload_of(document)]
+        changed = [topic for topic, payload in wanted.items() if self._sent.get(topic) != payload]
         # Those of another form are marked first, so that Home Assistant lets the new form take over their entities with
         # the names that people have given them, and they are removed at the end.
         forms = {is_device_form(topic) for topic in changed}
@@ -94,12 +100,13 @@ class Announcer:
         marked = [topic for topic in others if there[topic] and forms and is_device_form(topic) not in forms]
         self._marks = dict.fromkeys(marked)
         # What waits already is to be announced again, though nothing in it has changed.
-        waiting = [topic for topic in self._queue if topic in documents]
+        waiting = [topic for topic in self._queue if topic in wanted]
         queue = dict.fromkeys([*marked, *changed, *waiting, *others])
         if not queue.keys() <= {*self._queue, *self._later, *self._under_way}:
             self._is_paused = False  # what is new is tried at once
         self._later = {topic: None for topic in self._later if topic in queue}
         self._queue = {topic: None for topic in queue if topic not in self._later}
+        self._count_left()
 
     def announce_all(self) -> None:
         """Announce everything again: the broker has lost its memory, or Home Assistant has started."""
@@ -131,6 +138,10 @@ class Announcer:
 
     def step(self) -> None:
         """Send what is next, as far as there is room for it."""
+        self._step()
+        self._count_left()
+
+    def _step(self) -> None:
         now = self._clock()
         if now >= self._all_at:
             self.announce_all()
@@ -146,15 +157,13 @@ class Announcer:
             self._send(topic, now)
 
     def _send(self, topic: str, now: float) -> None:
-        document = self._wanted.get(topic)
+        payload = self._wanted.get(topic, b"")
         if topic in self._marks:
             del self._marks[topic]
             payload = MIGRATE
             self._queue[topic] = None  # behind the documents of the other form
-        elif document is None:
-            payload = b""
-        else:
-            payload = payload_of(with_tombstones(document, self._sent.get(topic, b"")))
+        elif payload:
+            payload = with_tombstones(payload, self._sent.get(topic, b""))
         receipt = Receipt(is_derived=True)
         if self._put(Publication(topic, payload, qos=1, retain=True, lane=Lane.BULK), receipt):
             self._under_way[topic] = _UnderWay(payload, receipt)
@@ -175,7 +184,7 @@ class Announcer:
         for topic, (payload, receipt) in list(self._under_way.items()):
             if receipt.is_delivered:
                 del self._under_way[topic]
-                self.announced += 1
+                self._counts["marked" if payload == MIGRATE else "sent" if payload else "removed"] += 1
                 self._refused_in_turn, self._is_accepted = 0, True
                 self._retries.reset()
                 if topic in self._refused:
@@ -187,12 +196,11 @@ class Announcer:
                     self._sent[topic] = payload
                 else:
                     self._sent.pop(topic, None)
-                document = self._wanted.get(topic)
-                if payload != (b"" if document is None else payload_of(document)):
+                if payload != self._wanted.get(topic, b""):
                     self._queue[topic] = None  # what is gone was sent with its platform only; now it is left out
             elif receipt.dropped:
                 del self._under_way[topic]
-                self.refused += 1
+                self._counts["refused"] += 1
                 self._retry(topic, now)
                 if not self._refused:
                     LOG.warning(

@@ -47,7 +47,7 @@ class CommandWriter:
     """Writes the commands of one device in the words of `msg_map`; `own` are those of its interface's messages."""
 
     def __init__(self, msg_map: MsgMap, device: Device, own: Mapping[str, str]) -> None:
-        self._map = msg_map.for_sender(SENDER, ())
+        self._map = msg_map.of_client(SENDER)
         self._own_map = msg_map
         self._words = {field: device.address.get(field, own.get(field, "")) for field in ADDRESS_OF_DEVICE}
         self._where = device.where

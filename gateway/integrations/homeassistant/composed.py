@@ -160,7 +160,7 @@ def _light(parts: Parts, roles: _Roles, _options: Mapping[str, Any]) -> None:
         payloads = {"payload_on": writer.of_value(on.point, True), "payload_off": writer.of_value(on.point, False)}
         parts.write_payloads(payloads)
         states = {True: config["payload_on"], False: config["payload_off"]}  # a light has no other words for its state
-        parts.read(on.point, templates.mapped(on.point.key, states, NOTHING), key="state_value_template")
+        parts.read(on.point, templates.mapped(on.point.key, states), key="state_value_template")
     elif level is not None:
         if level.point.minimum not in (None, 0):
             raise EntityError(
@@ -193,8 +193,9 @@ def _light(parts: Parts, roles: _Roles, _options: Mapping[str, Any]) -> None:
             config |= {"color_temp_kelvin": True, "min_kelvin": low, "max_kelvin": high}
     effect = roles.get("effect", kinds=(PointType.CHOICE,))
     if effect is not None:
-        effects = settable(effect.point, choices_by_label(effect.point))
-        parts.read(effect.point, effect.template(effects, NOTHING), "effect_state_topic", "effect_value_template")
+        known = choices_by_label(effect.point)
+        effects = settable(effect.point, known)
+        parts.read(effect.point, effect.template(known, NOTHING), "effect_state_topic", "effect_value_template")
         parts.write(writer.of_values(effect.point, effects), "effect_command_topic", "effect_command_template")
         config["effect_list"] = list(effects)
 
@@ -241,7 +242,9 @@ def _state(parts: Parts, roles: _Roles, platform: str) -> dict[str, tuple[_Role,
     if role is None:
         return None
     words = role.words(_STATES[platform], _OF_BOOLEAN[platform])
-    parts.read(role.point, role.template(words, NOTHING))
+    # Old releases know no unknown cover or valve: each document without a word would be a warning in their log.
+    unknown = NOTHING if parts.is_old and platform != "lock" else UNKNOWN
+    parts.read(role.point, role.template(words, unknown))
     return {word: (role, value) for word, value in words.items()}
 
 
@@ -345,12 +348,10 @@ def _climate(parts: Parts, roles: _Roles, options: Mapping[str, Any]) -> None:
                 check_label(word)
             role.check_values(own)
             own = settable(role.point, own)
-            if "none" in own:
-                remedy = "write values: {WORD: VALUE} with other words"
-                raise EntityError(f"Home Assistant does not accept none as a {name.replace('_', ' ')}", remedy)
             parts.read(role.point, role.template(own), f"{name}_state_topic", state_key)
             parts.write(writer.of_values(role.point, own), f"{name}_command_topic", f"{name}_command_template")
-            config[listed] = list(own)
+            # Home Assistant adds the preset none to each list, and refuses one that has it.
+            config[listed] = [word for word in own if (name, word) != ("preset_mode", "none")]
 
 
 _COMPOSED: Mapping[str, Callable[[Parts, _Roles, Mapping[str, Any]], None]] = {

@@ -7,7 +7,7 @@ entity is made of ids, never of names or areas, which people change.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from gateway.core.topic import filter_matches
@@ -23,6 +23,7 @@ from gateway.integrations.homeassistant.options import (
     node_of,
 )
 from gateway.integrations.homeassistant.parts import Topics
+from gateway.message import HEALTH
 from gateway.translation.mqtt_map import MsgMap
 
 GATEWAY = "-gateway"
@@ -35,13 +36,15 @@ _ORIGIN = "mqttgateway"
 class Source(NamedTuple):
     """A device as it is now: its declaration, the map of its interface, the words of the interface's messages.
 
-    `template` is the id by which it is declared, if that of a template.
+    `template` is the id by which it is declared, if that of a template; `told` are the points of which it has had a
+    value, None: it is only an example of one.
     """
 
     device: Device
     msg_map: MsgMap
     own: Mapping[str, str]
     template: str = ""
+    told: Collection[str] | None = None
 
 
 class Announcement(NamedTuple):
@@ -58,8 +61,8 @@ class Announcement(NamedTuple):
 class Discovery:
     """Writes discovery documents for the gateway called `gateway`, of the version `version`.
 
-    `document_topic` returns the topic of a document of a device, by its id and the kind; `availability_topic` is that
-    of the gateway, and `health_topic` that of its health document.
+    `document_topic` returns the topic of a document of a device, by its id and the kind; those of the gateway itself
+    have the id `""`.
     """
 
     def __init__(
@@ -68,16 +71,14 @@ class Discovery:
         gateway: str,
         version: str,
         document_topic: Callable[[str, str], str],
-        availability_topic: str,
-        health_topic: str,
     ) -> None:
         self.options = options
         self._gateway = gateway
         self._node = node_of(options, gateway)
         self._version = version
         self._topic = document_topic
-        self._availability_topic = availability_topic
-        self._health_topic = health_topic
+        self._availability_topic = document_topic("", "availability")
+        self._health_topic = document_topic("", HEALTH)
 
     @property
     def birth_topic(self) -> str:
@@ -100,7 +101,8 @@ class Discovery:
         topics = Topics(*(self._topic(device.id, kind) for kind in ("state", "outcome", "event")))
         declared = self.options.entities.get(source.template or device.id, {})
         writer = CommandWriter(source.msg_map, device, source.own)
-        entities, problems = entities_of(device, writer, topics, declared, is_old=self._is_old)
+        told = source.told if source.template else None
+        entities, problems = entities_of(device, writer, topics, declared, told, is_old=self._is_old)
         if any(entity.commands for entity in entities):
             entities.append(outcome_entity(topics))
         base = self._base(device)
@@ -241,15 +243,18 @@ def payload_of(document: Mapping[str, Any]) -> bytes:
     return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
-def with_tombstones(document: Mapping[str, Any], previous: bytes) -> Mapping[str, Any]:
+def with_tombstones(payload: bytes, previous: bytes) -> bytes:
     """Return a device's document in which components that only `previous` has, or of another platform, are removed.
 
     Home Assistant removes one that has nothing but its platform. One that is merely left out stays until its next
     start, and one that changes its platform in one go stays for ever.
     """
+    if not previous or payload == previous:
+        return payload
+    document = json.loads(payload)
     now = document.get("components", {})
     try:
-        before = json.loads(previous)["components"] if previous else {}
+        before = json.loads(previous)["components"]
         gone = {
             key: {"platform": component["platform"]}
             for key, component in before.items()
@@ -258,8 +263,8 @@ def with_tombstones(document: Mapping[str, Any], previous: bytes) -> Mapping[str
             and now.get(key, {}).get("platform") != component["platform"]
         }
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return document  # what is retained there is of somebody else
-    return {**document, "components": {**now, **gone}} if gone else document
+        return payload  # what is retained there is of somebody else
+    return payload_of({**document, "components": {**now, **gone}}) if gone else payload
 
 
 MIGRATE = b'{"migrate_discovery": true}'

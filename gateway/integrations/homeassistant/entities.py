@@ -14,9 +14,10 @@ A written point that is never read is shown as Home Assistant assumes it.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+from gateway.devices.document import is_state
 from gateway.devices.point import Device, Point, PointType
 from gateway.errors import Problem
 from gateway.integrations.homeassistant import device_classes, templates
@@ -54,6 +55,7 @@ def entities_of(
     writer: CommandWriter,
     topics: Topics,
     options: Mapping[str, Mapping[str, Any]],
+    told: Collection[str] | None = None,
     *,
     is_old: bool = False,
 ) -> tuple[list[Entity], list[Problem]]:
@@ -61,7 +63,8 @@ def entities_of(
 
     `options` are those of its entities, by key: a key of a point changes the entity of that point, any other one makes
     an entity that is composed of points. The points of such an entity are no others, unless they have options as well.
-    `is_old`: for a release before 2024.11.
+    `told` are the points of which there has been a value, and others that are only read are no entities: a template
+    declares what any of its devices may measure. None: all are. `is_old`: for a release before 2024.11.
     """
     points = {point.key: point for point in device.points}
     composed = {key: each for key, each in options.items() if key not in points}
@@ -69,6 +72,8 @@ def entities_of(
     entities, problems = [], []
     for key, each in [*((key, options.get(key, {})) for key in points), *composed.items()]:
         if each.get("hidden") or (key in used and key not in options):
+            continue
+        if told is not None and key in points and key not in told and _is_only_read(points[key]):
             continue
         parts = Parts(topics, writer, is_old=is_old)
         try:
@@ -85,6 +90,10 @@ def entities_of(
             parts.config["message_expiry_interval"] = EXPIRY
         entities.append(Entity(key, platform, parts.config, tuple(dict.fromkeys(parts.points)), tuple(parts.commands)))
     return entities, problems
+
+
+def _is_only_read(point: Point) -> bool:
+    return is_state(point) and not point.writes
 
 
 def outcome_entity(topics: Topics) -> Entity:
@@ -173,7 +182,9 @@ def _sensor(parts: Parts, point: Point, device_class: str, options: Mapping[str,
         for name in ("state_class", "precision"):
             if name in options:
                 raise EntityError(f"the option {name} is for numbers, but the point is a text", "leave it out")
-        parts.read(point, templates.text(point.key))
+        is_time = device_classes.is_time(device_class)
+        is_date = device_class == "date"
+        parts.read(point, templates.moment(point.key, is_date=is_date) if is_time else templates.text(point.key))
         return
     if device_classes.is_time(device_class):
         what = f"the class {device_class} is for times as texts, but the point is a number"

@@ -14,6 +14,7 @@ Source: the integration `mqtt` of Home Assistant, run with 2024.3 and 2026.11.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -77,6 +78,30 @@ def text(key: str, unknown: str = UNKNOWN) -> ValueTemplate:
         f"{{{{ ({_DOCUMENT}.get({literal(key)}, {literal(unknown)}) | string)[:{MAX_STATE}] }}}}",
         lambda document: str(document.get(key, unknown))[:MAX_STATE],
     )
+
+
+def moment(key: str, *, is_date: bool = False) -> ValueTemplate:
+    """Return the template for a time with a zone, or a date, in the form of ISO 8601; any other text is unknown."""
+
+    def twin(document: Mapping[str, Any]) -> str:
+        value = str(document.get(key, UNKNOWN))
+        return value if re.fullmatch(_DATE if is_date else _TIME, value) else UNKNOWN
+
+    # Jinja knows no regular expressions.
+    date = ("(v[:4] + v[5:7] + v[8:10]).isdecimal() and v[4:5] == '-' and v[7:8] == '-' "
+            "and '01' <= v[5:7] <= '12' and '01' <= v[8:10] <= '31'")  # fmt: skip
+    time = ("(v[11:13] + v[14:16] + v[17:19]).isdecimal() and v[10:11] == 'T' and v[13:14] == ':' and v[16:17] == ':' "
+            "and v[11:13] < '24' and v[14:16] < '60' and v[17:19] < '60'")  # fmt: skip
+    zone = ("(v[19:] == 'Z' or v[19:20] == '.' and v[20:-1].isdecimal() and v[-1:] == 'Z' or v[-6:-5] in ['+', '-'] "
+            "and v[-3:-2] == ':' and (v[-5:-3] + v[-2:]).isdecimal() and v[-5:-3] < '24' and v[-2:] < '60' "
+            "and (v | length == 25 or v[19:20] == '.' and v[20:-6].isdecimal()))")  # fmt: skip
+    test = f"v | length == 10 and {date}" if is_date else f"{date} and {time} and {zone}"
+    given = f"{{% set v = {_DOCUMENT}.get({literal(key)}, '') | string %}}"
+    return ValueTemplate(f"{given}{{{{ v if v.isascii() and {test} else {literal(UNKNOWN)} }}}}", twin)
+
+
+_DATE = r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_TIME = _DATE + r"T([01][0-9]|2[0-3])(:[0-5][0-9]){2}(\.[0-9]+)?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
 
 
 def kept(key: str) -> ValueTemplate:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.configuration.settings import document_topic
 from gateway.devices.point import Device, Feed, Point, PointType, Write
 from gateway.integrations.homeassistant.discovery import (
     MIGRATE,
@@ -20,7 +21,8 @@ from gateway.integrations.homeassistant.discovery import (
     payload_of,
 )
 from gateway.integrations.homeassistant.options import COMPONENTS, HomeAssistantOptions
-from gateway.runtime.health import Health, health_document
+from gateway.runtime.health import Health, LinkHealth, OutboxHealth, assess
+from gateway.runtime.health_document import health_document
 from gateway.translation.mqtt_map import MsgMap
 from tests.integrations.homeassistant.rendering import rendered
 
@@ -44,9 +46,7 @@ def discovery(gateway: str = "boiler", **options: Any) -> Discovery:
         HomeAssistantOptions(True, **options),
         gateway,
         "3.0.0",
-        lambda device, kind: f"home/{gateway}/{device}/{kind}",
-        f"home/{gateway}/availability",
-        f"home/{gateway}/health",
+        lambda device, kind: document_topic("home", gateway, device, kind),
     )
 
 
@@ -233,8 +233,9 @@ def test_the_gateway_announces_itself() -> None:
     assert all(each["entity_category"] == "diagnostic" for each in components.values())
     assert {f"refused_{kind}" for kind in REFUSALS} < set(components)
     refused = dict.fromkeys(REFUSALS, 0) | {"late_command": 3}
-    health = Health("3.0.0", "MQTT 5", 2, 7, 12.4, 1, refused, [])
-    read = json.loads(health_document(health, {}))
+    link = LinkHealth(is_up=True, protocol="MQTT 5")
+    health = Health(0.0, "boiler", "3.0.0", link, OutboxHealth(waiting=7, oldest=12.4), refused=refused)
+    read = json.loads(health_document(health, assess(health)))
     read["devices"] = {"boiler": {"last_heard": "2026-11-29T21:30:05.120Z"}}
     shown = {
         key: rendered(each["value_template"], read) for key, each in components.items() if "value_template" in each

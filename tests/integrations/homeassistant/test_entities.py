@@ -151,6 +151,12 @@ def test_a_text_is_a_sensor_or_a_text() -> None:
     assert command.template.twin('it\'s "x"') == '{"action": "SET", "v": "it\'s \\"x\\""}'
 
 
+def test_a_text_that_is_no_time_is_unknown_for_a_class_of_times() -> None:
+    for device_class, time in (("timestamp", "2026-12-01T00:00:00Z"), ("date", "2026-12-01")):
+        sensor = entity_of(point("text", device_class=device_class))
+        assert states(sensor, {"x": time}, {"x": "2020-11-30T11:50:33"}, {"x": "never"}, {}) == [time, *["None"] * 3]
+
+
 def test_an_event_is_an_event_or_a_button() -> None:
     event = entity_of(point("event", choices=("short", "long")))
     assert (event.platform, event.config["event_types"]) == ("event", ["short", "long"])
@@ -255,7 +261,7 @@ def test_a_light_has_all_roles() -> None:
     light = composed(platform="light", state="power", brightness="level", color_temperature="warmth", effect="effect")
     on, off = '{"action": "SET", "v": true}', '{"action": "SET", "v": false}'
     assert light.platform == "light" and (light.config["payload_on"], light.config["payload_off"]) == (on, off)
-    assert states(light, {"power": True}, {"power": False}, {}, template="state_value_template") == [on, off, ""]
+    assert states(light, {"power": True}, {"power": False}, {}, template="state_value_template") == [on, off, "None"]
     assert light.config["brightness_scale"] == 100
     assert light.config["brightness_command_template"] == '{"action": "DIM", "n": {{ value }}}'
     assert (light.config["min_kelvin"], light.config["max_kelvin"]) == (2700, 6500)
@@ -283,6 +289,15 @@ def test_old_releases_have_a_colour_temperature_in_mireds() -> None:
     assert ("2700" in warm) and ("6500" in cold), "never out of its range"
 
 
+def test_a_light_shows_an_effect_that_only_the_device_can_choose() -> None:
+    effect = EFFECT._replace(writes=(Write("EFFECT", "e", choices=("calm",)),))
+    options = {"x": {"platform": "light", "state": "power", "effect": "effect"}}
+    entities, problems = found(POWER, effect, options=options)
+    assert problems == [] and entities["x"].config["effect_list"] == ["calm"]
+    shown = states(entities["x"], {"effect": "calm"}, {"effect": "party"}, template="effect_value_template")
+    assert shown == ["calm", "party"]
+
+
 def test_a_light_may_have_only_a_brightness() -> None:
     light = composed(platform="light", brightness="level")
     off = '{"action": "DIM", "n": 0}'
@@ -295,7 +310,7 @@ def test_a_cover_moves_by_its_state_or_by_its_position() -> None:
     assert by_state.config["device_class"] == "gate"
     payloads = [by_state.config[f"payload_{name}"] for name in ("open", "close", "stop")]
     assert payloads == ["UP", "DOWN", "HALT"]
-    assert states(by_state, {"move": "open"}, {"move": "closed"}, {}) == ["open", "closed", ""]
+    assert states(by_state, {"move": "open"}, {"move": "closed"}, {}) == ["open", "closed", "None"]
     by_position = composed(platform="cover", position="level")
     assert by_position.config["payload_open"] == '{"action": "DIM", "n": 100}'
     assert by_position.config["payload_close"] == '{"action": "DIM", "n": 0}'
@@ -308,6 +323,24 @@ def test_a_cover_has_words_of_its_own_for_its_values() -> None:
     entity = composed(platform="cover", state={"point": "power", "values": {"open": False, "closed": True}})
     assert states(entity, {"power": False}, {"power": True}) == ["open", "closed"]
     assert entity.config["payload_open"] == '{"action": "SET", "v": false}'
+
+
+@pytest.mark.parametrize(
+    ("platform", "words", "of_old"),
+    [
+        ("cover", {"open": "calm", "closed": "party"}, ""),
+        ("valve", {"open": "calm", "closed": "party"}, ""),
+        ("lock", {"UNLOCKED": "calm", "LOCKED": "party"}, "None"),
+    ],
+)
+def test_a_value_that_is_no_word_of_the_entity_is_unknown(platform: str, words: dict[str, str], of_old: str) -> None:
+    """A garage door that moves is not closed any more. Old releases would warn of each such document of a cover."""
+    options = {"x": {"platform": platform, "state": {"point": "effect", "values": words}}}
+    for is_old, unknown in ((False, "None"), (True, of_old)):
+        entities, problems = found(*ALL, options=options, is_old=is_old)
+        assert problems == []
+        shown = states(entities["x"], {"effect": "party"}, {"effect": "moving"}, {})
+        assert shown == [list(words)[1], unknown, unknown]
 
 
 def test_a_valve_has_a_state_or_a_position() -> None:
@@ -344,6 +377,17 @@ def test_a_thermostat_has_all_roles() -> None:
     assert not {"min_temp", "max_temp"} & set(entities["x"].config), "those of Home Assistant"
 
 
+def test_a_thermostat_may_have_a_value_for_the_preset_that_home_assistant_adds_by_itself() -> None:
+    """It lists `none` with the presets of each thermostat, and refuses a list that has it already."""
+    preset = {"point": "effect", "values": {"none": "calm", "boost": "party"}}
+    entities, problems = found(*ALL, options={"x": {"platform": "climate", "mode": "mode", "preset_mode": preset}})
+    assert problems == [] and entities["x"].config["preset_modes"] == ["boost"]
+    shown = states(entities["x"], {"effect": "calm"}, {"effect": "party"}, template="preset_mode_value_template")
+    assert shown == ["none", "boost"]
+    (command,) = (each for each in entities["x"].commands if "EFFECT" in each.template.text)
+    assert command.template.twin("none") == '{"action": "EFFECT", "e": "calm"}'
+
+
 def test_the_mode_of_a_thermostat_is_never_unknown_for_old_releases() -> None:
     """Each document without a mode would be an error in their log."""
     options = {"x": {"platform": "climate", "mode": "mode"}}
@@ -364,6 +408,7 @@ def test_the_mode_of_a_thermostat_is_never_unknown_for_old_releases() -> None:
         ({"platform": "light", "state": "power", "brightness": "target2"}, "the range of the point target2 is not"),
         ({"platform": "light", "state": "power", "position": "level"}, "the option position means nothing for this"),
         ({"platform": "light", "state": "power", "class": "gate"}, "a light has no class"),
+        ({"platform": "light", "brightness": {"point": "level", "value": 5}}, "value means nothing for brightness"),
         ({"platform": "light", "state": "power", "step": 1}, "the option step means nothing for this light"),
         ({"platform": "light", "state": "power", "effect": "unknown"}, "the choices of the point unknown are not"),
         ({"platform": "light", "state": {"point": "power", "values": {"on": False}}}, "values means nothing for state"),
@@ -392,8 +437,6 @@ def test_the_mode_of_a_thermostat_is_never_unknown_for_old_releases() -> None:
         ({"platform": "climate", "temperature": "target"}, "it needs the option mode"),
         ({"platform": "climate", "mode": "halt"}, "the point halt for mode has the type event"),
         ({"platform": "climate", "mode": "mode", "current_temperature": "unread"}, "the point unread for current_temp"),
-        ({"platform": "climate", "mode": "mode", "preset_mode": {"point": "fan", "values": {"none": "low"}}},
-         "Home Assistant does not accept none as a preset mode"),
         ({"platform": "climate", "mode": "mode", "fan_mode": {"point": "fan", "values": {"slow": "slw"}}},
          "'slw' is no value of the point fan"),
     ],

@@ -57,6 +57,8 @@ OF_ANY: Mapping[str, Callable[[str], ValueTemplate]] = {
     "plain": templates.plain,
     "plain, nothing": lambda key: templates.plain(key, templates.NOTHING),
     "text": templates.text,
+    "moment": templates.moment,
+    "date": lambda key: templates.moment(key, is_date=True),
     "kept": templates.kept,
     "mapped": lambda key: templates.mapped(key, {True: "ON", False: "OFF", "it's {{": "{%\n", 5: "😀", -1.5: "\\"}),
     "at": templates.at,
@@ -104,6 +106,35 @@ def test_a_number_beyond_what_home_assistant_accepts_is_unknown() -> None:
     template = templates.between("n", -5, 30.5)
     assert [template.twin({"n": n}) for n in (-5, 30.5, 30.6, -6)] == ["-5", "30.5", "None", "None"]
     assert template.twin({}) == ""
+
+
+MOMENTS = st.one_of(
+    st.datetimes(timezones=st.none() | st.timezones(), allow_imaginary=False).map(lambda at: at.isoformat()),
+    st.dates().map(lambda day: day.isoformat()),
+    st.from_regex(
+        r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d{1,3})?(Z|[+-]\d\d:\d\d)?)?",
+        fullmatch=True,
+        alphabet=st.characters(codec="ascii"),
+    ),
+)
+
+
+@given(value=MOMENTS, at=st.integers(0, 30), mark=st.sampled_from(("", "x", "-", ":", ".", "Z", "9", "٣")))
+def test_a_moment_is_its_twin_also_if_one_character_is_wrong(value: str, at: int, mark: str) -> None:
+    for text in (value, value[:at] + mark + value[at + 1 :]):
+        for template in (templates.moment("p"), templates.moment("p", is_date=True)):
+            assert rendered(template.text, {"p": text}) == template.twin({"p": text})
+
+
+def test_only_a_time_with_a_zone_is_a_moment() -> None:
+    """Home Assistant has an error in its log for each other one."""
+    for text in ("2026-12-01T00:00:00Z", "2026-12-01T00:00:00.25Z", "2026-12-01T00:00:00.5+01:00"):
+        assert templates.moment("p").twin({"p": text}) == text
+    for text in ("2020-11-30T11:50:33", "never", "", "2026-12-01", "2026-13-01T00:00:00Z", "2026-12-01T24:00:00Z"):
+        assert templates.moment("p").twin({"p": text}) == "None"
+    of_day = templates.moment("p", is_date=True)
+    shown = [of_day.twin({"p": text}) for text in ("2026-12-01", "--", "01.12.2026", "2026-12-01T00:00:00Z")]
+    assert shown == ["2026-12-01", "None", "None", "None"]
 
 
 @given(words=st.dictionaries(scalars, texts, min_size=1, max_size=4), value=scalars | st.none(), unknown=texts)
@@ -178,7 +209,7 @@ def test_no_template_reads_a_value_as_an_attribute(key: str, word: str) -> None:
     values += [templates.between(key, 0, 1).text, templates.rising(key, word, word).text, templates.event(key).text]
     for text in values:
         without_literals = re.sub(r"'(\\.|[^'\\])*'", "''", text)
-        assert set(re.findall(r"\.([A-Za-z_]\w*)", without_literals)) <= {"get", "state"}
+        assert set(re.findall(r"\.([A-Za-z_]\w*)", without_literals)) <= {"get", "state", "isascii", "isdecimal"}
 
 
 @given(value=scalars)

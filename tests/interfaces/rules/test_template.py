@@ -22,6 +22,7 @@ from interfaces.rules.template import Template, TemplateError
         ("{t:.1f} {unit}", {"t": 20.04, "unit": "C"}, "20.0 C"),
         ("{n:02X}{n:02X}", {"n": 10}, "0A0A"),
         ("{{{a}}}", {"a": 1}, "{1}"),
+        ('{{"on": {on}}}', {"on": "true"}, '{"on": true}'),
     ],
 )
 def test_a_template_is_filled(text: str, values: dict[str, Any], filled: str) -> None:
@@ -38,6 +39,11 @@ def test_a_template_is_filled(text: str, values: dict[str, Any], filled: str) ->
 def test_an_invalid_template_is_rejected(text: str) -> None:
     with pytest.raises(TemplateError):
         Template(text)
+
+
+def test_json_that_is_written_as_it_is_sent_is_rejected_with_the_remedy() -> None:
+    with pytest.raises(TemplateError, match=r'\{"on"\} is no value: .*, or \{\{ and \}\} for braces'):
+        Template('{"on": {on}}')
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def test_a_part_of_a_word_is_no_argument_of_the_command() -> None:
         ("node{n}", {}, "{n} is not an argument"),
         ("node{n:02d}", {"n": {}}, "{n:02d} has a format, but here a word is read: write {n}"),
         ("{a}{b}", {"a": {}, "b": {}}, "no text separates {a} from {b}: add one"),
-        ("node{0}", {}, "{0} is not supported: use {name} or {name:format}"),
+        ("node{0}", {}, "{0} is no value: write {name} or {name:format}, or {{ and }} for braces"),
         ("node{n", {"n": {}}, "a brace has no counterpart: write {name}, or {{ and }} for braces"),
     ],
 )

@@ -101,6 +101,29 @@ def test_the_type_of_a_json_value_is_known_only_behind_its_converters() -> None:
     assert reads(rule) == {("A", "x"): Signature(), ("A", "n"): Signature(PointType.INTEGER)}
 
 
+def test_a_value_with_a_converter_is_known_though_other_names_depend_on_the_frame() -> None:
+    mode = {"enum": {"0": "off", "1": "heat"}}
+    rule = {"pairs": {}, "values": {"T": "float", "M": mode}, "message": {"action": "A", "arguments": "*"}}
+    known = {
+        ("A", ANY): Signature(),
+        ("A", "T"): Signature(PointType.NUMBER),
+        ("A", "M"): Signature(PointType.CHOICE, choices=("off", "heat")),
+    }
+    assert reads(rule) == known
+    assert reads(rule, {**rule, "pairs": {"start": "B"}}) == known
+    other = {"json": {}, "message": {"action": "A", "arguments": "*"}}
+    assert reads(rule, other) == {("A", ANY): Signature()}, "M of the other may be anything"
+    listed = {"regex": "M(?P<M>.*)", "values": {"M": "int"}, "message": {"action": "A", "arguments": "*"}}
+    assert reads(listed, other)["A", "M"] == Signature(PointType.INTEGER)
+    assert reads(listed, rule)["A", "M"] == Signature()
+
+
+@pytest.mark.parametrize("keys", [{}, {"keys": ["T-1"]}])
+def test_a_name_of_the_device_may_be_one_that_no_template_can_have(keys: dict[str, Any]) -> None:
+    rule = {"pairs": keys, "values": {"T-1": "float"}, "message": {"action": "A", "arguments": "*"}}
+    assert reads(rule)["A", "T-1"] == Signature(PointType.NUMBER)
+
+
 def test_actions_without_arguments_constants_and_templates() -> None:
     assert reads(
         {"regex": "O", "message": {"action": "OPEN"}},

@@ -1,0 +1,182 @@
+"""What a client of the control socket sees of the messages that it follows: which ones, and in which form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from gateway.control.protocol import ControlError, encode_line
+from gateway.core.tap import ARRIVED, DROPPED, HELD, MESSAGE, PUBLISH, READ, RULE, TAP, Follower, Note, Step
+from gateway.core.topic import filter_matches, filter_problem
+from gateway.logs.masking import Masker
+from gateway.message import Arrival, InternalMsg, Publication, iso_time, shown
+
+_MOST_NOTES = 200  # in one piece: 4,000 a second, so that the threads of the data path are not kept waiting
+_LONGEST_TEXT = 1000  # characters of a payload or a message that are shown, and bytes of a frame
+
+
+class Wanted(NamedTuple):
+    """Which notes a client wants to see. An empty text: all of them. Words are patterns with `*` and `?`.
+
+    `device` is compared with the name of the interface and with the device of the message, `outcome` with the outcome
+    and with the stage at which a message was dropped. `drops`: only what was dropped.
+    """
+
+    device: str = ""
+    rule: str = ""
+    topic: str = ""
+    outcome: str = ""
+    drops: bool = False
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Wanted:
+        """Return what the arguments of a request ask for. Raises `ControlError` if the topic is no filter."""
+        wanted = cls(**{name: arguments[name] for name in cls._fields if name in arguments})
+        problem = filter_problem(wanted.topic) if wanted.topic else ""
+        if problem:
+            raise ControlError(f"the filter {wanted.topic!a:.200}: {problem}")
+        return wanted
+
+    def matches(self, note: Note) -> bool:
+        """Return whether `note` is to be shown."""
+        if self.drops and note.outcome != DROPPED:
+            return False
+        if self.outcome and not any(fnmatchcase(word, self.outcome) for word in (note.outcome, note.where) if word):
+            return False
+        if self.device and not any(fnmatchcase(name, self.device) for name in _devices(note)):
+            return False
+        if self.rule and not any(stage == RULE and fnmatchcase(detail, self.rule) for stage, _, detail in note.steps):
+            return False
+        return not self.topic or any(filter_matches(self.topic, topic) for topic in _topics(note.steps))
+
+
+def _topics(steps: Sequence[Step]) -> Iterator[str]:
+    for _, _, detail in steps:
+        if isinstance(detail, Publication | Arrival):
+            yield detail.topic
+
+
+def _devices(note: Note) -> Iterator[str]:
+    yield note.interface
+    is_message = False
+    for stage, _, detail in note.steps:
+        if stage == MESSAGE and isinstance(detail, InternalMsg):
+            is_message = True
+            yield str(detail.device)
+    if not is_message:  # the document of a device, which has its own level in the topic
+        yield from (topic.split("/")[-2] for topic in _topics(note.steps) if "/" in topic)
+
+
+class LiveView:
+    """The stream of one client. What `secrets` returns, which a reload may change, is masked in all that is sent."""
+
+    def __init__(self, wanted: Wanted, secrets: Callable[[], Collection[str]], *, is_raw: bool = False) -> None:
+        self._wanted = wanted
+        self._secrets = secrets
+        self._masked_secrets = secrets()
+        self._masker = Masker(self._masked_secrets)
+        self._follower = Follower()
+        TAP.follow(self._follower, is_raw=is_raw)
+
+    def lines(self) -> bytes:
+        """Return what is new: notes, and before them how many were lost."""
+        recorder = TAP.recorder
+        if recorder is not None:
+            recorder.tell_waiting()
+        if (secrets := self._secrets()) != self._masked_secrets:
+            self._masked_secrets, self._masker = secrets, Masker(secrets)
+        notes, lost = self._follower.take(_MOST_NOTES)
+        lines = [encode_line({"lost": lost})] if lost else []
+        for note in notes:
+            if self._wanted.matches(note):
+                note.line = note.line or encode_line({"note": self._masked(document(note))})
+                lines.append(note.line)
+        return b"".join(lines)
+
+    def close(self) -> None:
+        """Follow no longer."""
+        TAP.unfollow(self._follower)
+
+    def _masked(self, note: dict[str, Any]) -> dict[str, Any]:
+        """Return a note without secrets. Most have none, which is found out for all of their texts at once."""
+        texts = "\n".join(_texts(note))
+        return note if self._masker.mask(texts) == texts else self._mask(note)
+
+    def _mask(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._masker.mask(value)
+        if isinstance(value, dict):
+            return {name: self._mask(each) for name, each in value.items()}
+        return [self._mask(each) for each in value] if isinstance(value, list) else value
+
+
+def _texts(note: Mapping[str, Any]) -> Iterator[str]:
+    for value in note.values():
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, list):
+            for stage in value:
+                yield from _texts(stage)
+
+
+def document(note: Note) -> dict[str, Any]:
+    """Return a note as JSON shows it. The times of its stages (ms) count from the stage before."""
+    stages = []
+    previous = note.steps[0][1]
+    for stage, at, detail in note.steps:
+        stages.append({"stage": stage, "ms": round((at - previous) * 1000, 3), **_content(stage, detail)})
+        previous = at
+    result = {
+        "time": iso_time(note.time),
+        "interface": note.interface,
+        "direction": _direction(note),
+        "outcome": note.outcome,
+        "stages": stages,
+    }
+    if note.outcome in (DROPPED, HELD):
+        result["where"] = note.where
+    if note.reason:
+        result["reason"] = note.reason
+    return result
+
+
+def _direction(note: Note) -> str:
+    stage = note.steps[0][0]
+    if stage == ARRIVED:
+        return "to device"
+    return "from gateway" if stage == PUBLISH else "from device"
+
+
+def _content(stage: str, detail: Any) -> dict[str, Any]:
+    if isinstance(detail, bytes):
+        return {"text": _cut(ascii(detail[: _LONGEST_TEXT + 1])[2:-1]), "hex": _cut_hex(detail), "bytes": len(detail)}
+    if stage == READ:
+        return {"bytes": detail}
+    if stage == RULE:
+        return {"rule": _cut(detail)}
+    if isinstance(detail, Publication | Arrival):
+        payload = detail.payload[: 4 * _LONGEST_TEXT + 4].decode(errors="backslashreplace")
+        return {
+            "topic": detail.topic,
+            "payload": _cut(payload),
+            "bytes": len(detail.payload),
+            "qos": detail.qos,
+            "retain": bool(detail.retain),
+        }
+    if detail is None:
+        return {}
+    text = shown(detail)
+    if isinstance(detail, InternalMsg):
+        with suppress(Exception):  # its words are those of an interface, which may be anything
+            text = str(detail)
+    return {"message": _cut(text)}
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
+
+
+def _cut_hex(data: bytes) -> str:
+    return data.hex() if len(data) <= _LONGEST_TEXT else f"{data[:_LONGEST_TEXT].hex()}..."

@@ -1,0 +1,119 @@
+"""The requests that manage a running gateway: on its control socket, and over MQTT if its configuration allows it.
+
+None of them loses what was accepted: over MQTT there are no others.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gateway.control.protocol import MAX_REQUEST, Answer, ControlError, RequestKind, decode_request
+from gateway.core.package_logger import package_logger
+from gateway.errors import GatewayError
+from gateway.logs.levels import set_level
+from gateway.message import Arrival, Lane, Publication, ReplyTo
+from gateway.runtime.interface_host import InterfaceHost
+from gateway.runtime.running_gateway import RunningGateway
+
+LOG = package_logger(__name__)
+
+CLOSED = "closed on request"
+"""Why an interface is closed, for its devices and for whoever sends it a command."""
+
+
+def management_kinds(gateway: RunningGateway) -> dict[str, RequestKind]:
+    """Return the kinds of requests by name. Add one here only if it loses nothing that was accepted."""
+
+    def kind(handle: Callable[[RunningGateway, Mapping[str, Any], Answer], None], **arguments: type) -> RequestKind:
+        return RequestKind(functools.partial(handle, gateway), arguments)
+
+    return {
+        "reload": kind(_reload),
+        "interface restart": kind(_restart, interface=str),
+        "interface close": kind(_close, interface=str),
+        "interface open": kind(_open, interface=str),
+        "log level": kind(_set_level, level=str, part=str),
+    }
+
+
+def _reload(gateway: RunningGateway, _: Mapping[str, Any], answer: Answer) -> None:
+    gateway.reload_for(answer)
+
+
+def _restart(gateway: RunningGateway, arguments: Mapping[str, Any], answer: Answer) -> None:
+    name, host = _host(gateway, arguments)
+    if host.closed:
+        raise GatewayError(f"{name} is closed: open it")
+    LOG.info("%s: restarted on request", name)
+    host.restart(_done(name, host, answer))
+
+
+def _close(gateway: RunningGateway, arguments: Mapping[str, Any], answer: Answer) -> None:
+    name, host = _host(gateway, arguments)
+    LOG.info("%s: %s", name, CLOSED)
+    host.close(CLOSED, _done(name, host, answer))
+
+
+def _open(gateway: RunningGateway, arguments: Mapping[str, Any], answer: Answer) -> None:
+    name, host = _host(gateway, arguments)
+    LOG.info("%s: opened on request", name)
+    host.open(_done(name, host, answer))
+
+
+def _host(gateway: RunningGateway, arguments: Mapping[str, Any]) -> tuple[str, InterfaceHost]:
+    name, hosts = arguments.get("interface", ""), gateway.hosts
+    host = hosts.get(name)
+    if host is None:
+        shown = ", ".join(list(hosts)[:20]) + (", ..." if len(hosts) > 20 else "")
+        raise GatewayError(f"there is no interface {name!a:.80}: there are {shown}")
+    return name, host
+
+
+def _done(name: str, host: InterfaceHost, answer: Answer) -> Callable[[str], None]:
+    """Return what answers with the outcome; an interface that hangs is answered for now, as it does nothing itself."""
+    hang = host.hang()
+    if hang is not None:
+        answer.refuse(f"{name} will do so as soon as it can: {hang}")
+    return lambda outcome: answer({"interface": name, "outcome": outcome})
+
+
+def _set_level(_: RunningGateway, arguments: Mapping[str, Any], answer: Answer) -> None:
+    level, part = arguments.get("level", ""), arguments.get("part", "")
+    set_level(part, level)
+    LOG.info("the log level %sis %s now, on request", f"of {part} " if part else "", level)
+    answer({"level": level, "part": part})
+
+
+class MqttManagement:
+    """Executes the requests that come on `topic`, and answers on the response topic, or on `reply_topic`.
+
+    `publish` publishes an answer; any thread calls it.
+    """
+
+    def __init__(
+        self, kinds: Mapping[str, RequestKind], publish: Callable[[Publication], object], reply_topic: str
+    ) -> None:
+        self._kinds, self._publish, self._reply_topic = kinds, publish, reply_topic
+
+    def on_request(self, arrival: Arrival, reply_to: ReplyTo | None) -> None:
+        """Execute a request. Only the main thread calls this."""
+        answer = Answer(functools.partial(self._send, reply_to))
+        try:
+            if arrival.retain or arrival.resumed or arrival.late:
+                raise ControlError("a request that was retained, queued or delayed is not executed: send it again")
+            if len(arrival.payload) > MAX_REQUEST:
+                raise ControlError(f"a request has at most {MAX_REQUEST} bytes")
+            kind, arguments = decode_request(arrival.payload, self._kinds)
+            LOG.info("a request on %a: %.200s", arrival.topic, arrival.payload.decode("utf-8", "replace"))
+            kind.handle(arguments, answer)
+        except GatewayError as err:
+            LOG.info("a request on %a is refused: %s", arrival.topic, err)
+            answer.refuse(str(err))
+
+    def _send(self, reply_to: ReplyTo | None, _: Answer, line: bytes) -> None:
+        reply = Publication(self._reply_topic, line.rstrip(), qos=1, lane=Lane.REPLY)
+        if reply_to is not None:
+            reply = reply.answering(reply_to if reply_to.topic else reply_to._replace(topic=self._reply_topic))
+        self._publish(reply)
