@@ -65,6 +65,7 @@ def serial_adapter(folder: Path) -> str:
                 machine.unplug(_SERIAL)
                 noticed = machine.wait(lambda: is_told(b"offline"), "the device offline", _ENTRY, _TIMEOUT)
                 machine.wait_log(_ENTRY, "will keep retrying", 2, timeout=_TIMEOUT)
+                machine.wait(lambda: "offline" in machine.show(_ENTRY, "StatusText"), "it in the status", _ENTRY)
                 before = readings()
                 machine.plug_in(_SERIAL)
                 again = machine.wait(lambda: readings() > before, "readings again", _ENTRY, _TIMEOUT)
