@@ -8,6 +8,7 @@
 # make restart-test N=100    restarts gateway and broker N times in any order, and compares the documents of devices
 # make ha-test [SCENARIO=...]   Home Assistant itself, of today and of 2024.3, with the gateway; needs root, and minutes once
 # make systemd-test [SCENARIO=...]   the service in Debian, booted with systemd as process 1; needs root, and minutes once
+# make vm-test [SCENARIO=... CUTS=10]   a virtual machine: a USB adapter is plugged in, its power is cut; root, half an hour
 # make cluster-test [BROKER=nats]   kills nodes of RabbitMQ and NATS clusters under load; needs root, and minutes once
 
 VENV := .venv
@@ -16,7 +17,8 @@ PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 SUITES := bookworm trixie forky
 
-.PHONY: run test test-on $(SUITES) check unit fuzz bench fault-test crash-test restart-test ha-test systemd-test cluster-test dist clean
+.PHONY: run test test-on $(SUITES) check unit fuzz bench fault-test crash-test restart-test ha-test systemd-test vm-test \
+	cluster-test dist clean
 
 run: $(VENV)/demo
 	$(BIN)/mqttgateway --conf dummy2mqtt.conf
@@ -68,6 +70,10 @@ ha-test: $(VENV)/dev
 
 systemd-test: $(VENV)/dev
 	$(BIN)/python -m tests.systemd $(SCENARIO)
+
+vm-test: $(VENV)/dev
+	tests/install-tools.sh tools
+	$(BIN)/python -m tests.vm $(SCENARIO) $(if $(CUTS),--cuts $(CUTS))
 
 cluster-test: $(VENV)/dev
 	$(BIN)/python -m tests.cluster $(BROKER)

@@ -13,5 +13,5 @@ A round is the life of one gateway, ended by SIGKILL, sometimes while it starts.
 many messages wait at the end; in some the broker is killed, before the gateway or after it.
 
 SIGKILL shows what is lost with a process. What is lost with the power is something else, namely what the kernel has
-not written yet. That depends on fsync, and is not shown here.
+not written yet. That depends on fsync, and is shown by tests/vm.
 """

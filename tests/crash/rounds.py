@@ -103,14 +103,8 @@ class Crash:
         self.tally.brokers += broker_dies
 
     def _kill_broker(self, stream: Stream, broker: Mosquitto) -> None:
-        """Kill the broker and start it again. No gateway connects to it before the witness does."""
-        assert stream.witness is not None
-        broker.kill()
-        stream.proxy.refuse_connections()
-        stream.witness.wait_lost()
-        broker.start()
-        stream.witness.wait_subscribed()
-        stream.proxy.accept_connections()
+        stream.kill_broker(broker)
+        stream.start_broker(broker)
 
     def _drain(self, stream: Stream) -> None:
         """Give a last gateway, without load, the time to deliver the remaining statuses."""

@@ -46,12 +46,17 @@ class Load(Interface):
 
     def __init__(self, params: Mapping[str, Any], msglist_in: MsgList, msglist_out: Outlet) -> None:
         super().__init__(params, msglist_in, msglist_out)
-        self._book = os.open(params["journal"], os.O_RDWR | os.O_APPEND | os.O_CREAT)
-        last = max((number for _, number in entries_in(Path(params["journal"]).read_text())), default=-1)
+        self._book, last = self.open_journal()
         self._first = (last // _NUMBERS_PER_PROCESS + 1) * _NUMBERS_PER_PROCESS
         self._pushed = 0
         self._pending: list[tuple[str, Receipt]] = []
         self._began = time.monotonic()
+
+    def open_journal(self) -> tuple[int, int]:
+        """Return a descriptor to which accepted statuses are written, and the last number of earlier ones, or -1."""
+        path = Path(self.params["journal"])
+        journal = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        return journal, max((number for _, number in entries_in(path.read_text())), default=-1)
 
     def loop(self) -> None:
         """Push the statuses that are due, write the accepted ones to the journal, and pause."""
@@ -64,9 +69,10 @@ class Load(Interface):
             self._pending.append((f"{device} {self._first + number}\n", self.msglist_out.publish(msg)))
         self._pushed = end
         self._write_accepted()
-        if end == self.params["count"]:
+        is_last = end == self.params["count"] > 0
+        if is_last:
             Path(f"{self.params['journal']}.end").touch()
-        if end >= int(due) or end == self.params["count"]:
+        if end >= int(due) or is_last:
             self.msglist_in.pull(block=True, timeout=_PAUSE)
 
     def _write_accepted(self) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from tests.support.broker import Mosquitto
 from tests.support.configuration import write_conf
 from tests.support.gateway_process import GatewayProcess
 from tests.support.ledger import Entry, Verdict, entries_in, entries_of, entry_of, judge
@@ -133,6 +134,20 @@ class Stream:
         """Return all messages that the witness has received, of the load and others."""
         assert self.witness is not None
         return list(self.witness.pairs)
+
+    def kill_broker(self, broker: Mosquitto) -> None:
+        """Kill the broker; return once the witness has read everything that it had sent."""
+        assert self.witness is not None
+        broker.kill()
+        self.proxy.refuse_connections()
+        self.witness.wait_lost()
+
+    def start_broker(self, broker: Mosquitto) -> None:
+        """Start the broker again. No gateway connects to it before the witness does."""
+        assert self.witness is not None
+        broker.start()
+        self.witness.wait_subscribed()
+        self.proxy.accept_connections()
 
     def verdict(self) -> Verdict:
         """Return the verdict on everything so far."""

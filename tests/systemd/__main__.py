@@ -7,21 +7,19 @@ it makes a tree of Debian for each release, which takes minutes.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
-import shutil
-import subprocess
 import sys
 import tempfile
 import traceback
 from pathlib import Path
 
 from tests.support.broker import find_tool
-from tests.systemd.machine import SUITES, CannotRunError, prepare
+from tests.support.units import CannotRunError
+from tests.support.wheel import build_wheel
+from tests.systemd.machine import SUITES, prepare, turn_of_trees
 from tests.systemd.scenarios import SCENARIOS, Scenario
 
 CANNOT_RUN = 3
-_ROOT = Path(__file__).parents[2]
 
 
 def main() -> int:
@@ -36,10 +34,7 @@ def main() -> int:
     suites = options.suite or list(SUITES)
     if os.geteuid() != 0:
         return _cannot_run("only root can boot a machine")
-    trees = _ROOT / ".trees"
-    trees.mkdir(exist_ok=True)
-    with (trees / "systemd.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another run would install its wheel below the machines of this one
+    with turn_of_trees():
         return _run_all(suites, chosen)
 
 
@@ -66,14 +61,7 @@ def _prepare(suites: list[str]) -> None:
     if missing:
         raise CannotRunError(f"{' and '.join(missing)} missing: apt install util-linux")
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "source"
-        ignored = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "tests", "benchmarks")
-        shutil.copytree(_ROOT, source, ignore=ignored)
-        built = subprocess.run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, source],
-                               capture_output=True, text=True, check=False)  # fmt: skip
-        if built.returncode:
-            raise CannotRunError(f"the wheel cannot be built: {built.stdout}{built.stderr}")
-        (wheel,) = Path(folder).glob("*.whl")
+        wheel = build_wheel(Path(folder))
         for suite in suites:
             if prepare(suite, wheel):
                 raise CannotRunError(f"there is no tree of {suite}")

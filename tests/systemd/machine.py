@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.support.units import CannotRunError, Units
 from tests.support.waiting import wait_until
 
 HERE = Path(__file__).parent
@@ -22,8 +23,14 @@ PROGRAM = "/opt/mqttgateway/bin/mqttgateway"
 _ENVIRONMENT = ("env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "SYSTEMD_PAGER=", "SYSTEMD_COLORS=0")
 
 
-class CannotRunError(Exception):
-    """The tests cannot run on this machine; the text says why."""
+@contextlib.contextmanager
+def turn_of_trees() -> Iterator[None]:
+    """Wait until no other run uses the trees of this checkout: it would install its wheel below these machines."""
+    trees = HERE.parents[1] / ".trees"
+    trees.mkdir(exist_ok=True)
+    with (trees / "systemd.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def prepare(suite: str, wheel: Path) -> int:
@@ -31,7 +38,7 @@ def prepare(suite: str, wheel: Path) -> int:
     return subprocess.run([HERE / "tree.sh", suite, "prepare", wheel], check=False).returncode
 
 
-class Machine:
+class Machine(Units):
     """Boots when it is entered; what was written in it is gone when it is left.
 
     `before` is a shell script that is run in it before it boots.
@@ -131,35 +138,11 @@ class Machine:
         wait_until(lambda: "subscribed" in lines(), 20, "the listener to subscribe")
         return lambda: [line for line in lines() if line != "subscribed"]
 
-    # --- units
-
-    def show(self, unit: str, name: str) -> str:
-        """Return a property of a unit."""
-        return self.run("systemctl", "show", "--value", "-p", name, unit).strip()
-
-    def pid(self, unit: str) -> int:
-        """Return the process id of a service, as it is in the machine."""
-        return int(self.show(unit, "MainPID"))
-
     def pid_outside(self, unit: str) -> int:
         """Return the process id of a service, as it is on this machine."""
         inner = self.pid(unit)
         (process,) = (child for child in _children(self._leader) if _inner_ids(child)[1:] == [inner])
         return process
-
-    def journal(self, unit: str) -> str:
-        """Return what a unit has logged."""
-        return self.run("journalctl", "-o", "cat", "--no-pager", "-u", unit)
-
-    def wait(self, condition: Callable[[], object], what: str, unit: str = "", timeout: float = 30) -> float:
-        """Wait for a condition, and return after how many seconds it was true."""
-        began = time.monotonic()
-        wait_until(condition, timeout, lambda: f"{what}\n{self.journal(unit) if unit else ''}", pause=0.1)
-        return time.monotonic() - began
-
-    def wait_log(self, unit: str, text: str, count: int = 1, timeout: float = 30) -> float:
-        """Wait until a unit has logged a text so often."""
-        return self.wait(lambda: self.journal(unit).count(text) >= count, f"{text!r} in the journal", unit, timeout)
 
 
 def _children(process: int) -> list[int]:
