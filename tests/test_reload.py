@@ -15,6 +15,7 @@ import pytest
 
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.settings import Configuration
+from gateway.control.client import ask
 from gateway.core import activity
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.runtime.reloader import Reloader
@@ -84,7 +85,7 @@ def test_commands_arrive_once_while_the_filters_change(tmp_path: Path, mosquitto
             count += 1
             topics = (wide, narrow)[count % 2]
             write_conf(tmp_path, mosquitto.port, map=map_with("x", topics=topics), interface=trial("Recorder"))
-            reload(gateway, count)
+            ask("gw", "reload", {"XDG_RUNTIME_DIR": str(tmp_path)})  # the log soon only counts equal lines
         thread.join()
         pattern = rb"command light/-/hall/lamp/me GO(\d+)"
 

@@ -81,7 +81,7 @@ def nest(depth: int) -> dict[str, Any]:
     [
         (regex("(?P<a>.*)", of="{b}", regex="."), ("nested", "of"), "{b} is not a value"),
         (regex("(?P<a>.*)", of="x", regex="."), ("nested", "of"), "contains no value"),
-        (regex("(?P<a>.*)", of="{a.b}", regex="."), ("nested", "of"), "not supported"),
+        (regex("(?P<a>.*)", of="{a.b}", regex="."), ("nested", "of"), "{a.b} is no value"),
         (regex("(?P<a>.*)", of="{a}"), ("nested",), "exactly one of"),
         (regex("(?P<a>.*)", of="{a}", regex="("), ("nested", "regex"), "not a regular expression"),
         (regex("(?P<a>.*)", of="{a}", regex="(?P<a>.)"), ("nested",), "already a value"),

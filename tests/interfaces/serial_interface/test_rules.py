@@ -109,7 +109,7 @@ def test_a_name_in_publish_of_an_answer_that_no_message_has_is_a_finding() -> No
         (encode(), ("encode", 1), "this one has none"),
         (encode(write="a", hex="00"), ("encode", 1), "this one has write and hex"),
         (encode(write="{"), ("encode", 1, "write"), "braces"),
-        (encode(write="{a.b}"), ("encode", 1, "write"), "use {name}"),
+        (encode(write="{a.b}"), ("encode", 1, "write"), "write {name}"),
         (encode(write="a\nb"), ("encode", 1), "cannot be framed: it contains bytes that end a frame"),
         (encode(hex="0z"), ("encode", 1, "hex"), "two hexadecimal digits"),
         (encode(hex="0a"), ("encode", 1), "cannot be framed"),
