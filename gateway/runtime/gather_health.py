@@ -54,7 +54,7 @@ class HealthGatherer:
             name=configuration.name,
             version=__version__,
             link=self._link(now),
-            outbox=self._outbox(),
+            outbox=self._outbox(now),
             interfaces={name: self._interface(host, now) for name, host in hosts.items()},
             devices={name: self._devices(host, masked) for name, host in hosts.items()},
             outcomes=outcomes,
@@ -112,11 +112,12 @@ class HealthGatherer:
             forbidden_run_topic=client.forbidden_run_topic,
         )
 
-    def _outbox(self) -> OutboxHealth:
+    def _outbox(self, now: float) -> OutboxHealth:
         outbox, writer = self._gateway.outbox, self._gateway.writer
         stats = outbox.stats()
         file = self._gateway.configuration.outbox.file
         disk = writer.stats() if writer is not None else {}
+        hang_since, hang = (writer.hang if writer is not None else None) or (None, "")
         return OutboxHealth(
             file=str(file) if writer is not None and file is not None else "",
             waiting=stats["waiting"] + stats["in_flight"],
@@ -128,6 +129,8 @@ class HealthGatherer:
             is_dropping=stats["dropped_since_full"] > 0,
             is_disk_full=bool(disk.get("disk_is_full")),
             failure=writer.failure if writer is not None else "",
+            hang=hang,
+            hang_since=None if hang_since is None else now - time.monotonic() + hang_since,
         )
 
     def _interface(self, host: InterfaceHost, now: float) -> InterfaceHealth:

@@ -81,7 +81,8 @@ class OutboxHealth(NamedTuple):
     """What waits for the broker. `oldest` is the age of the oldest message (s), `file` the path of the file, or `""`.
 
     `dead_letters`: those in the file; in memory, where none is kept, those since the start. `failure`: why the file
-    cannot be written. `is_dropping`: messages are lost at its limit, now.
+    cannot be written. `hang`: where the thread is that does not return from the disk, and since when (s, Unix time).
+    `is_dropping`: messages are lost at its limit, now.
     """
 
     file: str = ""
@@ -94,6 +95,8 @@ class OutboxHealth(NamedTuple):
     is_dropping: bool = False
     is_disk_full: bool = False
     failure: str = ""
+    hang: str = ""
+    hang_since: float | None = None
 
 
 class InterfaceHealth(NamedTuple):
@@ -255,6 +258,9 @@ def _problems(health: Health) -> Iterator[Problem]:
 
 def _outbox_problems(health: Health) -> Iterator[Problem]:
     outbox = health.outbox
+    if outbox.hang:
+        remedy = "check the disk: new messages are only in memory until it answers"
+        yield Problem(Level.DEGRADED, f"the outbox hangs: {_cut(outbox.hang)}", remedy, outbox.hang_since)
     if outbox.failure:
         what = f"the outbox cannot be written to {outbox.file}: {_cut(outbox.failure)}"
         yield Problem(Level.DEGRADED, what, "check the disk: new messages are only in memory")

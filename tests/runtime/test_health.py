@@ -79,6 +79,9 @@ PROBLEMS: dict[str, tuple[Health, Level, str, float | None]] = {
                   "the disk of the outbox is full (o)", None),
     "not written": (health(outbox=OutboxHealth("o", failure="disk I/O error")), Level.DEGRADED,
                     "the outbox cannot be written to o: disk I/O error", None),
+    "disk hangs": (health(outbox=OutboxHealth("o", hang="it has not returned from the disk: it is at x.py:3 (f)",
+                                              hang_since=960.0)), Level.DEGRADED,
+                   "the outbox hangs: it has not returned from the disk: it is at x.py:3 (f)", 960.0),
     "dead letters": (health(outbox=OutboxHealth("o", dead_letters=3)), Level.DEGRADED,
                      "the outbox has dead letters, which no broker has accepted", None),
     "filter": (health(link=UP._replace(refused_filters={"home/#": "Not authorized"})), Level.DEGRADED,
@@ -171,7 +174,7 @@ healths = st.builds(
                    forbidden_run_topic=texts),
     outbox=st.builds(OutboxHealth, file=texts, waiting=numbers, oldest=st.floats(0, 1e9),
                      dead_letters=numbers, dropped=counts, is_crowded=st.booleans(), is_dropping=st.booleans(),
-                     is_disk_full=st.booleans(), failure=texts),
+                     is_disk_full=st.booleans(), failure=texts, hang=texts, hang_since=moments),
     interfaces=st.dictionaries(names, st.builds(
         InterfaceHealth, type=names, is_available=st.sampled_from([None, True, False]), reason=texts, since=moments,
         closed=texts, hang=texts, hang_since=moments, failure=texts,
