@@ -125,7 +125,7 @@ def _outbox_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("outbox_command", choices=subcommands, metavar="|".join(subcommands))
     add_name(parser)
     parser.add_argument("--topic", metavar="FILTER", help="only messages whose topic matches this filter")
-    parser.add_argument("--set-aside", action="store_true", help="only dead letters: what no broker accepted")
+    parser.add_argument("--dead-letters", action="store_true", help="only dead letters: what no broker accepted")
     parser.add_argument("--count", type=positive, default=20, metavar="N", help="list at most N messages (default 20)")
     parser.add_argument("--yes", action="store_true", help="confirm a purge")
 

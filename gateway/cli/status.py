@@ -18,6 +18,7 @@ _EXIT_CODES = {"well": 0, "degraded": 1, "down": 2}
 _DOWN = _EXIT_CODES["down"]
 _WIDTH = 80  # columns of a terminal
 _NAMES = 14  # columns of the names at the beginning of a line
+_NOT_COUNTED = ("oldest", "set_aside")  # of the outbox; the latter are its dead letters, but for those of earlier runs
 _MOST_SHOWN = 20  # frames and counters of one line
 
 
@@ -74,7 +75,7 @@ def _details(reply: Mapping[str, Any]) -> Iterator[str]:
             failure = interface["last_failure"]
             yield from _line("last failure", f"{_when(failure['time'])} {failure['reason']}")
         yield from _devices(interface["devices"])
-    outbox = {name: value for name, value in reply["outbox"].items() if name != "oldest"}
+    outbox = {name: value for name, value in reply["outbox"].items() if name not in _NOT_COUNTED}
     oldest = f", the oldest for {_duration(reply['outbox']['oldest'])}" if outbox["waiting"] else ""
     yield from _line("outbox", f"{outbox.pop('file') or 'in memory'}{_counts(outbox, *outbox)}{oldest}")
     yield from _line("received", _counts(reply["received"], *reply["received"])[2:] or "nothing")

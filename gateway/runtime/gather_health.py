@@ -23,7 +23,7 @@ from gateway.runtime.health import Health, InterfaceHealth, LinkHealth, OutboxHe
 from gateway.runtime.interface_host import InterfaceHost
 from gateway.runtime.running_gateway import RunningGateway
 
-_DROPPED = ("dropped_old", "refused_new", "expired", "set_aside", "dead_letters_dropped")
+_DROPPED = ("dropped_old", "refused_new", "expired", "dead_letters_dropped")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 

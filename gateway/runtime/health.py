@@ -273,7 +273,7 @@ def _outbox_problems(health: Health) -> Iterator[Problem]:
         what = "the outbox is nearly full"
         yield Problem(Level.DEGRADED, what, "the broker accepts messages more slowly than the devices send them")
     if outbox.dead_letters and outbox.file:
-        remedy = f"see why: mqttgateway outbox list {health.name} --set-aside; then outbox retry, or purge"
+        remedy = f"see why: mqttgateway outbox list {health.name} --dead-letters; then outbox retry, or purge"
         yield Problem(Level.DEGRADED, "the outbox has dead letters, which no broker has accepted", remedy)
 
 

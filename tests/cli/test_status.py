@@ -91,3 +91,11 @@ def test_what_a_device_has_sent_does_nothing_to_the_terminal(
     run(monkeypatch, reply(last_error={"time": 0.0, "level": "error", "text": "\x1b[2J", "times": 3}))
     out = capsys.readouterr().out
     assert "\\x1b[2J (3 times)" in out and "\x1b" not in out
+
+
+def test_what_no_broker_has_accepted_has_one_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outbox = {"file": "gw.outbox", "oldest": 0.0, "dead_letters": 3, "delivered": 8, "set_aside": 2, "waiting": 0}
+    assert run(monkeypatch, reply(outbox=outbox)) == 0
+    assert "outbox        gw.outbox, 3 dead letters, 8 delivered\n" in capsys.readouterr().out
