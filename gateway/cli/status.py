@@ -65,7 +65,7 @@ def _details(reply: Mapping[str, Any]) -> Iterator[str]:
     yield from _line("link", _link(link))
     for interface in reply["interfaces"]:
         counts = _counts(interface, "failures", "pushed", "refused", "inbox")
-        heard = f", last frame {_when(interface['last_frame'])}" if interface["last_frame"] else ""
+        heard = f", last frame {_when(interface['last_frame'])}, {_good(interface)}" if interface["last_frame"] else ""
         yield from _line(
             "interface", f"{interface['name']} ({interface['type']}): {interface['status']}{counts}{heard}"
         )
@@ -87,6 +87,11 @@ def _details(reply: Mapping[str, Any]) -> Iterator[str]:
         yield from _line(f"last {error['level']}", f"{_when(error['time'])} {error['text']}{times}")
     memory = process["memory"] / 1024**2
     yield from _line("process", f"{memory:.0f} MiB, {process['threads']} threads, {process['descriptors']} descriptors")
+
+
+def _good(interface: Mapping[str, Any]) -> str:
+    moment = interface["last_good_frame"]
+    return f"the last good one {_when(moment)}" if moment else "and no good one"
 
 
 def _link(link: Mapping[str, Any]) -> str:

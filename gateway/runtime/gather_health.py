@@ -136,7 +136,7 @@ class HealthGatherer:
     def _interface(self, host: InterfaceHost, now: float) -> InterfaceHealth:
         outlet = host.outlet
         offset = now - time.monotonic()
-        hang, failing, heard_ago = host.hang(), host.failing, host.heard_ago
+        hang, failing, heard_ago, understood_ago = host.hang(), host.failing, host.heard_ago, host.understood_ago
         return InterfaceHealth(
             type=host.options.cls.__name__,
             is_available=outlet.device_availability.is_available,
@@ -148,6 +148,7 @@ class HealthGatherer:
             failure=self._masker.mask(failing[1]) if failing is not None else "",
             failed_at=None if failing is None else offset + failing[0],
             heard_at=None if heard_ago is None else now - heard_ago,
+            understood_at=None if understood_ago is None else now - understood_ago,
             frames=host.last_device_stats(),
         )
 

@@ -103,8 +103,9 @@ class InterfaceHealth(NamedTuple):
     """One interface. All times are Unix times (s). `is_available` None: nothing is known yet.
 
     `reason`: why it is not available. `closed`: why it is closed on request. `hang`: where it hangs. `failure`: why it
-    failed, if it fails again and again. `heard_at`: when its device sent anything last, whatever it was. `frames`: what
-    it counts itself, by what became of it.
+    failed, if it fails again and again. `heard_at`: when its device sent anything last, whatever it was;
+    `understood_at`: when the last frame came that was understood. `frames`: what it counts itself, by what became of
+    it.
     """
 
     type: str = ""
@@ -117,6 +118,7 @@ class InterfaceHealth(NamedTuple):
     failure: str = ""
     failed_at: float | None = None
     heard_at: float | None = None
+    understood_at: float | None = None
     frames: Mapping[str, int] = {}
 
     @property

@@ -135,6 +135,7 @@ def _status(gateway: RunningGateway, _: Mapping[str, Any], answer: Answer) -> No
                 "available": interface.is_available is True,
                 "since": interface.since,
                 "last_frame": interface.heard_at,
+                "last_good_frame": interface.understood_at,
                 "failures": hosts[name].failures,
                 "last_failure": _failure_of(hosts[name], masker),
                 "pushed": hosts[name].outlet.pushed,

@@ -178,7 +178,7 @@ healths = st.builds(
     interfaces=st.dictionaries(names, st.builds(
         InterfaceHealth, type=names, is_available=st.sampled_from([None, True, False]), reason=texts, since=moments,
         closed=texts, hang=texts, hang_since=moments, failure=texts,
-        failed_at=moments, heard_at=moments, frames=counts), max_size=4),
+        failed_at=moments, heard_at=moments, understood_at=moments, frames=counts), max_size=4),
     devices=st.dictionaries(names, st.lists(statuses, max_size=12), max_size=4),
     outcomes=counts,
     refused=counts,
