@@ -226,6 +226,8 @@ class DeviceInterface(Interface):
         """When (s) was last looked whether the device has sent something."""
         self.heard_at: float | None = None
         """When (s) the device sent anything last, whatever it was; None: never, or the interface does not set it."""
+        self.understood_at: float | None = None
+        """When (s) the last frame came that was understood; None: never, or the interface does not set it."""
         self._timers = Timers(self.clock)
         msglist_in.accepts = self.accepts
         msglist_out.on_ask = self.ask

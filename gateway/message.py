@@ -327,5 +327,11 @@ RUN = "run"
 HEALTH = "health"
 """The last level of the topic on which a gateway tells how it is."""
 
+MANAGE = "manage"
+"""The last level of the topic of requests that manage a gateway."""
+
+REQUEST_ENDS = (f"/{HEALTH}/check", f"/{MANAGE}", f"/{MANAGE}/reply")
+"""The ends of the topics on which gateways are asked and managed."""
+
 ONLINE, OFFLINE = b"online", b"offline"
 """The payloads of an availability topic."""

@@ -39,6 +39,7 @@ from gateway.routing.stale_retained import stale_topics
 from gateway.runtime.document_recall import DocumentRecall
 from gateway.runtime.gather_health import HealthGatherer
 from gateway.runtime.hang_limit import HangLimit
+from gateway.runtime.health import assess, headline
 from gateway.runtime.health_reports import HealthReports
 from gateway.runtime.interface_host import InterfaceHost
 from gateway.runtime.interface_hosts import InterfaceHosts
@@ -395,6 +396,8 @@ class Gateway:
         """Yield what has to be checked every few seconds."""
         yield from [host.check for host in self._interfaces]
         yield self._stop_if_hanging
+        if self._manager.is_there and threading.get_ident() != self.main_thread:
+            yield self._tell_of_hang
         if self.writer is not None:
             yield self.writer.check_files
         if self._control is not None:
@@ -415,6 +418,12 @@ class Gateway:
             self._hang = reason
             LOG.error("%s: the gateway is being restarted for it", reason)
             self.stop()
+
+    def _tell_of_hang(self) -> None:
+        """Have systemd show that the main thread hangs, and where: it cannot do so itself."""
+        health = self.health()
+        if health.hang:
+            self._manager.tell(headline(assess(health), health))
 
     def _watch_hooks(self) -> None:
         if self._interfaces.has_hooks:

@@ -818,6 +818,18 @@ def _templates() -> list[re.Pattern[str]]:
     return patterns
 
 
+def test_each_section_of_operations_is_in_its_table_of_contents() -> None:
+    beginning = OPERATIONS.text.partition("\n## ")[0]
+    headings = re.findall(r"(?m)^## (.*)$", OPERATIONS.text)
+    assert len(headings) > 20
+    missing = [
+        text
+        for text in headings
+        if f"](#{re.sub(r'[^a-z0-9 -]', '', text.lower()).replace(' ', '-')})" not in beginning
+    ]
+    assert not missing
+
+
 def _messages() -> list[str]:
     headings = ("### The broker", "### Messages", "### Devices and interfaces", "### Stop")
     return [cells[0].strip("`") for heading in headings for cells in rows(OPERATIONS.section(heading))]

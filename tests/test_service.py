@@ -94,6 +94,25 @@ def test_it_is_ready_while_there_is_no_broker(tmp_path: Path, systemd: Systemd) 
         gateway.stop()
 
 
+def test_a_main_thread_that_hangs_is_in_the_status_line_until_it_goes_on(
+    tmp_path: Path, systemd: Systemd, mosquitto: Mosquitto
+) -> None:
+    hooks = tmp_path / "hooks.py"
+    hooks.write_text("import time\n\n\ndef ponder(msg):\n    time.sleep(14)\n    return msg\n")
+    interface = trial("Recorder", filters={"in": [{"hook": "hooks.py:ponder"}]})
+    conf = write_conf(tmp_path, mosquitto.port, interfaces={"hall": interface})
+    with mosquitto.client() as client, GatewayProcess(conf, environment=systemd.environment) as gateway:
+        systemd.wait_status("link up")
+        wait_until(lambda: "home/+/+/+/+/+/C (QoS" in mosquitto.log.read_text(), what="the subscription")
+        systemd.lines.clear()
+        client.publish("home/f///d/me/C", "PONDER")
+        systemd.wait_status("the main thread hangs: hall: the hook 'hooks.py:ponder' has not returned")
+        systemd.lines.clear()
+        gateway.wait_log("returned after", timeout=30)
+        systemd.wait_status("STATUS=link up")
+        gateway.stop()
+
+
 HANGING = """
 import threading
 from gateway.api import DeviceInterface

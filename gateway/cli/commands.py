@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from gateway.cli.arguments import add_common, add_message, add_name, port_number, positive, seconds
 from gateway.cli.map_arguments import add_map_arguments
-from gateway.logs.levels import LEVELS
+from gateway.logs.levels import CONFIGURED, LEVELS
 
 
 class Needs(enum.Enum):
@@ -125,7 +125,7 @@ def _outbox_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("outbox_command", choices=subcommands, metavar="|".join(subcommands))
     add_name(parser)
     parser.add_argument("--topic", metavar="FILTER", help="only messages whose topic matches this filter")
-    parser.add_argument("--set-aside", action="store_true", help="only dead letters: what no broker accepted")
+    parser.add_argument("--dead-letters", action="store_true", help="only dead letters: what no broker accepted")
     parser.add_argument("--count", type=positive, default=20, metavar="N", help="list at most N messages (default 20)")
     parser.add_argument("--yes", action="store_true", help="confirm a purge")
 
@@ -147,8 +147,9 @@ def _interface_arguments(parser: argparse.ArgumentParser) -> None:
 def _log_level_arguments(parser: argparse.ArgumentParser) -> None:
     add_common(parser)
     add_name(parser)
-    parser.add_argument("level", choices=LEVELS, metavar="LEVEL", help=f"one of {', '.join(LEVELS)}")
-    parser.add_argument("--part", metavar="PART", help="only this part of the log, such as mqtt")
+    levels = f"one of {', '.join(LEVELS)}; or {CONFIGURED}: as in the configuration"
+    parser.add_argument("level", choices=(*LEVELS, CONFIGURED), metavar="LEVEL", help=levels)
+    parser.add_argument("--part", metavar="PART", help="only this part of the log, such as mqtt, or this interface")
 
 
 def _simulate_arguments(parser: argparse.ArgumentParser) -> None:
@@ -270,9 +271,9 @@ COMMANDS: dict[str, Command] = {
         _diag_arguments,
         Needs.GATEWAY,
         "gateway.cli.diag:diag",
-        "Write a zip archive with what a report of a problem needs: configuration, state, log, versions, serial\n"
-        "ports, the unit of systemd. Passwords, tokens and keys are replaced by ***. The gateway need not run, and\n"
-        "its configuration may be wrong. Run it as root, or some of that is missing.\n\n"
+        "Write a zip archive with what a report of a problem needs: configuration, health, the messages of 5 s, log,\n"
+        "versions, serial ports, the unit of systemd. Passwords, tokens and keys are replaced by ***. The gateway\n"
+        "need not run, and its configuration may be wrong. Run it as root, or some of that is missing.\n\n"
         "  mqttgateway diag serial2mqtt\n"
         "  mqttgateway diag --conf serial2mqtt.conf -o report.zip",
     ),
@@ -296,10 +297,10 @@ COMMANDS: dict[str, Command] = {
         _log_level_arguments,
         Needs.GATEWAY,
         "gateway.cli.log_level:set_log_level",
-        "Change the level of the log of a running gateway, of all of it or of one part, until it starts again or a\n"
-        "reload changes the section log.\n\n"
+        "Change the level of the log of a running gateway, of all of it, or of one part or one interface, until it is\n"
+        "reloaded or starts again. A part or an interface with a level of its own keeps that.\n\n"
         "  mqttgateway log-level serial2mqtt debug --part mqtt\n"
-        "  mqttgateway log-level serial2mqtt info",
+        "  mqttgateway log-level serial2mqtt configured",
         missing="log-level needs a gateway and a level: mqttgateway log-level NAME LEVEL",
     ),
     "outbox": Command(

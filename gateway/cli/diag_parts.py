@@ -11,16 +11,20 @@ import pwd
 import re
 import subprocess
 import sys
+import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway import __version__
-from gateway.cli.running import ask_gateway
+from gateway.cli.running import ask_gateway, reading_reply
+from gateway.cli.tap_lines import TapLines
 from gateway.configuration.load_config import load_configuration, read_document
 from gateway.configuration.settings import Configuration
 from gateway.configuration.yaml_reader import variables
+from gateway.control.client import follow
+from gateway.core.counting import counted
 from gateway.core.paths import SERVICE_CONF, SERVICE_STATE, expanded, find_configuration, find_map
 from gateway.errors import ConfigurationError, GatewayError
 from gateway.logs.redaction import Redactor, is_secret_name
@@ -30,6 +34,9 @@ _LONGEST = 512 * 1024  # bytes of one file in the archive: the last ones
 _LONGEST_SECRET_FILE = 64 * 1024
 _COMMAND_SECONDS = 15.0
 _JOURNAL_LINES = "3000"
+_TAP_SECONDS = 5.0  # for which the messages are followed
+_TAP_LOOK = 0.2  # s between two looks whether that is over
+_MOST_TAPS = 2000  # messages
 _MOST_MAPS = 20
 _MAP_IN_TEXT = re.compile(r"(?m)^\s*[\"']?map[\"']?\s*[:=]\s*[\"']?([^\s\"'#,}]+)")
 _FILE_IN_TEXT = re.compile(r"(?m)[\"']?([A-Za-z_][\w.-]*_file)[\"']?\s*[:=]\s*[\"']?([^\s\"'#,}]+)")
@@ -199,7 +206,12 @@ class _Collector:
         if isinstance(self._status, str):
             yield Part("status.txt", "why the gateway does not tell its state", self._status)
         else:
-            yield Part("status.json", "the state of the running gateway", json.dumps(self._status, indent=2))
+            yield Part(
+                "status.json",
+                "the health of the running gateway, its parts and its counters",
+                json.dumps(self._status, indent=2),
+            )
+            yield Part("tap.txt", f"the messages of {_TAP_SECONDS:g} s, stage by stage", self._taps())
         yield Part("outbox.txt", "the files of the outbox, and their sizes", self._outbox())
         journal = _run("journalctl", "--no-pager", "-o", "short-iso-precise", "-n", _JOURNAL_LINES, "-u", self._unit)
         yield Part("journal.txt", f"the end of the journal of {self._unit}", journal)
@@ -210,6 +222,27 @@ class _Collector:
         yield Part("unit.txt", f"{self._unit} as systemd knows it", f"{self._unit_text}\n\n{self._unit_state}")
         security = _run("systemd-analyze", "security", "--no-pager", self._unit)
         yield Part("security.txt", "what the unit may do: systemd-analyze security", security)
+
+    def _taps(self) -> str:
+        """Follow the messages through the running gateway for some seconds; return their lines."""
+        tap_lines = TapLines(None, colours=False)
+        lines: list[str] = []
+        shown = lost = 0
+        end = time.monotonic() + _TAP_SECONDS
+        try:
+            for event in follow(self._name, "tap", self._environment, _TAP_LOOK):
+                if event is not None:
+                    with reading_reply():
+                        lost += event.get("lost", 0)
+                        if "note" in event:
+                            lines += tap_lines.lines(event["note"])
+                            shown += 1
+                if time.monotonic() >= end or shown == _MOST_TAPS:
+                    break
+        except GatewayError as err:
+            lines.append(str(err))
+        lines.append(f"{counted(shown, 'message')} shown, {lost} missing that came too fast")
+        return "\n".join(lines)
 
     def _check(self) -> str:
         configuration = self._configuration

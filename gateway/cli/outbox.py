@@ -98,7 +98,7 @@ def _list(store: OutboxStore, options: argparse.Namespace) -> None:
 def _running_parts(name: str, options: argparse.Namespace) -> Iterator[Page]:
     """Yield the pages of a running gateway: messages that wait on disk and in memory, then dead letters."""
     for part in ("waiting", "memory", DEAD_LETTER):
-        after: int | None = 0 if part == DEAD_LETTER or not options.set_aside else None
+        after: int | None = 0 if part == DEAD_LETTER or not options.dead_letters else None
         shown = 0
         while after is not None:
             reply = ask_gateway(
@@ -131,7 +131,7 @@ def _print_list(pages: Iterable[Page], options: argparse.Namespace) -> None:
     total = sum(counts.values())
     _print_more(total - shown[False] if is_first_dead else dead - shown[True])
     lanes = ", ".join(f"{counts[lane]} {lane}" for lane in (each.name.lower() for each in Lane) if lane in counts)
-    waiting = "" if options.set_aside else f"{counted(total, 'message')} waiting{f' ({lanes})' if lanes else ''}, "
+    waiting = "" if options.dead_letters else f"{counted(total, 'message')} waiting{f' ({lanes})' if lanes else ''}, "
     print(f"{waiting}{counted(dead, 'dead letter')}")  # noqa: T201
 
 
@@ -154,7 +154,7 @@ def _export(store: OutboxStore, options: argparse.Namespace) -> None:
 def _purge(store: OutboxStore, options: argparse.Namespace) -> None:
     numbers = [row.number for row in _rows(store, options)]
     dead = _dead_letters(store, options)
-    waiting = "" if options.set_aside else f"{counted(len(numbers), 'waiting message')} and "
+    waiting = "" if options.dead_letters else f"{counted(len(numbers), 'waiting message')} and "
     what = f"{waiting}{counted(len(dead), 'dead letter')}"
     if not options.yes:
         raise UsageError(f"purge removes {what} for good: confirm with --yes (and export them first, if need be)")
@@ -163,7 +163,7 @@ def _purge(store: OutboxStore, options: argparse.Namespace) -> None:
 
 
 def _rows(store: OutboxStore, options: argparse.Namespace) -> Iterator[Row]:
-    if not options.set_aside:
+    if not options.dead_letters:
         yield from (row for row in store.iterate() if _matches(row.topic, options))
 
 

@@ -18,6 +18,7 @@ _EXIT_CODES = {"well": 0, "degraded": 1, "down": 2}
 _DOWN = _EXIT_CODES["down"]
 _WIDTH = 80  # columns of a terminal
 _NAMES = 14  # columns of the names at the beginning of a line
+_NOT_COUNTED = ("oldest", "set_aside")  # of the outbox; the latter are its dead letters, but for those of earlier runs
 _MOST_SHOWN = 20  # frames and counters of one line
 
 
@@ -64,7 +65,7 @@ def _details(reply: Mapping[str, Any]) -> Iterator[str]:
     yield from _line("link", _link(link))
     for interface in reply["interfaces"]:
         counts = _counts(interface, "failures", "pushed", "refused", "inbox")
-        heard = f", last frame {_when(interface['last_frame'])}" if interface["last_frame"] else ""
+        heard = f", last frame {_when(interface['last_frame'])}, {_good(interface)}" if interface["last_frame"] else ""
         yield from _line(
             "interface", f"{interface['name']} ({interface['type']}): {interface['status']}{counts}{heard}"
         )
@@ -74,7 +75,7 @@ def _details(reply: Mapping[str, Any]) -> Iterator[str]:
             failure = interface["last_failure"]
             yield from _line("last failure", f"{_when(failure['time'])} {failure['reason']}")
         yield from _devices(interface["devices"])
-    outbox = {name: value for name, value in reply["outbox"].items() if name != "oldest"}
+    outbox = {name: value for name, value in reply["outbox"].items() if name not in _NOT_COUNTED}
     oldest = f", the oldest for {_duration(reply['outbox']['oldest'])}" if outbox["waiting"] else ""
     yield from _line("outbox", f"{outbox.pop('file') or 'in memory'}{_counts(outbox, *outbox)}{oldest}")
     yield from _line("received", _counts(reply["received"], *reply["received"])[2:] or "nothing")
@@ -86,6 +87,11 @@ def _details(reply: Mapping[str, Any]) -> Iterator[str]:
         yield from _line(f"last {error['level']}", f"{_when(error['time'])} {error['text']}{times}")
     memory = process["memory"] / 1024**2
     yield from _line("process", f"{memory:.0f} MiB, {process['threads']} threads, {process['descriptors']} descriptors")
+
+
+def _good(interface: Mapping[str, Any]) -> str:
+    moment = interface["last_good_frame"]
+    return f"the last good one {_when(moment)}" if moment else "and no good one"
 
 
 def _link(link: Mapping[str, Any]) -> str:

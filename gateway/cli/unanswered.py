@@ -55,7 +55,7 @@ def why_unanswered(
     return (
         f"{online} its interface {names} did not answer. It may have no device with these words, a filter may have "
         f"dropped the command, the broker may have rejected the answer (see 'mqttgateway outbox list {name} "
-        f"--set-aside'), or the answer may take longer (see --wait). Its log says more"
+        f"--dead-letters'), or the answer may take longer (see --wait). Its log says more"
     )
 
 

@@ -18,7 +18,7 @@ from gateway.core.paths import NAME
 from gateway.core.topic import filter_problem, without_covered
 from gateway.devices.document import JSON_KINDS
 from gateway.errors import MessageError, TopicError, UsageError
-from gateway.message import HEALTH, RUN, Arrival, InternalMsg
+from gateway.message import HEALTH, REQUEST_ENDS, RUN, Arrival, InternalMsg
 from gateway.mqtt.link_state import LinkState
 from gateway.translation.mqtt_map import MsgMap
 
@@ -117,7 +117,8 @@ def _line(maps: Sequence[MsgMap], topic: str, payload: bytes, colours: bool) -> 
             problems.append(err)
     if topic.endswith("/availability") and all(isinstance(err, TopicError) for err in problems):
         return availability_line(topic, payload)
-    if topic.rpartition("/")[2] in (*JSON_KINDS, HEALTH) and all(isinstance(err, TopicError) for err in problems):
+    is_document = topic.rpartition("/")[2] in (*JSON_KINDS, HEALTH) or topic.endswith(REQUEST_ENDS)
+    if is_document and all(isinstance(err, TopicError) for err in problems):
         return document_line(topic, payload)
     if topic.endswith(f"/{RUN}") and all(isinstance(err, TopicError) for err in problems):
         return None
@@ -127,7 +128,7 @@ def _line(maps: Sequence[MsgMap], topic: str, payload: bytes, colours: bool) -> 
 
 
 def document_line(topic: str, payload: bytes) -> str:
-    """Return the line of a document of a device: its state, an event, or the outcome of a command."""
+    """Return the line of a document of a device or a gateway, such as its state, or of a request to a gateway."""
     device, _, kind = topic.rpartition("/")
     return f"{readable(device)}: {kind} {readable(payload)}"
 

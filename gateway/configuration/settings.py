@@ -11,7 +11,7 @@ from gateway.devices.point import Device
 from gateway.errors import Finding
 from gateway.integrations.homeassistant.options import HomeAssistantOptions
 from gateway.logs.init_logger import LogOptions
-from gateway.message import HEALTH, RUN
+from gateway.message import HEALTH, MANAGE, RUN
 from gateway.mqtt.options import MqttOptions
 from gateway.outbox.options import OutboxOptions
 from gateway.routing.command_guard import CommandOptions
@@ -115,7 +115,7 @@ class Configuration(NamedTuple):
     @property
     def manage_topic(self) -> str:
         """Return the topic of requests that manage the gateway; answers go to the topic `reply` below it."""
-        return "/".join(filter(None, (self.root, self.name, "manage")))
+        return "/".join(filter(None, (self.root, self.name, MANAGE)))
 
     @property
     def replays(self) -> bool:

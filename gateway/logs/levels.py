@@ -11,6 +11,9 @@ from gateway.errors import GatewayError
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
+CONFIGURED = "configured"
+"""In place of a level, while the gateway runs: that of the configuration."""
+
 
 class LogLevelError(GatewayError):
     """A level cannot be changed: there is no such level, or no such part or interface."""
@@ -35,17 +38,20 @@ class LevelFilter(logging.Filter):
         return min(self._whole, *self._own.values(), logging.CRITICAL)
 
     def set(self, name: str, level: str) -> None:
-        """Set the level of a part or an interface, or of the whole log (""); "" as the `level`: the configured one."""
+        """Set the level of a part or an interface, or of the whole log ("")."""
+        if name:
+            self._own = {**self._own, name: _number(level)}
+        else:
+            self._whole = _number(level)
+
+    def reset(self, name: str = "") -> None:
+        """Set the level of a part or an interface as it is configured, or all levels ("")."""
         if not name:
-            self._whole = _number(level) if level else self._configured_whole
+            self._whole, self._own = self._configured_whole, self._configured_own
             return
         own = {each: number for each, number in self._own.items() if each != name}
-        number = _number(level) if level else self._configured_own.get(name)
+        number = self._configured_own.get(name)
         self._own = own if number is None else {**own, name: number}
-
-    def reset(self) -> None:
-        """Set all levels as they are configured."""
-        self._whole, self._own = self._configured_whole, self._configured_own
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether `record` is important enough, and note the interface that it is about."""
@@ -66,26 +72,27 @@ def interface_of(record: logging.LogRecord) -> str:
 def set_level(name: str, level: str) -> None:
     """Change a level of the running log, until the next reload or restart.
 
-    `name` is that of a part or of an interface; "" changes the level of the whole log, and of its file. An empty
-    `level` sets the configured one again. Raises `LogLevelError` for a name or a level that does not exist. Any thread
-    may call it.
+    `name` is that of a part or of an interface; "" changes the level of the whole log, and of its file, but not of
+    parts and interfaces that have one of their own. `CONFIGURED` sets the configured level again, and with "" all of
+    them. Raises `LogLevelError` for a name or a level that does not exist. Any thread may call it.
     """
     filters = level_filters()
-    if level and level not in LEVELS:
-        raise LogLevelError(f"there is no level {level!a}: the levels are {', '.join(LEVELS)}")
+    if level not in (*LEVELS, CONFIGURED):
+        raise LogLevelError(f"there is no level {level!a:.80}: the levels are {', '.join(LEVELS)}, and {CONFIGURED}")
     problem = name_problem(name, frozenset().union(*(each.interfaces for _, each in filters))) if name else None
     if problem is not None:
         raise LogLevelError(": ".join(problem))
     for _, each in filters:
-        each.set(name, level)
+        if level == CONFIGURED:
+            each.reset(name)
+        else:
+            each.set(name, level)
     apply_levels()
 
 
 def reset_levels() -> None:
     """Set all levels as they are configured, as a reload does."""
-    for _, each in level_filters():
-        each.reset()
-    apply_levels()
+    set_level("", CONFIGURED)
 
 
 def name_problem(name: str, interfaces: Collection[str]) -> tuple[str, str] | None:

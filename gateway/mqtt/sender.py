@@ -99,7 +99,7 @@ class Sender:
         self._acknowledged = 0  # publications that the broker has acknowledged on this link, states among them
         self._is_new_link = False
         self._must_requeue = False
-        self._resent = self._refused = self._deferred = self._degraded_count = 0
+        self._resent = self._refused = self._deferred = self._downgraded = 0
 
     def __len__(self) -> int:
         """Return how many publications are in flight, states among them."""
@@ -116,7 +116,7 @@ class Sender:
             "resent": self._resent,
             "refused": self._refused,
             "deferred": self._deferred,
-            "degraded": self._degraded_count,
+            "downgraded": self._downgraded,
             "quarantined": len(self._quarantine.entries),
         }
 
@@ -431,7 +431,7 @@ class Sender:
         return qos, retain
 
     def _log_degraded(self, what: str) -> None:
-        self._degraded_count += 1
+        self._downgraded += 1
         degrades = BrokerDegrades(f"the broker at {self._where} does not support {what}", key=f"{self._where} {what}")
         if degrades.trigger:
             LOG.warning(degrades.report)

@@ -13,7 +13,7 @@ from gateway.outbox.rows import DeadLetterRow, Row
 MAX_SHOWN = 60
 """How many characters of a payload are shown; of a topic, ten times as many."""
 
-DEAD_LETTER = "set aside"
+DEAD_LETTER = "dead letters"
 """Stands in the place of the lane in the JSON of a dead letter, as versions before called it."""
 
 PAGE_ROWS = 5000

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from gateway.core.activity import Call, overdue
+from gateway.core.activity import Call, overdue, where
 from gateway.core.clock import boot_time
 from gateway.core.counting import counted
 from gateway.core.package_logger import package_logger
@@ -132,18 +132,34 @@ class OutboxWriter:
         }
 
     @property
+    def hang(self) -> tuple[float | None, str] | None:
+        """Since when (s, monotonic) the thread does not return from the disk, and where it is; None: it does.
+
+        Any thread may read it.
+        """
+        thread = self._thread
+        if thread.ident is None:
+            return None
+        if not thread.is_alive():
+            return None, "its thread has ended"
+        call = overdue(thread.ident)
+        return (
+            None if call is None else (call.since, f"it has not returned from the disk: it is at {where(thread.ident)}")
+        )
+
+    @property
     def is_hanging(self) -> bool:
         """Whether the thread does not advance although there is work, such as on a disk that does not answer.
 
         To be read again and again, by one thread.
         """
-        thread, now = self._thread, time.monotonic()
-        if thread.ident is None:
+        now = time.monotonic()
+        if self._thread.ident is None:
             return False
         if not self._outbox.is_work_due:
             self._last_idle = now
         is_left_waiting = now - max(self._last_step, self._last_idle) > self._longest_step
-        return is_left_waiting or overdue(thread.ident) is not None or not thread.is_alive()
+        return is_left_waiting or self.hang is not None
 
     def _run(self) -> None:
         goes_on = True

@@ -30,7 +30,7 @@ from gateway.core.throttled_exception import MAX_UNTRUSTED_KEYS, ThrottledExcept
 from gateway.core.topic import filter_levels, topic_problem
 from gateway.devices.document import JSON_KINDS
 from gateway.errors import FilteredError, MessageError, PayloadError, RefusedError, TopicError, WordError
-from gateway.message import HEALTH, RUN, Arrival, InternalMsg, Publication, ReplyTo
+from gateway.message import HEALTH, REQUEST_ENDS, RUN, Arrival, InternalMsg, Publication, ReplyTo
 from gateway.routing.command_guard import command_key
 from gateway.routing.message_filter import apply_filters
 from gateway.routing.response_topics import ResponseTopics
@@ -66,8 +66,6 @@ _KINDS = (
 
 _WHERE = {"filtered": "filter", "hook failed": "filter", "echo loop": "echo"}
 """At which stage a message is refused, as those who follow messages are told; of other kinds, by a check."""
-_GATEWAY_ENDS = ("/health/check", "/manage", "/manage/reply")
-"""The ends of the topics on which gateways are asked and managed."""
 
 REFUSED_COMMANDS = (
     "retained command", "queued command", "late command", "duplicate command", "expired command", "undated command",
@@ -81,7 +79,7 @@ Listener = Callable[[Arrival, ReplyTo | None], None]
 
 def _is_gateway_topic(topic: str) -> bool:
     """Return whether `topic` can be one on which a gateway publishes something of its own, and no message."""
-    return topic.rpartition("/")[2] in (*_GATEWAY_LEVELS, *JSON_KINDS) or topic.endswith(_GATEWAY_ENDS)
+    return topic.rpartition("/")[2] in (*_GATEWAY_LEVELS, *JSON_KINDS) or topic.endswith(REQUEST_ENDS)
 
 
 def _would_execute(route: Route, name: str, msg: InternalMsg) -> bool:
@@ -394,7 +392,7 @@ class Router:
             return "this gateway subscribes to it"
         if any(msg_map.is_command_topic(topic) for msg_map in self._maps):
             return "it would be a command"
-        if topic in self._listeners or topic.endswith(_GATEWAY_ENDS):
+        if topic in self._listeners or topic.endswith(REQUEST_ENDS):
             return "gateways are asked and managed there"
         level = topic.rpartition("/")[2]
         if topic in self._own_topics or level in _GATEWAY_LEVELS:

@@ -23,7 +23,7 @@ from gateway.runtime.health import Health, InterfaceHealth, LinkHealth, OutboxHe
 from gateway.runtime.interface_host import InterfaceHost
 from gateway.runtime.running_gateway import RunningGateway
 
-_DROPPED = ("dropped_old", "refused_new", "expired", "set_aside", "dead_letters_dropped")
+_DROPPED = ("dropped_old", "refused_new", "expired", "dead_letters_dropped")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -54,7 +54,7 @@ class HealthGatherer:
             name=configuration.name,
             version=__version__,
             link=self._link(now),
-            outbox=self._outbox(),
+            outbox=self._outbox(now),
             interfaces={name: self._interface(host, now) for name, host in hosts.items()},
             devices={name: self._devices(host, masked) for name, host in hosts.items()},
             outcomes=outcomes,
@@ -112,11 +112,12 @@ class HealthGatherer:
             forbidden_run_topic=client.forbidden_run_topic,
         )
 
-    def _outbox(self) -> OutboxHealth:
+    def _outbox(self, now: float) -> OutboxHealth:
         outbox, writer = self._gateway.outbox, self._gateway.writer
         stats = outbox.stats()
         file = self._gateway.configuration.outbox.file
         disk = writer.stats() if writer is not None else {}
+        hang_since, hang = (writer.hang if writer is not None else None) or (None, "")
         return OutboxHealth(
             file=str(file) if writer is not None and file is not None else "",
             waiting=stats["waiting"] + stats["in_flight"],
@@ -128,12 +129,14 @@ class HealthGatherer:
             is_dropping=stats["dropped_since_full"] > 0,
             is_disk_full=bool(disk.get("disk_is_full")),
             failure=writer.failure if writer is not None else "",
+            hang=hang,
+            hang_since=None if hang_since is None else now - time.monotonic() + hang_since,
         )
 
     def _interface(self, host: InterfaceHost, now: float) -> InterfaceHealth:
         outlet = host.outlet
         offset = now - time.monotonic()
-        hang, failing, heard_ago = host.hang(), host.failing, host.heard_ago
+        hang, failing, heard_ago, understood_ago = host.hang(), host.failing, host.heard_ago, host.understood_ago
         return InterfaceHealth(
             type=host.options.cls.__name__,
             is_available=outlet.device_availability.is_available,
@@ -145,6 +148,7 @@ class HealthGatherer:
             failure=self._masker.mask(failing[1]) if failing is not None else "",
             failed_at=None if failing is None else offset + failing[0],
             heard_at=None if heard_ago is None else now - heard_ago,
+            understood_at=None if understood_ago is None else now - understood_ago,
             frames=host.last_device_stats(),
         )
 

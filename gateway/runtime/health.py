@@ -81,7 +81,8 @@ class OutboxHealth(NamedTuple):
     """What waits for the broker. `oldest` is the age of the oldest message (s), `file` the path of the file, or `""`.
 
     `dead_letters`: those in the file; in memory, where none is kept, those since the start. `failure`: why the file
-    cannot be written. `is_dropping`: messages are lost at its limit, now.
+    cannot be written. `hang`: where the thread is that does not return from the disk, and since when (s, Unix time).
+    `is_dropping`: messages are lost at its limit, now.
     """
 
     file: str = ""
@@ -94,14 +95,17 @@ class OutboxHealth(NamedTuple):
     is_dropping: bool = False
     is_disk_full: bool = False
     failure: str = ""
+    hang: str = ""
+    hang_since: float | None = None
 
 
 class InterfaceHealth(NamedTuple):
     """One interface. All times are Unix times (s). `is_available` None: nothing is known yet.
 
     `reason`: why it is not available. `closed`: why it is closed on request. `hang`: where it hangs. `failure`: why it
-    failed, if it fails again and again. `heard_at`: when its device sent anything last, whatever it was. `frames`: what
-    it counts itself, by what became of it.
+    failed, if it fails again and again. `heard_at`: when its device sent anything last, whatever it was;
+    `understood_at`: when the last frame came that was understood. `frames`: what it counts itself, by what became of
+    it.
     """
 
     type: str = ""
@@ -114,6 +118,7 @@ class InterfaceHealth(NamedTuple):
     failure: str = ""
     failed_at: float | None = None
     heard_at: float | None = None
+    understood_at: float | None = None
     frames: Mapping[str, int] = {}
 
     @property
@@ -255,6 +260,9 @@ def _problems(health: Health) -> Iterator[Problem]:
 
 def _outbox_problems(health: Health) -> Iterator[Problem]:
     outbox = health.outbox
+    if outbox.hang:
+        remedy = "check the disk: new messages are only in memory until it answers"
+        yield Problem(Level.DEGRADED, f"the outbox hangs: {_cut(outbox.hang)}", remedy, outbox.hang_since)
     if outbox.failure:
         what = f"the outbox cannot be written to {outbox.file}: {_cut(outbox.failure)}"
         yield Problem(Level.DEGRADED, what, "check the disk: new messages are only in memory")
@@ -267,7 +275,7 @@ def _outbox_problems(health: Health) -> Iterator[Problem]:
         what = "the outbox is nearly full"
         yield Problem(Level.DEGRADED, what, "the broker accepts messages more slowly than the devices send them")
     if outbox.dead_letters and outbox.file:
-        remedy = f"see why: mqttgateway outbox list {health.name} --set-aside; then outbox retry, or purge"
+        remedy = f"see why: mqttgateway outbox list {health.name} --dead-letters; then outbox retry, or purge"
         yield Problem(Level.DEGRADED, "the outbox has dead letters, which no broker has accepted", remedy)
 
 

@@ -109,6 +109,7 @@ def _interface(interface: InterfaceHealth) -> dict[str, Any]:
         "status": interface.status,
         "since": as_time(interface.since),
         "last_frame": as_time(interface.heard_at),
+        "last_good_frame": as_time(interface.understood_at),
         "frames": {name: count for name, count in interface.frames.items() if count},
     }
     return {**described, "reason": reason[:_LONGEST]} if reason else described

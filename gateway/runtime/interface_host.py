@@ -75,6 +75,11 @@ class InterfaceHost:
         """How long ago (s) the device sent anything; None: never, or it is not known."""
         return self._supervisor.heard_ago
 
+    @property
+    def understood_ago(self) -> float | None:
+        """How long ago (s) the last frame came that was understood; None: never, or it is not known."""
+        return self._supervisor.understood_ago
+
     def hang(self) -> Hang | None:
         """Return where the interface hangs at this moment; None: it does not. Any thread may call it."""
         return self._supervisor.hang()

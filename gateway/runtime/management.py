@@ -82,7 +82,7 @@ def _done(name: str, host: InterfaceHost, answer: Answer) -> Callable[[str], Non
 def _set_level(_: RunningGateway, arguments: Mapping[str, Any], answer: Answer) -> None:
     level, part = arguments.get("level", ""), arguments.get("part", "")
     set_level(part, level)
-    LOG.info("the log level %sis %s now, on request", f"of {part} " if part else "", level)
+    LOG.info("the log level of %s is %s now, on request", part or "the whole log", level)
     answer({"level": level, "part": part})
 
 

@@ -135,6 +135,7 @@ def _status(gateway: RunningGateway, _: Mapping[str, Any], answer: Answer) -> No
                 "available": interface.is_available is True,
                 "since": interface.since,
                 "last_frame": interface.heard_at,
+                "last_good_frame": interface.understood_at,
                 "failures": hosts[name].failures,
                 "last_failure": _failure_of(hosts[name], masker),
                 "pushed": hosts[name].outlet.pushed,
@@ -210,7 +211,7 @@ def _forget(gateway: RunningGateway, arguments: Mapping[str, Any], answer: Answe
 
 
 def _list_outbox(gateway: RunningGateway, arguments: Mapping[str, Any], answer: Answer) -> None:
-    from gateway.outbox.listing import PAGE_ROWS, Page, from_dead_letter, from_entry, from_row, page_of
+    from gateway.outbox.listing import DEAD_LETTER, PAGE_ROWS, Page, from_dead_letter, from_entry, from_row, page_of
 
     matches = _topic_matcher(arguments)
     after, count = min(max(0, arguments.get("after", 0)), _LARGEST), max(0, arguments.get("count", 20))
@@ -229,8 +230,8 @@ def _list_outbox(gateway: RunningGateway, arguments: Mapping[str, Any], answer: 
         offset = time.time() - gateway.outbox.now()
         entries = gateway.outbox.peek(after, limit)
         answer(page_of((from_entry(e, offset) for e in entries), matches, count, limit)._asdict())
-    elif part not in ("waiting", "set aside"):
-        raise ControlError(f"an outbox has no part {part!a:.80}: there are: waiting, memory, set aside")
+    elif part not in ("waiting", DEAD_LETTER):
+        raise ControlError(f"an outbox has no part {part!a:.80}: there are: waiting, memory, {DEAD_LETTER}")
     elif writer is None:
         answer(Page([], {}, None)._asdict())
     else:

@@ -32,7 +32,7 @@ class NotNotified(ThrottledException):
 
 
 class ServiceManager:
-    """The service manager that has started the process, if one has. Only the main thread calls the methods.
+    """The service manager that has started the process, if one has. Only the main thread calls the methods but `tell`.
 
     `headline` returns how the gateway is, in one line. `is_alive` returns whether the other threads that must not hang
     advance: only then is the watchdog told so, because this thread advances while it calls `tick`.
@@ -92,6 +92,11 @@ class ServiceManager:
         self._last_tick = now
         is_alive = ["WATCHDOG=1"] if self._has_watchdog and self._is_alive() else []
         self._send(*is_alive, *self._changed_status(), timeout=0.0)  # it is sent again soon
+
+    def tell(self, line: str) -> None:
+        """Send a status line in place of the main thread, which hangs. Any thread may call it."""
+        self._send(f"STATUS={_line(line)}", timeout=0.0)
+        self._status = ""  # once the main thread goes on, it sends its own again
 
     def _changed_status(self) -> list[str]:
         if not self._address:

@@ -231,10 +231,18 @@ class Supervisor:
     @property
     def heard_ago(self) -> float | None:
         """How long ago (s) the device sent anything, whatever it was; None: never, or it is not known."""
+        return self._ago("heard_at")
+
+    @property
+    def understood_ago(self) -> float | None:
+        """How long ago (s) the device sent the last frame that was understood; None: never, or it is not known."""
+        return self._ago("understood_at")
+
+    def _ago(self, name: str) -> float | None:
         interface: Any = self._interface
         try:
-            heard_at = getattr(interface, "heard_at", None)
-            return None if heard_at is None else max(0.0, interface.clock() - heard_at)
+            moment = getattr(interface, name, None)
+            return None if moment is None else max(0.0, interface.clock() - moment)
         except Exception:  # noqa: BLE001  (whatever the code of the interface has put there)
             return None
 

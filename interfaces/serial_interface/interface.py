@@ -239,6 +239,7 @@ class SerialInterface(DeviceInterface):
                 else:
                     work = partial(session.receive, data, heard_until)
                     messages.extend(followed(recorder, self.msglist_out.name, session, work, data))
+                self.understood_at = session.understood_at
         except ConnectionEndedError:
             yield from messages
             yield from session.finish(heard_until)

@@ -98,7 +98,8 @@ class Session:
         # For the warning about bytes without frames: the counters at the last frame, or at the last warning.
         self._frames_before = self._discarded_before = 0
         self._unanswered = 0  # requests and commands in a row, since the last frame
-        self._speed = 0
+        self._speed = self._dropped = 0
+        self.understood_at: float | None = None  # when the last frame came that was not dropped
 
     @property
     def has_requests(self) -> bool:
@@ -224,7 +225,7 @@ class Session:
         counts = self._counts
         conversation = self._conversation
         is_plain = not conversation.needs_frames and self.rules.restarted is None
-        frames = list(frames)
+        frames, dropped = list(frames), self._dropped
         counts["frames_received"] += len(frames)
         if frames and self._watch.is_waiting:
             self._watch.end()
@@ -244,6 +245,8 @@ class Session:
                 yield from self._decode_in_conversation(frame, now)
                 if conversation.released:
                     yield from self._decode_released()
+        if self._dropped - dropped < len(frames):
+            self.understood_at = now
         if self.rules.joins:
             self._report_unjoined()
 
@@ -362,6 +365,7 @@ class Session:
             self._on_bad_reading(msg, errors)
 
     def _drop(self, reason: DropReason, frame: bytes, error: str = "") -> None:
+        self._dropped += 1
         self._counts[reason.value] += 1
         self._reports.frame_dropped(reason, frame, error)
 

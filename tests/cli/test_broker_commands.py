@@ -208,6 +208,12 @@ def test_traffic_is_shown_as_internal_messages(watching: GatewayProcess, conf: P
     watching.wait_output(f"(?m)^{TIME} command lighting/-/office/lamp/me LAMP_ON$")
     outcome = r'{"action":"LAMP_ON","arguments":{},"response":"OK","reason":"","sender":"me","_time":"[0-9TZ:.-]+"}'
     watching.wait_output(f"(?m)^{TIME} home/dummy2mqtt/lamp: outcome {outcome}$")
+    with mosquitto.client() as client:
+        client.publish("home/dummy2mqtt/health/check", "")
+        client.publish("home/dummy2mqtt/manage", '{"request": "reload"}')
+    watching.wait_output(f"(?m)^{TIME} home/dummy2mqtt/health: check $")
+    watching.wait_output(f'(?m)^{TIME} home/dummy2mqtt: manage {{"request": "reload"}}$')
+    assert "not read" not in watching.output
     assert watching.log == ""
 
 

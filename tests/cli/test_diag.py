@@ -256,7 +256,7 @@ def test_a_machine_may_have_no_systemd(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_running_gateway_is_found_by_its_name(
     tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    conf = write_conf(tmp_path, mosquitto.port, "hall", interface={"type": "dummy"})
+    conf = write_conf(tmp_path, mosquitto.port, "hall", interface={"type": "dummy", "interval": 1})
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("connected to")
         gateway.wait_log("control socket")
@@ -264,6 +264,10 @@ def test_a_running_gateway_is_found_by_its_name(
         files = archive_of(tmp_path, "hall")
         gateway.stop()
     assert json.loads(files["status.json"])["link"]["state"] == "up"
+    assert json.loads(files["status.json"])["level"] == "well"
+    taps = files["tap.txt"].splitlines()
+    assert any("status lighting/-/office/lamp/- LAMP_STATE" in line and "-> acknowledged" in line for line in taps)
+    assert taps[-1].endswith("shown, 0 missing that came too fast")
     assert f"configuration/{conf.name}" in files
 
 

@@ -78,7 +78,7 @@ def test_a_purge_removes_what_it_is_told_to_and_only_if_it_is_meant(
     (refusal,) = run(full, capsys, "purge", "--topic", "home/a", code=EXIT_USAGE)
     assert "purge removes 2 waiting messages and 0 dead letters for good: confirm with --yes" in refusal
     assert run(full, capsys, "purge", "--topic", "home/a", "--yes")[0].startswith("removed 2 waiting messages")
-    assert run(full, capsys, "purge", "--set-aside", "--yes")[0].startswith("removed 1 dead letter")
+    assert run(full, capsys, "purge", "--dead-letters", "--yes")[0].startswith("removed 1 dead letter")
     assert run(full, capsys, "list")[-1] == "1 message waiting (1 latest), 0 dead letters"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from argparse import Namespace
 from typing import Any
 
@@ -91,3 +92,39 @@ def test_what_a_device_has_sent_does_nothing_to_the_terminal(
     run(monkeypatch, reply(last_error={"time": 0.0, "level": "error", "text": "\x1b[2J", "times": 3}))
     out = capsys.readouterr().out
     assert "\\x1b[2J (3 times)" in out and "\x1b" not in out
+
+
+INTERFACE = {
+    "name": "line", "type": "SerialInterface", "status": "online", "failures": 0, "pushed": 0, "refused": 0, "inbox": 0,
+    "frames": {}, "last_failure": None, "last_frame": None, "last_good_frame": None,
+    "devices": {"counts": {}, "shown": []},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("frames", "end"),
+    [
+        ({}, ": online outbox"),
+        ({"last_frame": 9.0}, "last frame 1970-01-01 00:00:09, and no good one outbox"),
+        (
+            {"last_frame": 9.0, "last_good_frame": 2.0},
+            "last frame 1970-01-01 00:00:09, the last good one 1970-01-01 00:00:02 outbox",
+        ),
+    ],
+)
+def test_when_the_device_was_heard_and_understood_last(
+    frames: dict[str, float], end: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(time, "localtime", time.gmtime)
+    assert run(monkeypatch, reply(interfaces=[INTERFACE | frames])) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "line (SerialInterface)" in out
+    assert end in out
+
+
+def test_what_no_broker_has_accepted_has_one_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outbox = {"file": "gw.outbox", "oldest": 0.0, "dead_letters": 3, "delivered": 8, "set_aside": 2, "waiting": 0}
+    assert run(monkeypatch, reply(outbox=outbox)) == 0
+    assert "outbox        gw.outbox, 3 dead letters, 8 delivered\n" in capsys.readouterr().out

@@ -92,6 +92,6 @@ def test_addresses_are_listed_without_their_empty_words(tmp_path: Path) -> None:
 def test_an_answer_that_the_broker_may_have_refused_is_named(tmp_path: Path) -> None:
     assert why(tmp_path)[0].endswith(
         "'boiler' did not answer. It may have no device with these words, a filter may have dropped the command, the "
-        "broker may have rejected the answer (see 'mqttgateway outbox list gw --set-aside'), or the answer may take "
+        "broker may have rejected the answer (see 'mqttgateway outbox list gw --dead-letters'), or the answer may take "
         "longer (see --wait). Its log says more"
     )

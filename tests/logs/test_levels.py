@@ -93,7 +93,7 @@ def test_records_that_no_handler_passes_are_not_even_created() -> None:
     assert not MQTT.isEnabledFor(logging.DEBUG)
     set_level("boiler", "debug")
     assert MQTT.isEnabledFor(logging.DEBUG)
-    set_level("boiler", "")
+    set_level("boiler", "configured")
     assert not MQTT.isEnabledFor(logging.DEBUG)
 
 
@@ -117,8 +117,11 @@ def test_the_level_of_the_whole_log_a_part_or_an_interface_changes_at_run_time(w
     assert log() == [link, boiler]
     set_level("", "debug")
     assert log() == [link, boiler, hall]
-    set_level("mqtt", "")
+    set_level("mqtt", "configured")
     assert log() == [boiler, hall]
+    set_level("", "configured")
+    assert log() == [], "also those of interfaces"
+    set_level("", "debug")
     reset_levels()
     assert log() == []
 
@@ -128,7 +131,12 @@ def test_the_level_of_the_whole_log_a_part_or_an_interface_changes_at_run_time(w
     [
         ("mqqt", "debug", "'mqqt' is no part of the program and no interface: did you mean 'mqtt'?"),
         ("boilr", "debug", "'boilr' is no part of the program and no interface: did you mean 'boiler'?"),
-        ("mqtt", "loud", "there is no level 'loud': the levels are debug, info, warning, error, critical"),
+        (
+            "mqtt",
+            "loud",
+            "there is no level 'loud': the levels are debug, info, warning, error, critical, and configured",
+        ),
+        ("mqtt", "", "there is no level '': the levels are debug, info, warning, error, critical, and configured"),
     ],
 )
 def test_a_name_or_level_that_does_not_exist_is_refused(name: str, level: str, text: str) -> None:

@@ -302,7 +302,7 @@ def test_what_the_broker_does_not_support_is_sent_without(bench: Bench, expected
     (sent,) = bench.received()
     assert (sent.payload, sent.flags) == (b"1", 0)
     stats = bench.sender.stats()
-    assert (stats["degraded"], stats["refused"]) == (2, 1)
+    assert (stats["downgraded"], stats["refused"]) == (2, 1)
 
 
 # --- past the outbox

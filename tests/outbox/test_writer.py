@@ -999,6 +999,9 @@ def test_a_writer_that_does_not_advance_hangs_and_is_named_with_its_line(
         report_overdue()
         assert f"{__file__}:" in caplog.text
         assert "(read_from_a_disk_that_hangs)" in caplog.text
+        since, place = writer.hang or (None, "")
+        assert since is not None and since < time.monotonic() - 0.2
+        assert place.startswith("it has not returned from the disk: it is at ") and f"{__file__}:" in place
         goes_on.set()
         wait_until(lambda: not writer.is_hanging)
     finally:

@@ -55,3 +55,16 @@ def test_what_the_process_uses_is_known() -> None:
     assert used.memory > 5_000_000 and used.threads >= 1 and used.descriptors >= 3
     with Path(os.devnull).open() as _:
         assert process().descriptors == used.descriptors + 1
+
+
+def test_an_outbox_that_is_no_longer_written_is_named(tmp_path: Path) -> None:
+    conf = tmp_path / "gw.conf"
+    conf.write_text(json.dumps({"root": "home", "topics": [], "outbox": {"file": str(tmp_path / "gw.outbox")},
+                                "interface": {"type": "dummy"}}))  # fmt: skip
+    gateway = Gateway(load_configuration(conf, {}))
+    with closing(gateway):
+        assert gateway.writer is not None
+        gateway.writer.start()
+        assert gateway.health().outbox.hang == ""
+        gateway.writer.close()
+        assert "the outbox hangs: its thread has ended" in [each.what for each in assess(gateway.health()).problems]

@@ -26,7 +26,7 @@ def document(ill: Health, limit: int = LARGEST) -> dict[str, Any]:
 
 
 def test_the_document_tells_how_the_gateway_is() -> None:
-    interface = InterfaceHealth("SerialInterface", True, since=NOW - 60, heard_at=NOW - 2,
+    interface = InterfaceHealth("SerialInterface", True, since=NOW - 60, heard_at=NOW - 2, understood_at=NOW - 3,
                                 frames={"frames_received": 7, "frames_unmatched": 0})  # fmt: skip
     ill = Health(
         NOW, "hall", "3.0.0", UP._replace(since=NOW - 90), OutboxHealth("o", 7, 12.4, 0, {"expired": 2}),
@@ -62,6 +62,7 @@ def test_the_document_tells_how_the_gateway_is() -> None:
         "interfaces": {
             "boiler": {
                 "status": "online", "since": "2026-11-18T11:05:40.000Z", "last_frame": "2026-11-18T11:06:38.000Z",
+                "last_good_frame": "2026-11-18T11:06:37.000Z",
                 "frames": {"frames_received": 7},
             }
         },

@@ -96,7 +96,10 @@ def test_the_log_level_is_changed(tmp_path: Path, mosquitto: Mosquitto) -> None:
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("connected to")
         assert run(conf, "log-level", "debug", "--part", "mqtt") == "mqtt: debug\n"
+        assert run(conf, "log-level", "debug", "--part", "one") == "one: debug\n", "an interface"
+        gateway.wait_log("the log level of one is debug now, on request")
         assert run(conf, "log-level", "info") == "the whole log: info\n"
+        assert run(conf, "log-level", "configured") == "the whole log: configured\n"
         assert "'nope' is no part of the program" in run(conf, "log-level", "info", "--part", "nope", code=1)
         gateway.stop()
 

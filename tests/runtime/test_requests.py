@@ -311,7 +311,7 @@ def test_the_outbox_of_a_running_gateway_is_listed(tmp_path: Path) -> None:
         gateway.wait_log("started with")
         assert output(conf, "outbox", "list", "--count", "3") == offline
         assert output(conf, "outbox", "list", "--topic", "home/7") == expected_lines(offline, "home/7", 30)
-        assert output(conf, "outbox", "list", "--set-aside").endswith("\n1 dead letter\n")
+        assert output(conf, "outbox", "list", "--dead-letters").endswith("\n1 dead letter\n")
         assert output(conf, "outbox", "export", code=1) == "mqttgateway: the gateway 'gw' runs: stop it first\n"
         gateway.kill()
     assert r"home/0 \x1b[31m0" in offline

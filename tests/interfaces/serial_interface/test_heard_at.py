@@ -19,6 +19,7 @@ def test_it_is_when_bytes_have_come_and_not_when_the_port_ends(tmp_path: Path, e
         device.write(b"what no rule knows\n")
         wait_until(lambda: running.interface.heard_at is not None)
         heard_at = running.interface.heard_at
+        assert running.interface.understood_at is None
         device.unplug()
         wait_until(lambda: not running.interface.is_open)
         assert running.interface.heard_at == heard_at

@@ -104,6 +104,16 @@ def test_frames_become_messages_and_dropped_ones_are_counted(name: str, expected
     }  # fmt: skip
 
 
+def test_when_the_last_frame_was_understood_is_known(name: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("frame dropped: ")
+    device = Device(name)
+    device.receive(b"HELLO\nT x\nT 1", 1.0)
+    assert device.session.understood_at is None, "dropped, and not complete"
+    device.receive(b"\nHELLO\n", 2.0)
+    device.receive(b"HELLO\n", 3.0)
+    assert device.session.understood_at == 2.0
+
+
 PART = {
     "name": "parts", "join": {"first": "A(?P<id>.)", "next": "B(?P<id>.)(?P<v>.*)", "same": ["id"]},
     "regex": r"A.\nB.(?P<v>.*)", "message": {"action": "JOINED", "arguments": {"v": "{v}"}},
