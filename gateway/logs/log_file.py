@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gateway.core.own_files import open_to_append
 from gateway.core.throttled_exception import ThrottledException
+from gateway.logs.standard_error import write_line
 
 
 class LogFileFailed(ThrottledException):
@@ -44,4 +45,4 @@ class LogFile(logging.handlers.RotatingFileHandler):
             f"the log file {self.baseFilename} cannot be written: {reason}", key=f"{self.baseFilename} {reason}"
         )
         if err.trigger:
-            sys.stderr.write(f"{err.report}\n")
+            write_line(err.report)
