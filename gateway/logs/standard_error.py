@@ -86,7 +86,7 @@ class _Nowhere:
 
 
 def _write_soon(descriptor: int, data: bytes, patience: float) -> int:
-    """Write `data`, of at most `PIPE_BUF` bytes, within `patience` s; return how many were. Raises `NotAcceptedError`."""
+    """Write `data`, at most `PIPE_BUF` bytes, within `patience` s; return how many. Raises `NotAcceptedError`."""
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
     if not any(events & select.POLLOUT for _, events in poll.poll(1000 * patience)):
