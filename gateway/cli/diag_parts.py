@@ -252,7 +252,7 @@ def _answered(ask: Callable[[], dict[str, Any]]) -> dict[str, Any] | str:
 def _read(path: Path, limit: int = _LONGEST) -> str:
     """Return the end of a file as text; "" if there is none, and the reason if it cannot be read."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # a pipe is not waited for
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # waits for no pipe
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return f"{path} is no regular file\n"
             if not str(path).startswith("/proc"):
