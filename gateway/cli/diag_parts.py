@@ -9,6 +9,7 @@ import os
 import platform
 import pwd
 import re
+import stat
 import subprocess
 import sys
 import time
@@ -284,9 +285,11 @@ def _answered(ask: Callable[[], dict[str, Any]]) -> dict[str, Any] | str:
 def _read(path: Path, limit: int = _LONGEST) -> str:
     """Return the end of a file as text; "" if there is none, and the reason if it cannot be read."""
     try:
-        with path.open("rb") as file:
-            if path.is_file() and not str(path).startswith("/proc"):
-                file.seek(max(0, path.stat().st_size - limit))
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # waits for no pipe
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return f"{path} is no regular file\n"
+            if not str(path).startswith("/proc"):
+                file.seek(max(0, os.fstat(file.fileno()).st_size - limit))
             return file.read(limit).decode("utf-8", "backslashreplace")
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return ""

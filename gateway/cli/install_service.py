@@ -187,10 +187,11 @@ def _with_checksum(text: str) -> str:
 
 
 def _text_of(path: Path) -> str | None:
+    """Return the text of a file; None if there is nothing at `path`, "" if that is no file, as a link to nowhere."""
     try:
+        if not path.is_file():
+            return "" if os.path.lexists(path) else None
         return path.read_text(errors="replace")
-    except FileNotFoundError:
-        return None
     except OSError as err:
         raise GatewayError(f"{path}: {err.strerror}") from err
 

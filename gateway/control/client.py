@@ -113,6 +113,10 @@ def _connect(name: str, environment: Mapping[str, str]) -> socket.socket:
             problem = f"; {path / name}.sock: another user answers there"
         except PermissionError:
             problem = f"; {path / name}.sock belongs to another user: run this as root, or as the user of the gateway"
+        except BlockingIOError:
+            raise ControlError(
+                f"the gateway {name!a} accepts no requests: too many clients wait, or it hangs"
+            ) from None
         except OSError:  # no socket, or one that a killed gateway has left behind
             continue
         finally:

@@ -103,9 +103,11 @@ def listen(folder: int, name: str) -> socket.socket:
 def connect(folder: int, name: str, timeout: float) -> socket.socket:
     """Return a connection to the socket of the gateway called `name`, with a `timeout` (s).
 
-    Raises `OSError` if there is none, or no process listens. Symbolic links are not followed: one could lead to the
-    socket of another program.
+    Raises `OSError` if there is none, or no process listens; `BlockingIOError` if so many others wait for that process
+    that it has no place within the timeout. Symbolic links are not followed: one could lead to the socket of another
+    program.
     """
+    deadline = time.monotonic() + timeout
     file = os.open(f"{name}.sock", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
     try:
         if not stat.S_ISSOCK(os.fstat(file).st_mode):
@@ -113,7 +115,14 @@ def connect(folder: int, name: str, timeout: float) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             sock.settimeout(timeout)
-            sock.connect(f"/proc/self/fd/{file}")
+            while True:
+                try:
+                    sock.connect(f"/proc/self/fd/{file}")
+                    break
+                except BlockingIOError:  # at once, and also with a timeout: the kernel does not wait here
+                    if time.monotonic() >= deadline:
+                        raise
+                    time.sleep(_RETRY)
         except BaseException:
             sock.close()
             raise

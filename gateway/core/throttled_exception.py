@@ -35,7 +35,8 @@ _LARGEST_FACTOR = 2**30  # more than any period needs to reach the longest
 _MAX_LINES = 20  # reports of suppressed errors, of one class in a minute: they must not flood the log either
 
 
-_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|[-+]?\w*\d[\w.]*|\b[0-9A-F]{2,}\b")
+# A word with a digit is looked for only at its beginning: from each letter of a long word, that would take its square.
+_VARYING = re.compile(r"'[^']*'|\"[^\"]*\"|(?:[-+]|(?<!\w))\w*\d[\w.]*|\b[0-9A-F]{2,}\b")
 
 
 def kind_of(reason: str) -> str:

@@ -10,6 +10,7 @@ import logging
 import time
 
 from gateway.logs.masking import Masker
+from gateway.logs.record_text import text_of
 
 _LONGEST_LINE = 1000  # characters of a message; the remainder is cut off
 _CLOCK_STEP = 0.1  # s: a larger difference means that the clock was set; a smaller one, that it is adjusted gradually
@@ -48,7 +49,7 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the lines of a record."""
-        message = self.clean(record.getMessage()).replace("\n", "\\n")
+        message = self.clean(text_of(record)).replace("\n", "\\n")
         if len(message) > _LONGEST_LINE:  # after masking, which does not find half a secret
             message = f"{message[:_LONGEST_LINE]}... ({len(message)} characters)"
         if record.exc_info and not record.exc_text:

@@ -20,6 +20,7 @@ from gateway.logs.last_error import LastErrorHandler
 from gateway.logs.levels import LevelFilter, apply_levels
 from gateway.logs.masking import Masker
 from gateway.logs.repetition import Repetition
+from gateway.logs.standard_error import StandardError
 
 MAX_LINES = 3000  # per minute and handler: about what a person can still search, and 5 KiB/s on an SD card
 
@@ -52,7 +53,7 @@ def init_logger(
     levels of their own. The handlers of an earlier call are closed. Raises `OSError` if the log file cannot be opened.
     """
     masker, names = Masker(secrets), frozenset(interfaces)
-    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers: list[logging.Handler] = [StandardError()]
     handlers[0].setFormatter(_stderr_formatter(options, masker, environment))
     if options.file:
         from gateway.logs.log_file import LogFile
@@ -83,7 +84,7 @@ def _stderr_formatter(options: LogOptions, masker: Masker, environment: Mapping[
     for_journal = _is_journal(environment.get("JOURNAL_STREAM", ""))
     if options.format == "json":
         return _json_formatter(masker, for_journal=for_journal)
-    if for_journal or not sys.stderr.isatty():
+    if for_journal or sys.stderr is None or not sys.stderr.isatty():
         return LineFormatter(masker, for_journal=for_journal)
     from gateway.logs.terminal import TerminalFormatter, columns_of, has_colours  # a service needs none of it
 
@@ -103,7 +104,7 @@ def _is_journal(stream: str) -> bool:
     """
     try:
         status = os.fstat(sys.stderr.fileno())
-    except (OSError, ValueError):  # it has no descriptor
+    except (AttributeError, OSError, ValueError):  # it has no descriptor, or was closed
         return bool(stream)
     return stream == f"{status.st_dev}:{status.st_ino}"
 

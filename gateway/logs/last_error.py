@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from gateway.core.throttled_exception import kind_of
 from gateway.logs.formats import LineFormatter
+from gateway.logs.record_text import text_of
 
 _LONGEST = 1000  # characters that are kept
 
@@ -32,11 +33,7 @@ class LastErrorHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Remember `record`; it counts up if the one before it is of the same kind."""
-        try:
-            text = self._clean(record.getMessage()).replace("\n", "\\n")[:_LONGEST]
-        except Exception:  # noqa: BLE001  (as in `logging.Handler.handle`: a wrong call of a logger ends nothing)
-            self.handleError(record)
-            return
+        text = self._clean(text_of(record)).replace("\n", "\\n")[:_LONGEST]
         kind = kind_of(text)
         times = self.last.times + 1 if self.last is not None and kind == self._kind else 1
         self._kind = kind

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from gateway.core.package_logger import PARTS, part_of
 from gateway.core.quoting import did_you_mean
 from gateway.errors import GatewayError
+from gateway.logs.record_text import text_of
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -130,7 +131,7 @@ def _find_interface(record: logging.LogRecord, interfaces: Collection[str]) -> s
     interface in its thread, or in one whose name begins with that of the interface.
     """
     if part_of(record.name):
-        name = record.getMessage().partition(": ")[0]
+        name = text_of(record).partition(": ")[0]
     else:
         name = record.threadName or ""
         name = name if name in interfaces else name.partition(" ")[0]

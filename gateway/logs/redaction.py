@@ -33,20 +33,32 @@ _NOTHING = frozenset({"true", "false", "null", "none", "basic", "bearer", "diges
 
 _NAME = r"[A-Za-z_][\w.-]*"
 _QUOTED = r"\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\n]|'')*'"
-_LINE = re.compile(rf"(?m)^(?P<head>[ \t]*(?:[#;]+[ \t]*)?(?:- +)?[\"']?(?P<name>{_NAME})[\"']?[ \t]*[:=][ \t]*)"
-                   r"(?P<value>[^\s].*)$")  # fmt: skip
-_INLINE = re.compile(
-    rf"(?P<head>(?<![\w.-])(?:--?)?[\"']?(?P<name>{_NAME})[\"']?\s*[:=]\s*)"
-    rf"(?P<value>{_QUOTED}|[^\s\"',;&}}\]\[{{](?:(?![ \t]+{_NAME}=|[ \t]+--?\w)[^\n\"',;&}}\]])*)"
+_LINE = (
+    re.compile(rf"(?m)^[ \t]*(?:[#;]+[ \t]*)?(?:- +)?[\"']?(?P<name>{_NAME})[\"']?[ \t]*[:=][ \t]*"),
+    r"(?m)(?P<value>[^\s].*)$",
 )
-_OPTION = re.compile(rf"(?P<head>(?<!\S)--?(?P<name>{_NAME})[ \t]+)(?P<value>{_QUOTED}|[^\s\"'-]\S*)")
-_BLOCK = re.compile(
-    rf"(?m)^(?P<indent>[ \t]*)(?:- +)?[\"']?(?P<name>{_NAME})[\"']?[ \t]*:[ \t]*(?:[|>][-+0-9]*|)[ \t]*(?:#.*)?\n"
-    r"(?P<value>(?:(?P=indent)[ \t]+\S.*(?:\n|\Z)|[ \t]*\n)+)"
+_INLINE = (
+    re.compile(rf"(?<![\w.-])(?:--?)?[\"']?(?P<name>{_NAME})[\"']?\s*[:=]\s*"),
+    rf"(?P<value>{_QUOTED}|[^\s\"',;&}}\]\[{{](?:(?![ \t]+{_NAME}=|[ \t]+--?\w)[^\n\"',;&}}\]])*)",
 )
+_OPTION = (
+    re.compile(rf"(?<!\S)--?(?P<name>{_NAME})[ \t]+"),
+    rf"(?P<value>{_QUOTED}|[^\s\"'-]\S*)",
+)
+_BLOCK = (
+    re.compile(
+        rf"(?m)^(?P<indent>[ \t]*)(?:- +)?[\"']?(?P<name>{_NAME})[\"']?"
+        r"[ \t]*:[ \t]*(?:[|>][-+0-9]*|)[ \t]*(?:#.*)?\n"
+    ),
+    r"(?P<value>(?:{indent}[ \t]+\S.*(?:\n|\Z)|[ \t]*\n)+)",
+)
+"""Where the name of an option stands, and its value behind that. The value is looked for only if the name is one of a
+secret: a long line with many names would otherwise be read to its end for each of them."""
+_SCHEME = r"\b[a-zA-Z][\w+.-]{0,30}://"
+_IN_URL = 1000  # characters of a user or a password in a URL: without a limit, a line of many is read for each of them
 _PLACES = tuple(re.compile(pattern) for pattern in (
-    r"(?P<head>\b[a-zA-Z][\w+.-]*://[^\s/:@\"']*:)(?P<value>[^\s\"']+)(?=@)",  # a URL with user and password
-    r"(?P<head>\b[a-zA-Z][\w+.-]*://)(?P<value>[^\s/:@\"']+)(?=@)",
+    rf"(?P<head>{_SCHEME}[^\s/:@\"']{{0,{_IN_URL}}}:)(?P<value>[^\s\"']{{1,{_IN_URL}}})(?=@)",  # user and password
+    rf"(?P<head>{_SCHEME})(?P<value>[^\s/:@\"']{{1,{_IN_URL}}})(?=@)",
     r"(?P<head>\b(?i:basic|bearer|digest)\s+)(?P<value>[\w+/=.~-]{6,})",
     r"(?P<head>(?<=\s)-P\s+)(?P<value>\S+)",  # of mosquitto_pub and the like
     r"(?P<head>\bSetCredential(?:Encrypted)?=[^:\n]+:)(?P<value>.+)",
@@ -119,12 +131,19 @@ class Redactor:
 
 def _values(text: str) -> Iterator[tuple[tuple[int, int], str]]:
     """Yield the values of secrets in `text`: where each stands, and what it is."""
-    for pattern in (_LINE, _INLINE, _OPTION, _BLOCK):
+    for names, value_behind in (_LINE, _INLINE, _OPTION, _BLOCK):
         begin = 0
-        while (match := pattern.search(text, begin)) is not None:
-            begin = match.end() if is_secret_name(match["name"]) else max(match.start() + 1, match.end("name"))
+        while (name := names.search(text, begin)) is not None:
+            begin = max(name.start() + 1, name.end("name"))
+            if not is_secret_name(name["name"]):
+                continue
+            pattern = re.compile(value_behind.replace("{indent}", name.groupdict().get("indent", "")))
+            match = pattern.match(text, name.end())
+            if match is None:
+                continue
+            begin = match.end()
             value = match["value"].strip()
-            if is_secret_name(match["name"]) and not value.startswith("${") and not _BLOCK_MARK.fullmatch(value):
+            if not value.startswith("${") and not _BLOCK_MARK.fullmatch(value):
                 start = text.index(value, match.start("value"))
                 yield (start, start + len(value)), value
     for pattern in _PLACES:

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from gateway.core.package_logger import TRAFFIC, logger_name, part_of
 from gateway.core.throttled_exception import PERIOD, Throttle, in_words
+from gateway.logs.record_text import text_of
 
 _BURST = 4  # times that a line is written before it counts as repeated: what a person does by hand stays in the log
 _NUMBER = re.compile(r"(?<=[ (])[-+]?\d[\d.,]*(?=[ ),;%]|$)")
@@ -46,7 +47,7 @@ class Repetition(logging.Filter):
         """Return whether `record` may be written."""
         if record.levelno < logging.INFO or record.name == TRAFFIC or getattr(record, "is_summary", False):
             return True
-        text = record.getMessage()
+        text = text_of(record)
         is_compared_by_kind = record.levelno >= logging.WARNING or part_of(record.name)
         kind = _NUMBER.sub("#", text) if is_compared_by_kind else text
         key = f"{record.name}\n{getattr(record, 'interface', '')}\n{kind[:_LONGEST_KEY]}"

@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from gateway.core.allowance import Allowance
 from gateway.core.package_logger import package_logger
+from gateway.core.throttled_exception import ThrottledException
 from gateway.message import Arrival, Lane, Publication, ReplyTo
 from gateway.runtime.health import Health, Verdict, assess, headline
 from gateway.runtime.health_document import LARGEST, health_document
@@ -22,7 +24,12 @@ _INTERVAL = 60.0  # s between two documents, if nothing changes
 _SHORTEST = 3.0  # s between two looks at what has changed
 _COUNTING = 0.5  # s in which the interfaces have counted again
 _FRESH = 1.0  # s for which a document is an answer, too: however often it is asked for
+_MOST_ANSWERS = 10  # a second: a flood of questions must not push messages out of the outbox
 _PROPERTIES = 1024  # bytes of a packet beside topic and payload, more than it has
+
+
+class TooManyQuestions(ThrottledException):
+    """The health document was asked for more often than it is told."""
 
 
 class HealthReports:
@@ -51,6 +58,7 @@ class HealthReports:
         self._signature: Any = None  # of what was published last: what counts as a change
         self._look_at = self._count_at = self._publish_at = -math.inf
         self._has_to_look = False
+        self._allowance = Allowance(_MOST_ANSWERS, clock=clock)
         self._document = b""
         self._made_at = -math.inf
 
@@ -90,6 +98,14 @@ class HealthReports:
     def on_check(self, arrival: Arrival, reply_to: ReplyTo | None) -> None:
         """Answer who asks for the document: on the response topic, or on that of the document if there is none."""
         if arrival.retain:  # it would ask again at each connect
+            return
+        if not self._allowance.take():
+            refused = TooManyQuestions(
+                f"not answered: more than {_MOST_ANSWERS} messages a second on {self.check_topic} ask for the health "
+                f"document: read it on {self.topic}, where it is retained"
+            )
+            if refused.trigger:
+                LOG.warning(refused.report)
             return
         if self._clock() - self._made_at > _FRESH:
             health = self._gather()

@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.control.protocol import MAX_REQUEST, Answer, ControlError, RequestKind, decode_request
+from gateway.core.allowance import Allowance
 from gateway.core.package_logger import package_logger
+from gateway.core.throttled_exception import ThrottledException
 from gateway.errors import GatewayError
 from gateway.logs.levels import set_level
 from gateway.message import Arrival, Lane, Publication, ReplyTo
@@ -18,6 +20,8 @@ from gateway.runtime.interface_host import InterfaceHost
 from gateway.runtime.running_gateway import RunningGateway
 
 LOG = package_logger(__name__)
+
+_MOST_REQUESTS = 10  # a second over MQTT: their answers must not push messages out of the outbox
 
 CLOSED = "closed on request"
 """Why an interface is closed, for its devices and for whoever sends it a command."""
@@ -86,6 +90,10 @@ def _set_level(_: RunningGateway, arguments: Mapping[str, Any], answer: Answer) 
     answer({"level": level, "part": part})
 
 
+class TooManyRequests(ThrottledException):
+    """More requests have come over MQTT than are executed."""
+
+
 class MqttManagement:
     """Executes the requests that come on `topic`, and answers on the response topic, or on `reply_topic`.
 
@@ -96,9 +104,17 @@ class MqttManagement:
         self, kinds: Mapping[str, RequestKind], publish: Callable[[Publication], object], reply_topic: str
     ) -> None:
         self._kinds, self._publish, self._reply_topic = kinds, publish, reply_topic
+        self._requests = Allowance(_MOST_REQUESTS)
 
     def on_request(self, arrival: Arrival, reply_to: ReplyTo | None) -> None:
         """Execute a request. Only the main thread calls this."""
+        if not self._requests.take():
+            refused = TooManyRequests(
+                f"not executed, and not answered: more than {_MOST_REQUESTS} requests a second on {arrival.topic!a}"
+            )
+            if refused.trigger:
+                LOG.warning(refused.report)
+            return
         answer = Answer(functools.partial(self._send, reply_to))
         try:
             if arrival.retain or arrival.resumed or arrival.late:
@@ -111,6 +127,9 @@ class MqttManagement:
         except GatewayError as err:
             LOG.info("a request on %a is refused: %s", arrival.topic, err)
             answer.refuse(str(err))
+        except Exception as err:
+            LOG.exception("a request on %a failed", arrival.topic)
+            answer.refuse(f"this failed, which is a bug: {type(err).__name__}: the log of the gateway shows where")
 
     def _send(self, reply_to: ReplyTo | None, _: Answer, line: bytes) -> None:
         reply = Publication(self._reply_topic, line.rstrip(), qos=1, lane=Lane.REPLY)

@@ -24,6 +24,8 @@ INTERVAL = 5.0
 
 _SHORTEST_INTERVAL = 1.0  # s between two status lines while the main thread is awake anyway
 _LONGEST_SEND = 1.0  # s
+_SHORTEST_WATCHDOG = 0.1  # s: for less, the main thread would be awake all the time
+_MOST_DIGITS = 20  # of a number of 64 bits
 _LONGEST_LINE = 500  # characters
 
 
@@ -125,7 +127,9 @@ def _watchdog_seconds(environment: Mapping[str, str]) -> float:
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return 0.0
     microseconds = environment.get("WATCHDOG_USEC", "")
-    return int(microseconds) / 1_000_000 if microseconds.isdecimal() else 0.0
+    # At most 64 bits, says systemd, and no less than can be kept.
+    is_number = microseconds.isdecimal() and len(microseconds) <= _MOST_DIGITS
+    return max(_SHORTEST_WATCHDOG, int(microseconds) / 1_000_000) if is_number and int(microseconds) else 0.0
 
 
 def _line(text: str) -> str:

@@ -274,3 +274,19 @@ def test_a_running_gateway_is_found_by_its_name(
 def test_a_file_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["diag", "--conf", str(tmp_path / "none.conf")]) == ConfigurationError.exit_code
     assert "no such file" in capsys.readouterr().err
+
+
+def test_a_log_file_that_is_a_pipe_or_a_loop_of_links_is_not_waited_for(tmp_path: Path) -> None:
+    conf = write_conf(tmp_path, 1, interface={"type": "dummy"}, log={"file": str(tmp_path / "gw.log")})
+    os.mkfifo(tmp_path / "gw.log")
+    (tmp_path / "gw.log.1").symlink_to(tmp_path / "gw.log.1")
+    files = archive_of(tmp_path, "--conf", str(conf))
+    assert "is no regular file" in files["log/gw.log"]
+    assert "cannot be read" in files["log/gw.log.1"]
+
+
+def test_a_hostile_log_is_read_in_time(tmp_path: Path) -> None:
+    log = tmp_path / "gw.log"
+    log.write_bytes(b"\0\xff\xfe" + b"a=" * 60_000 + b"\n" + b"a://" * 20_000 + b"\n" + b"a." * 60_000)
+    conf = write_conf(tmp_path, 1, interface={"type": "dummy"}, log={"file": str(log)})
+    assert archive_of(tmp_path, "--conf", str(conf))["log/gw.log"].startswith("\0")  # it took half an hour

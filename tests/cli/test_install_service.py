@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import sys
 from pathlib import Path
@@ -127,3 +128,20 @@ def test_a_program_that_the_sandbox_hides_is_refused(image: Image, capsys: pytes
     assert main(["install-service", "--dry-run"]) == 1
     program = image.folder.parent / "venv/bin/mqttgateway"
     assert f"mqttgateway: the service could not run {program}: its sandbox hides " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("what", ["link to nowhere", "link to itself", "mask", "pipe", "folder"])
+def test_what_is_no_file_is_left_alone(what: str, image: Image) -> None:
+    image.run("install-service")
+    path = image.folder / FILES[0]
+    path.unlink()
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to({"mask": "/dev/null", "link to itself": path.name}.get(what, "/nowhere/unit"))
+    before = path.lstat()
+    assert "written by somebody else" in image.run("install-service", code=1)
+    assert f"left         {path}" in image.run("uninstall-service", code=1)
+    assert path.lstat().st_ino == before.st_ino

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gateway.control import client
 from gateway.control.place import connect, file_of, folders_to_search, listen, peer_of, remove
 from gateway.control.protocol import ControlError
 from gateway.core.own_files import open_own_folder
@@ -57,6 +59,24 @@ def test_one_that_runs_keeps_its_socket(folder: int) -> None:
             listen(folder, "gw")
         for sock in sockets:
             sock.close()
+
+
+def test_whoever_comes_behind_many_others_waits_for_a_place(folder: int, tmp_path: Path) -> None:
+    with listen(folder, "gw") as listener, contextlib.ExitStack() as stack:
+        with pytest.raises(BlockingIOError):
+            while True:
+                stack.enter_context(connect(folder, "gw", 0.0))
+        with pytest.raises(BlockingIOError):
+            connect(folder, "gw", 0.05)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(client, "LONGEST_ANSWER", 0.05)
+            with pytest.raises(ControlError, match="the gateway 'gw' accepts no requests") as caught:
+                client.ask("gw", "health", {"RUNTIME_DIRECTORY": str(tmp_path)})
+            assert not isinstance(caught.value, client.NotRunningError), "it runs"
+        release = threading.Timer(0.2, lambda: stack.enter_context(listener.accept()[0]))
+        release.start()
+        stack.enter_context(connect(folder, "gw", 10.0))
+        release.join()
 
 
 @pytest.mark.parametrize("kind", ["file", "folder", "link", "dangling link"])

@@ -446,3 +446,20 @@ def test_suppressed_lines_and_errors_are_counted(expected_logs: ExpectedLogs) ->
         "errors_suppressed": counted["errors_suppressed"] + 2,
     }
     Repeated.counts_are_logged = False
+
+
+@pytest.mark.parametrize("what", ["removed", "renamed", "replaced"])
+def test_a_log_file_that_somebody_has_taken_away_is_created_again(tmp_path: Path, what: str) -> None:
+    file = tmp_path / "gw.log"
+    start(LogOptions(file=str(file)))
+    LOG.info("before")
+    if what == "removed":
+        file.unlink()
+    else:
+        file.rename(tmp_path / "gw.log.old")
+    if what == "replaced":
+        file.write_text("new\n")
+    LOG.info("after")
+    LOG.info("and later")
+    lines = file.read_text().splitlines()
+    assert [line.rpartition(": ")[2] for line in lines] == ["new"] * (what == "replaced") + ["after", "and later"]

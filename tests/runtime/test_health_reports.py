@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from gateway.message import Arrival, Publication, ReplyTo
 from gateway.runtime.health import Health
 from gateway.runtime.health_reports import HealthReports
+from tests.conftest import ExpectedLogs
 from tests.runtime.test_health import LAMP, LOST, devices, health
 from tests.support.fake_clock import FakeClock
 
@@ -107,14 +110,19 @@ def test_whoever_asks_gets_the_document_on_the_response_topic() -> None:
     assert len(desk.answers) + len(desk.published) == 3, "a retained question would be asked at each connect"
 
 
-def test_a_flood_of_questions_costs_one_look() -> None:
+@pytest.mark.parametrize("reply_to", [ReplyTo("my/response"), None])
+def test_a_flood_of_questions_costs_one_look_and_few_answers(
+    expected_logs: ExpectedLogs, reply_to: ReplyTo | None
+) -> None:
+    """A thousand answers of 64 KiB would push everything else out of the outbox."""
+    expected_logs.expect("not answered: more than 10 messages a second on home/hall/health/check")
     desk = Desk()
     for _ in range(1000):
-        desk.ask(ReplyTo("my/response"))
-    assert desk.gathered == 1 and len(desk.answers) == 1000
+        desk.ask(reply_to)
+    assert desk.gathered == 1 and len(desk.answers) + len(desk.published) == 10
     desk.clock.now += 1.5
-    desk.ask(ReplyTo("my/response"))
-    assert desk.gathered == 2
+    desk.ask(reply_to)
+    assert desk.gathered == 2 and len(desk.answers) + len(desk.published) == 11
 
 
 def test_the_document_fits_into_what_the_broker_accepts() -> None:

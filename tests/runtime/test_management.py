@@ -11,6 +11,7 @@ import pytest
 from gateway.control.protocol import RequestKind
 from gateway.message import Arrival, Publication, ReplyTo
 from gateway.runtime.management import MqttManagement
+from tests.conftest import ExpectedLogs
 from tests.support.broker import Listener, Mosquitto
 from tests.support.configuration import trial, write_conf
 from tests.support.gateway_process import GatewayProcess, run_command
@@ -178,3 +179,26 @@ def test_whatever_else_comes_is_refused_with_the_reason(payload: bytes, error: s
     reply = manager.request(payload)
     assert not reply["ok"] and error in reply["error"]
     assert manager.noted == []
+
+
+def test_a_flood_of_requests_is_neither_executed_nor_answered(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("not executed, and not answered: more than 10 requests a second on 'home/gw/manage'")
+    manager = Manager()
+    for _ in range(500):
+        manager.request(b'{"request": "note", "text": "a"}')
+        manager.request(b"no request")
+    assert 10 <= len(manager.replies) <= 30 and len(manager.noted) <= 15
+
+
+def test_a_request_that_fails_by_a_bug_ends_nothing(expected_logs: ExpectedLogs) -> None:
+    expected_logs.expect("a request on 'home/gw/manage' failed")
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError("token=hunter2")
+
+    replies: list[Publication] = []
+    MqttManagement({"fail": RequestKind(fail)}, replies.append, REPLY).on_request(
+        Arrival("home/gw/manage", b'{"request": "fail"}'), None
+    )
+    error = json.loads(replies[0].payload)["error"]
+    assert "RuntimeError" in error and "hunter2" not in error

@@ -113,7 +113,15 @@ def test_the_watchdog_is_told_in_time_and_only_while_all_threads_advance(systemd
 
 
 @pytest.mark.parametrize(
-    "others", [{}, {"WATCHDOG_USEC": "nonsense"}, {"WATCHDOG_USEC": "200000", "WATCHDOG_PID": "1"}]
+    "others",
+    [
+        {},
+        {"WATCHDOG_USEC": "nonsense"},
+        {"WATCHDOG_USEC": "0"},
+        {"WATCHDOG_USEC": "9" * 400},
+        {"WATCHDOG_USEC": "9" * 5000},
+        {"WATCHDOG_USEC": "200000", "WATCHDOG_PID": "1"},
+    ],
 )
 def test_a_watchdog_that_is_off_or_meant_for_another_process_is_not_told(
     systemd: Systemd, others: dict[str, str]
@@ -122,6 +130,12 @@ def test_a_watchdog_that_is_off_or_meant_for_another_process_is_not_told(
     manager.tick()
     assert systemd.received() == [["STATUS=link up"]]
     assert 4.0 < (manager.due_in or 0.0) <= 5.0
+
+
+def test_a_watchdog_without_time_does_not_keep_the_main_thread_awake(systemd: Systemd) -> None:
+    manager = ServiceManager({**systemd.environment, "WATCHDOG_USEC": "1"}, Headline())
+    manager.tick()
+    assert (manager.due_in or 0.0) > 0.01
 
 
 def test_without_a_service_manager_nothing_is_sent_and_nobody_is_woken() -> None:
