@@ -96,6 +96,14 @@ def command(line: str, *previous: str) -> Outcome:
     return outcome
 
 
+def changed_unit(scene: Scene) -> int:
+    """Remove the files of the service after a person has changed the unit."""
+    unit = scene.folder / "image" / "etc" / "systemd" / "system" / "mqttgateway@.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Service]\n")
+    return scene.ended("uninstall-service --root image")
+
+
 def beside_a_gateway(
     line: str, name: str = "lamp", log_text: str = "connected to", *, breaks_it: bool = False, after: str = ""
 ) -> Outcome:
@@ -245,9 +253,14 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
         command("reload away"),
         command("reload --conf away.conf"),
     ),
-    ("`interface`, `log-level`", "the gateway has no such interface, or no such part of the log"): (
+    ("`interface`, `log-level`", "the gateway has no such interface, or its log no such part"): (
         beside_a_gateway("interface close lamp nope"),
         beside_a_gateway("log-level lamp info --part nope"),
+    ),
+    ("`diag`", "the archive is written, whether the gateway runs or not"): (command("diag lamp -o report.zip"),),
+    ("`diag`", "the archive exists already, or cannot be written"): (
+        command("diag lamp -o report.zip", "diag lamp -o report.zip"),
+        command("diag lamp -o none/report.zip"),
     ),
     ("`forget`", "the gateway refuses: the topic was never retained, is still published, or does not belong to it"): (
         beside_a_gateway("forget lamp attic"),
@@ -300,6 +313,8 @@ OUTCOMES: dict[tuple[str, str], tuple[Outcome, ...]] = {
         beside_a_gateway("ha --conf lamp.conf --migrate"),
         beside_a_gateway("ha --conf unknown.conf --migrate", "unknown", "no connection"),
     ),
+    ("`uninstall-service`", "the files are removed, or were not there"): (command("uninstall-service --root image"),),
+    ("`uninstall-service`", "a file is left, because it was changed"): (changed_unit,),
     ("`map graph`, `options`, `migrate`, `ha`", "success"): (
         command("map graph one.json --svg map.svg"),
         command("options"),
