@@ -52,6 +52,7 @@ LONGEST_TRANSFER = 5.0
 LONGEST_ANSWER = 30.0
 """Seconds in which a request has to be answered."""
 
+_MOST_FOR_MAIN = 100  # requests that wait for the main thread
 _READ_CHUNK = 16 * 1024
 _STOPPED = "the gateway is being stopped"
 _PAUSE = 1.0  # s without accepting clients, after the process had no file descriptor left for one
@@ -311,7 +312,11 @@ class ControlServer:
         except ControlError as err:
             client.answer.refuse(str(err))
             return
-        if kind.in_main_thread:
+        if (
+            kind.in_main_thread and len(self._for_main) >= _MOST_FOR_MAIN
+        ):  # of clients that have gone: the main thread hangs
+            client.answer.refuse("too many requests wait: the gateway hangs: see its log")
+        elif kind.in_main_thread:
             self._for_main.append((kind, arguments, client.answer))
             self._main.set()
         else:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from gateway.core.package_logger import package_logger
 from gateway.core.tap import TAP
 from gateway.core.throttled_exception import ThrottledException
-from gateway.message import Publication
+from gateway.message import Lane, Publication
 from gateway.mqtt.broker_limits import BrokerLimits
 from gateway.mqtt.packets import PublishProperties, publish_properties, publish_size
 from gateway.mqtt.paho_hooks import HookedClient, InFlight
@@ -461,6 +461,8 @@ class Sender:
             if not sent.refusal:
                 delivered.append(sent.entry)
                 self._refusals.accepted(sent.qos)
+                if self._put_off:
+                    self._drop_outdated(sent.entry.publication)
             else:
                 self._entry_refused(sent.entry, sent.refusal)
             self._has_settled = self._has_settled or sent.qos > 0
@@ -503,6 +505,14 @@ class Sender:
             LOG.warning("%s: they will be sent again: check %s", refuses.report, remedy)
         self._not_before = self._clock() + pause
         self._put_off.append(entry)
+
+    def _drop_outdated(self, accepted: Publication) -> None:
+        """End the states that were put off, and would replace the newer one that the broker has accepted meanwhile."""
+        for entry in list(self._put_off):
+            older = entry.publication
+            if older.lane is Lane.LATEST and (older.topic, older.key) == (accepted.topic, accepted.key):
+                self._put_off.remove(entry)
+                self._outbox.supersede(entry)
 
     def _requeue_put_off(self) -> None:
         """Return all that was put off to the outbox at once: one by one, they would change their order."""

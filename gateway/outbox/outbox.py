@@ -367,6 +367,12 @@ class Outbox:
         if dropped:
             self._losses.log_dead_letters_dropped(dropped)
 
+    def supersede(self, entry: Entry) -> None:
+        """End an entry in flight: the broker has accepted a newer value, which it must not replace."""
+        with self._lock:
+            self._supersede(entry)
+            self._waiters.notify()
+
     def requeue(self, entries: Iterable[Entry]) -> None:
         """Put entries in flight that were never sent back at the front of their lanes, in their order.
 

@@ -47,7 +47,9 @@ class Wanted(NamedTuple):
             return False
         if self.device and not any(fnmatchcase(name, self.device) for name in _devices(note)):
             return False
-        if self.rule and not any(stage == RULE and fnmatchcase(detail, self.rule) for stage, _, detail in note.steps):
+        if self.rule and not any(
+            stage == RULE and fnmatchcase(_word(detail), self.rule) for stage, _, detail in note.steps
+        ):
             return False
         return not self.topic or any(filter_matches(self.topic, topic) for topic in _topics(note.steps))
 
@@ -64,7 +66,7 @@ def _devices(note: Note) -> Iterator[str]:
     for stage, _, detail in note.steps:
         if stage == MESSAGE and isinstance(detail, InternalMsg):
             is_message = True
-            yield str(detail.device)
+            yield _word(detail.device)
     if not is_message:  # the document of a device, which has its own level in the topic
         yield from (topic.split("/")[-2] for topic in _topics(note.steps) if "/" in topic)
 
@@ -155,7 +157,7 @@ def _content(stage: str, detail: Any) -> dict[str, Any]:
     if stage == READ:
         return {"bytes": detail}
     if stage == RULE:
-        return {"rule": _cut(detail)}
+        return {"rule": _cut(_word(detail))}
     if isinstance(detail, Publication | Arrival):
         payload = detail.payload[: 4 * _LONGEST_TEXT + 4].decode(errors="backslashreplace")
         return {
@@ -172,6 +174,11 @@ def _content(stage: str, detail: Any) -> dict[str, Any]:
         with suppress(Exception):  # its words are those of an interface, which may be anything
             text = str(detail)
     return {"message": _cut(text)}
+
+
+def _word(value: object) -> str:
+    """Return a word of an interface, which may be anything, as a text."""
+    return value if isinstance(value, str) else shown(value)
 
 
 def _cut(text: str) -> str:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LOG = package_logger(__name__)
 
+_MOST_WAITING = 100  # who wait for a reload; of more, while reading hangs, those who have waited longest are not told
 _MOST_FINDINGS = 20  # lines about what is wrong with a configuration
 
 
@@ -46,7 +47,7 @@ class ReloadRequests:
 
     def request_for(self, answer: Answer) -> None:
         """Read the configuration again, and send the outcome to `answer`."""
-        self._answers.append((self._reloader.request(), answer))
+        self._answers = [*self._answers[1 - _MOST_WAITING :], (self._reloader.request(), answer)]
 
     def poll(self, running: Configuration) -> Configuration | None:
         """Return a new configuration to replace the `running` one, if there is one; reject one that cannot.

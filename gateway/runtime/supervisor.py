@@ -31,6 +31,7 @@ LOG = package_logger(__name__)
 _STOPPED = "the gateway has stopped"
 _STATS_SECONDS = 0.5  # s that an interface has to return its counters
 _PAUSE = 0.05  # s between two calls of a loop() that does not wait itself
+_MOST_WAITING = 100  # who wait for the outcome of a restart; of more, those who have waited longest are not told
 _STABLE = 60.0  # s without a failure after which the next failure counts as the first: the delays start from the lowest
 
 
@@ -99,7 +100,8 @@ class Supervisor:
         self._is_stats_wanted = False
         self.closed = ""
         """Why the interface is closed and not built again; `""`: it is not."""
-        self._waiting: deque[Callable[[str], None]] = deque()  # to be told that it is closed, or was built again
+        # To be told that it is closed, or was built again. Whoever asks in vain, because it hangs, may ask for ever.
+        self._waiting: deque[Callable[[str], None]] = deque(maxlen=_MOST_WAITING)
         self.failures = 0
 
     @property

@@ -251,6 +251,18 @@ def test_an_answer_for_a_disconnected_client_is_dropped(desk: Desk) -> None:
     assert desk.ask("echo") == {"text": ""}
 
 
+def test_requests_that_clients_leave_to_a_main_thread_that_hangs_are_limited(desk: Desk) -> None:
+    for _ in range(100):
+        with desk.connect() as sock:
+            sock.sendall(b'{"request": "main"}\n')
+            assert desk.ask("echo") == {"text": ""}, "so the request before it has been read"
+    with pytest.raises(ControlError, match="too many requests wait: the gateway hangs"):
+        desk.ask("main")
+    assert desk.ask("echo", text="others work") == {"text": "others work"}
+    desk.server.run_requests()
+    assert desk.threads.count(threading.current_thread().name) == 100
+
+
 def test_without_a_free_descriptor_it_pauses_and_continues(desk: Desk) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with socket.socket(socket.AF_UNIX) as sock:

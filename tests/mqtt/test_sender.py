@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
-from gateway.message import Publication
+from gateway.message import Lane, Publication
 from gateway.mqtt.broker_limits import BrokerLimits
 from gateway.mqtt.buffered_socket import BufferedSocket
 from gateway.mqtt.paho_hooks import HookedClient
@@ -220,6 +220,26 @@ def test_a_broker_that_refuses_everything_for_some_time_loses_nothing_and_no_ord
         bench.answer(each.mid)
     counts = bench.outbox.counts()
     assert (counts.delivered, counts.set_aside) == (3, 0)
+
+
+@pytest.mark.parametrize(("lane", "expected"), [(Lane.LATEST, []), (Lane.EVENT, [b"1"])])
+def test_a_state_that_is_put_off_does_not_replace_a_newer_one(
+    lane: Lane, expected: list[bytes], bench_v5: Bench, expected_logs: ExpectedLogs
+) -> None:
+    """The node of the cluster that had refused the older one was back for the newer one."""
+    expected_logs.expect("nowhere does not accept messages at the moment: Implementation specific error")
+    bench = bench_v5
+    for payload in (b"1", b"2"):
+        bench.outbox.put(Publication("t", payload, 1, retain=True, lane=lane))
+        bench.send()
+    for each in bench.received():
+        bench.answer(each.mid, 0x83 if each.payload == b"1" else 0)
+    bench.clock.now += bench.sender.time_left
+    bench.send()
+    assert [each.payload for each in bench.received()] == expected, "of events, each matters"
+    counts = bench.outbox.counts()
+    assert (counts.delivered, counts.set_aside) == (1, 0)
+    assert bench.outbox.stats()["superseded"] == (lane is Lane.LATEST)
 
 
 def test_what_is_put_off_goes_first_on_the_next_link(bench_v5: Bench, expected_logs: ExpectedLogs) -> None:

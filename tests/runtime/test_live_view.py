@@ -163,3 +163,18 @@ def test_a_secret_that_a_reload_has_added_is_masked() -> None:
             assert text.encode() not in view.lines()
     finally:
         view.close()
+
+
+@pytest.mark.parametrize("filters", [{}, {"device": "x*"}, {"rule": "x*"}, {"outcome": "x*"}], ids=str)
+def test_words_of_an_interface_that_are_no_texts_end_no_view(filters: dict[str, Any]) -> None:
+    class Odd:
+        def __str__(self) -> str:
+            raise ValueError("no")
+
+        __repr__ = __str__
+
+    odd: Any = Odd()
+    steps: list[Step] = [(RULE, 1.0, 7), (MESSAGE, 1.0, InternalMsg(device=odd, action=odd, arguments={"a": odd}))]
+    note = Note(1.0, "dev", steps, DROPPED, "map", "no")
+    assert Wanted(**filters).matches(note) is not bool(filters)
+    json.dumps(document(note))

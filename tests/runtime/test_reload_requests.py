@@ -70,6 +70,15 @@ def test_a_new_configuration_is_returned_once_and_the_request_answered_when_it_i
     assert f"reloaded {file}: hall: map" in caplog.messages
 
 
+def test_of_many_requests_the_last_hundred_are_answered(desk: Desk) -> None:
+    """While reading hangs, whoever gives up and asks again must not use more and more memory."""
+    for _ in range(500):
+        desk.requests.request_for(desk.answer())
+    while desk.poll() is not None:
+        desk.requests.report_applied(desk.running, "nothing")
+    assert len(desk.replies) == 100
+
+
 def test_a_request_of_a_signal_handler_wakes_the_main_thread_and_needs_no_answer(desk: Desk) -> None:
     desk.requests.request()
     assert desk.poll() is desk.running

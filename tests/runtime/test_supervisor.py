@@ -419,3 +419,21 @@ def test_an_interface_with_threads_of_its_own_is_built_again(bench: Bench) -> No
     supervisor.change({}, lambda: Threaded("two"))
     wait_until(lambda: "two started" in made)
     assert made == ["one started", "one stopped", "two started"]
+
+
+def test_requests_for_an_interface_that_hangs_use_a_limited_memory(bench: Bench) -> None:
+    returns, entered, told = threading.Event(), threading.Event(), list[int]()
+
+    class Hanging(Looping):
+        def loop(self) -> None:
+            entered.set()
+            returns.wait(20)
+            super().loop()
+
+    supervisor = bench.start(lambda: Hanging(bench.desk))
+    assert entered.wait(10)
+    for number in range(1000):
+        supervisor.restart(lambda _, number=number: told.append(number))  # type: ignore[misc]
+    returns.set()
+    wait_until(lambda: 999 in told)
+    assert told == list(range(900, 1000))
