@@ -13,6 +13,7 @@ from pathlib import Path
 from gateway import __version__
 from gateway.core.activity import LONGEST_CALL, overdue, where
 from gateway.core.clock import boot_time
+from gateway.core.trouble import Trouble
 from gateway.logs.init_logger import log_failure
 from gateway.logs.last_error import last_error
 from gateway.logs.masking import Masker
@@ -144,9 +145,18 @@ class HealthGatherer:
             hang_since=None if hang is None else offset + hang.since,
             failure=self._masker.mask(failing[1]) if failing is not None else "",
             failed_at=None if failing is None else offset + failing[0],
+            trouble=self._trouble(host, now),
             heard_at=None if heard_ago is None else now - heard_ago,
             frames=host.last_device_stats(),
         )
+
+    def _trouble(self, host: InterfaceHost, now: float) -> Trouble | None:
+        """Return what is wrong although the interface works; its time is a Unix time (s)."""
+        trouble = host.trouble
+        if trouble is None:
+            return None
+        ago, what = trouble
+        return what._replace(since=now - ago, what=self._masker.mask(what.what), remedy=self._masker.mask(what.remedy))
 
 
 def process() -> Process:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from gateway.core.counting import counted
+from gateway.core.trouble import Trouble
 from gateway.logs.last_error import LastError
 from gateway.routing.device_memory import DeviceStatus
 
@@ -100,8 +101,8 @@ class InterfaceHealth(NamedTuple):
     """One interface. All times are Unix times (s). `is_available` None: nothing is known yet.
 
     `reason`: why it is not available. `closed`: why it is closed on request. `hang`: where it hangs. `failure`: why it
-    failed, if it fails again and again. `heard_at`: when its device sent anything last, whatever it was. `frames`: what
-    it counts itself, by what became of it.
+    failed, if it fails again and again. `trouble`: what is wrong although it works. `heard_at`: when its device sent
+    anything last, whatever it was. `frames`: what it counts itself, by what became of it.
     """
 
     type: str = ""
@@ -113,6 +114,7 @@ class InterfaceHealth(NamedTuple):
     hang_since: float | None = None
     failure: str = ""
     failed_at: float | None = None
+    trouble: Trouble | None = None
     heard_at: float | None = None
     frames: Mapping[str, int] = {}
 
@@ -244,7 +246,9 @@ def _problems(health: Health) -> Iterator[Problem]:
     for name, interface in health.interfaces.items():
         yield from _interface_problems(health.name, name, interface)
         if interface.is_working:
-            yield from _device_problems(health.time, health.devices.get(name, ()))
+            devices = health.devices.get(name, ())
+            yield from _trouble(name, interface, devices)
+            yield from _device_problems(health.time, devices)
     yield from _refusals(link)
     if health.log_failure:
         yield Problem(Level.DEGRADED, f"the log file cannot be written: {_cut(health.log_failure)}", "make room for it")
@@ -284,6 +288,16 @@ def _interface_problems(gateway: str, name: str, interface: InterfaceHealth) -> 
     elif interface.is_available is False:
         reason = _cut(interface.reason) or "it reports that its device is not available"
         yield Problem(Level.DEGRADED, f"{name} is offline: {reason}", "check plug, cable and power", interface.since)
+
+
+def _trouble(name: str, interface: InterfaceHealth, devices: Sequence[DeviceStatus]) -> Iterator[Problem]:
+    trouble = interface.trouble
+    if trouble is None or interface.failure:
+        return
+    if trouble.is_silence and any(device.is_online is False for device in devices):
+        return  # they are named themselves
+    what, remedy = f"{name}: {_cut(trouble.what)}", _cut(trouble.remedy)
+    yield Problem(Level.DEGRADED, what, remedy, trouble.since)
 
 
 def _device_problems(now: float, devices: Sequence[DeviceStatus]) -> Iterator[Problem]:

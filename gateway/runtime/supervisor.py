@@ -20,6 +20,7 @@ from gateway.core.callback_error import log_callback_error
 from gateway.core.inbox import LONGEST_WAIT, MsgList, StaleCommand
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
+from gateway.core.trouble import Trouble
 from gateway.errors import DeviceError
 from gateway.interface import Interface
 from gateway.message import InternalMsg
@@ -235,6 +236,19 @@ class Supervisor:
         try:
             heard_at = getattr(interface, "heard_at", None)
             return None if heard_at is None else max(0.0, interface.clock() - heard_at)
+        except Exception:  # noqa: BLE001  (whatever the code of the interface has put there)
+            return None
+
+    @property
+    def trouble(self) -> tuple[float, Trouble] | None:
+        """For how long (s) something has been wrong although the interface works, and what; None: nothing."""
+        interface: Any = self._interface
+        try:
+            trouble = getattr(interface, "trouble", None)
+            if not isinstance(trouble, Trouble):
+                return None
+            texts = trouble._replace(what=str(trouble.what), remedy=str(trouble.remedy))
+            return max(0.0, interface.clock() - trouble.since), texts
         except Exception:  # noqa: BLE001  (whatever the code of the interface has put there)
             return None
 

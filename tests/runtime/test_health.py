@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.trouble import Trouble
 from gateway.logs.last_error import LastError
 from gateway.routing.device_memory import DeviceStatus
 from gateway.runtime.health import (
@@ -72,6 +73,8 @@ PROBLEMS: dict[str, tuple[Health, Level, str, float | None]] = {
               "boiler hangs: it has not returned from loop(): it is at x.py:3 (f)", 980.0),
     "fails": (boiler(is_available=True, failure="ValueError: broken", failed_at=970.0), Level.DEGRADED,
               "boiler fails, and is started again and again: ValueError: broken", 970.0),
+    "useless frames": (boiler(trouble=Trouble(960.0, "no rule matches what the device sends: 'X'", "correct decode")),
+                       Level.DEGRADED, "boiler: no rule matches what the device sends: 'X'", 960.0),
     "crowded": (health(outbox=OutboxHealth(is_crowded=True)), Level.DEGRADED, "the outbox is nearly full", None),
     "drops": (health(outbox=OutboxHealth(is_crowded=True, is_dropping=True)), Level.DEGRADED,
               "the outbox is full, and messages are lost", None),
@@ -107,6 +110,9 @@ def test_what_only_follows_from_another_problem_is_none() -> None:
     """The devices of an interface that does not work, and what is full because there is no link."""
     assert len(assess(devices(LOST, is_available=False, reason="unplugged")).problems) == 1
     assert len(assess(devices(LOST, hang="it is at x.py:3 (f)")).problems) == 1
+    silent = Trouble(960.0, "1 request is not answered: 'ask'", "check the device", is_silence=True)
+    assert [each.what for each in assess(devices(LAMP, LOST, trouble=silent)).problems] == [DEVICE_OFFLINE]
+    assert len(assess(devices(LAMP, trouble=silent)).problems) == 1
     in_memory = OutboxHealth(dead_letters=3)
     assert not assess(health(outbox=in_memory)).problems, "none is kept, so that nothing can be done"
 
@@ -175,7 +181,8 @@ healths = st.builds(
     interfaces=st.dictionaries(names, st.builds(
         InterfaceHealth, type=names, is_available=st.sampled_from([None, True, False]), reason=texts, since=moments,
         closed=texts, hang=texts, hang_since=moments, failure=texts,
-        failed_at=moments, heard_at=moments, frames=counts), max_size=4),
+        failed_at=moments, heard_at=moments, frames=counts,
+        trouble=st.none() | st.builds(Trouble, st.floats(0, 4e9), texts, texts, st.booleans())), max_size=4),
     devices=st.dictionaries(names, st.lists(statuses, max_size=12), max_size=4),
     outcomes=counts,
     refused=counts,
