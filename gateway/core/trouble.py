@@ -1,4 +1,4 @@
-"""What is wrong with an interface although it works. Pure."""
+"""What is wrong with a part of the gateway although it works, as its health tells it. Pure."""
 
 from __future__ import annotations
 
@@ -15,3 +15,32 @@ class Trouble(NamedTuple):
     what: str
     remedy: str
     is_silence: bool = False
+
+
+RECENT = 600.0
+"""Seconds for which something that happens again and again counts as wrong after it has happened last."""
+
+
+class Recurrence:
+    """Something that goes wrong again and again: a state that ends some time after it has happened last.
+
+    Times are in seconds. One thread at a time may call `record`, any thread the others.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[float, float, str] | None = None  # since when, when last, and the text
+
+    def record(self, what: str, now: float) -> None:
+        """Record that it has happened."""
+        last = self._last
+        since = last[0] if last is not None and now - last[1] < RECENT else now
+        self._last = since, now, what
+
+    def end(self) -> None:
+        """Record that it is over, because what has caused it was changed."""
+        self._last = None
+
+    def current(self, now: float) -> tuple[float, str] | None:
+        """Return since when it has been happening, and what has happened last; None: it does not."""
+        last = self._last
+        return None if last is None or now - last[1] >= RECENT else (last[0], last[2])

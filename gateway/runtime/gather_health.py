@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway import __version__
 from gateway.core.activity import LONGEST_CALL, overdue, where
 from gateway.core.clock import boot_time
-from gateway.core.trouble import Trouble
+from gateway.core.trouble import Recurrence, Trouble
 from gateway.logs.init_logger import log_failure
 from gateway.logs.last_error import last_error
 from gateway.logs.masking import Masker
@@ -55,7 +55,7 @@ class HealthGatherer:
             name=configuration.name,
             version=__version__,
             link=self._link(now),
-            outbox=self._outbox(),
+            outbox=self._outbox(now),
             interfaces={name: self._interface(host, now) for name, host in hosts.items()},
             devices={name: self._devices(host, masked) for name, host in hosts.items()},
             outcomes=outcomes,
@@ -113,7 +113,7 @@ class HealthGatherer:
             forbidden_run_topic=client.forbidden_run_topic,
         )
 
-    def _outbox(self) -> OutboxHealth:
+    def _outbox(self, now: float) -> OutboxHealth:
         outbox, writer = self._gateway.outbox, self._gateway.writer
         stats = outbox.stats()
         file = self._gateway.configuration.outbox.file
@@ -129,6 +129,7 @@ class HealthGatherer:
             is_dropping=stats["dropped_since_full"] > 0,
             is_disk_full=bool(disk.get("disk_is_full")),
             failure=writer.failure if writer is not None else "",
+            refusals=self._recurrence(outbox.refusals, now, boot_time()),
         )
 
     def _interface(self, host: InterfaceHost, now: float) -> InterfaceHealth:
@@ -146,9 +147,16 @@ class HealthGatherer:
             failure=self._masker.mask(failing[1]) if failing is not None else "",
             failed_at=None if failing is None else offset + failing[0],
             trouble=self._trouble(host, now),
+            refusals=self._recurrence(outlet.refusals, now, time.monotonic()),
+            unread=len(host.inbox) if host.inbox.unread_for > LONGEST_CALL else 0,
             heard_at=None if heard_ago is None else now - heard_ago,
             frames=host.last_device_stats(),
         )
+
+    def _recurrence(self, recurrence: Recurrence, now: float, its_now: float) -> tuple[float, str] | None:
+        """Return since when (s, Unix time) something goes wrong again and again, and what; None: it does not."""
+        current = recurrence.current(its_now)
+        return None if current is None else (now - its_now + current[0], self._masker.mask(current[1]))
 
     def _trouble(self, host: InterfaceHost, now: float) -> Trouble | None:
         """Return what is wrong although the interface works; its time is a Unix time (s)."""

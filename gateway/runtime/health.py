@@ -82,7 +82,8 @@ class OutboxHealth(NamedTuple):
     """What waits for the broker. `oldest` is the age of the oldest message (s), `file` the path of the file, or `""`.
 
     `dead_letters`: those in the file; in memory, where none is kept, those since the start. `failure`: why the file
-    cannot be written. `is_dropping`: messages are lost at its limit, now.
+    cannot be written. `is_dropping`: messages are lost at its limit, now. `refusals`: since when (s, Unix time) no
+    broker accepts some messages, and the last one with the reason.
     """
 
     file: str = ""
@@ -95,14 +96,16 @@ class OutboxHealth(NamedTuple):
     is_dropping: bool = False
     is_disk_full: bool = False
     failure: str = ""
+    refusals: tuple[float, str] | None = None
 
 
 class InterfaceHealth(NamedTuple):
     """One interface. All times are Unix times (s). `is_available` None: nothing is known yet.
 
     `reason`: why it is not available. `closed`: why it is closed on request. `hang`: where it hangs. `failure`: why it
-    failed, if it fails again and again. `trouble`: what is wrong although it works. `heard_at`: when its device sent
-    anything last, whatever it was. `frames`: what it counts itself, by what became of it.
+    failed, if it fails again and again. `trouble`: what is wrong although it works. `refusals`: since when (s, Unix
+    time) messages of it are not sent, and why. `unread`: messages that it does not read. `heard_at`: when its device
+    sent anything last, whatever it was. `frames`: what it counts itself, by what became of it.
     """
 
     type: str = ""
@@ -115,6 +118,8 @@ class InterfaceHealth(NamedTuple):
     failure: str = ""
     failed_at: float | None = None
     trouble: Trouble | None = None
+    refusals: tuple[float, str] | None = None
+    unread: int = 0
     heard_at: float | None = None
     frames: Mapping[str, int] = {}
 
@@ -241,10 +246,11 @@ def _problems(health: Health) -> Iterator[Problem]:
     elif link.stalled_for > _STALLED:
         since = health.time - link.stalled_for
         what = f"the broker {link.broker} does not acknowledge what it is sent"
-        yield Problem(Level.DEGRADED, what, "read the broker's log", since)
+        yield Problem(Level.DEGRADED, what, "restart the broker; its log may tell why", since)
     yield from _outbox_problems(health)
     for name, interface in health.interfaces.items():
         yield from _interface_problems(health.name, name, interface)
+        yield from _message_problems(health.name, name, interface)
         if interface.is_working:
             devices = health.devices.get(name, ())
             yield from _trouble(name, interface, devices)
@@ -259,20 +265,26 @@ def _problems(health: Health) -> Iterator[Problem]:
 
 def _outbox_problems(health: Health) -> Iterator[Problem]:
     outbox = health.outbox
-    if outbox.failure:
+    if outbox.is_disk_full:
+        what = f"the disk of the outbox is full ({outbox.file})"
+        yield Problem(Level.DEGRADED, what, "free some space: new messages may be only in memory")
+    elif outbox.failure:
         what = f"the outbox cannot be written to {outbox.file}: {_cut(outbox.failure)}"
         yield Problem(Level.DEGRADED, what, "check the disk: new messages are only in memory")
-    if outbox.is_disk_full:
-        yield Problem(Level.DEGRADED, f"the disk of the outbox is full ({outbox.file})", "free some space")
     if outbox.is_dropping:
         what = "the outbox is full, and messages are lost"
         yield Problem(Level.DEGRADED, what, "the broker has to accept them faster; see outbox in the configuration")
     elif outbox.is_crowded:
         what = "the outbox is nearly full"
         yield Problem(Level.DEGRADED, what, "the broker accepts messages more slowly than the devices send them")
+    since, refused = outbox.refusals or (None, "")
     if outbox.dead_letters and outbox.file:
+        last = f"; the last is for {_cut(refused)}" if refused else ""
         remedy = f"see why: mqttgateway outbox list {health.name} --set-aside; then outbox retry, or purge"
-        yield Problem(Level.DEGRADED, "the outbox has dead letters, which no broker has accepted", remedy)
+        yield Problem(Level.DEGRADED, f"the outbox has dead letters, which no broker has accepted{last}", remedy, since)
+    elif refused and not outbox.file:
+        what = f"the broker does not accept messages, which are lost: {_cut(refused)}"
+        yield Problem(Level.DEGRADED, what, "correct the broker's access rules or limits", since)
 
 
 def _interface_problems(gateway: str, name: str, interface: InterfaceHealth) -> Iterator[Problem]:
@@ -288,6 +300,17 @@ def _interface_problems(gateway: str, name: str, interface: InterfaceHealth) -> 
     elif interface.is_available is False:
         reason = _cut(interface.reason) or "it reports that its device is not available"
         yield Problem(Level.DEGRADED, f"{name} is offline: {reason}", "check plug, cable and power", interface.since)
+
+
+def _message_problems(gateway: str, name: str, interface: InterfaceHealth) -> Iterator[Problem]:
+    """Yield what is wrong with the messages from and to an interface."""
+    if interface.refusals is not None:
+        since, reason = interface.refusals
+        remedy = f"see which: mqttgateway tap {gateway} --drops"
+        yield Problem(Level.DEGRADED, f"{name}: messages are not sent: {_cut(reason)}", remedy, since)
+    if interface.unread and interface.is_working:
+        what = f"{name} does not read its messages: {counted(interface.unread, 'message is', 'messages are')} waiting"
+        yield Problem(Level.DEGRADED, what, f"restart it: mqttgateway interface restart {gateway} {name}")
 
 
 def _trouble(name: str, interface: InterfaceHealth, devices: Sequence[DeviceStatus]) -> Iterator[Problem]:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from gateway.control.client import ask
 from tests.support.broker import Mosquitto
 from tests.support.configuration import write_conf
 from tests.support.device import PtyDevice
@@ -70,3 +71,33 @@ def test_a_device_that_is_heard_in_vain_is_named(fault: str, tmp_path: Path, mos
                 wait_until(
                     lambda: status_of(gateway)["level"] == "well", 10, lambda: str(status_of(gateway)["problems"])
                 )
+
+
+def test_a_word_that_a_strict_map_lacks_is_named_until_it_is_there(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    address = {"function": "heating", "location": "hall", "device": "boiler"}
+    reading = {"regex": r"(?P<word>\w+) \d+", "message": {"action": "{word}"}}
+    strict: dict[str, Any] = {"maptype": "strict", "map": {"OTHER": ["other"]}}
+    gateway_map = {"root": "home", "topics": ["home/+/+/+/+/+/C"], "action": strict}
+    with PtyDevice(tmp_path) as device:
+        interface = {"type": "serial", "port": str(device.path), "address": address, "decode": [reading]}
+        conf = write_conf(tmp_path, mosquitto.port, interfaces={"boiler": interface}, map=gateway_map)
+        with GatewayProcess(conf) as gateway, sending(device, b"T 21\r\n"):
+            gateway.wait_log("is open")
+            wait_named(gateway, "boiler: messages are not sent: action: 'T' is not in the map")
+            assert status_of(gateway)["level"] == "degraded"
+            strict["map"]["T"] = ["temperature"]
+            write_conf(tmp_path, mosquitto.port, interfaces={"boiler": interface}, map=gateway_map)
+            ask(conf.stem, "reload", {"XDG_RUNTIME_DIR": str(tmp_path)})
+            wait_until(lambda: status_of(gateway)["level"] == "well", 10, lambda: str(status_of(gateway)["problems"]))
+
+
+def test_an_interface_that_does_not_read_its_commands_is_named(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    code = "import time\nfrom gateway.api import Interface\n\n\nclass Lazy(Interface):\n    def loop(self):\n"
+    (tmp_path / "lazy.py").write_text(f"{code}        time.sleep(0.2)\n")
+    conf = write_conf(tmp_path, mosquitto.port, interfaces={"lazy": {"type": "lazy.py"}})
+    with mosquitto.client("home/#") as client, GatewayProcess(conf) as gateway:
+        client.wait_topic("home/gw/lazy/availability", b"online")
+        wait_until(lambda: "home/+/+/+/+/+/C (QoS" in mosquitto.log.read_text(), what="the subscription")
+        client.publish("home/f///d/me/C", "ON")
+        wait_named(gateway, "lazy does not read its messages: 1 message is waiting")
+        wait_until(lambda: status_of(gateway)["level"] == "well", 15, "the command to be answered")

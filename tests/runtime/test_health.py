@@ -75,6 +75,15 @@ PROBLEMS: dict[str, tuple[Health, Level, str, float | None]] = {
               "boiler fails, and is started again and again: ValueError: broken", 970.0),
     "useless frames": (boiler(trouble=Trouble(960.0, "no rule matches what the device sends: 'X'", "correct decode")),
                        Level.DEGRADED, "boiler: no rule matches what the device sends: 'X'", 960.0),
+    "map": (boiler(refusals=(960.0, "action: 'T' is not in the map: add it there")), Level.DEGRADED,
+            "boiler: messages are not sent: action: 'T' is not in the map: add it there", 960.0),
+    "unread": (boiler(unread=7), Level.DEGRADED, "boiler does not read its messages: 7 messages are waiting", None),
+    "refused": (health(outbox=OutboxHealth(refusals=(960.0, "'a/b': the broker refused it: Not authorized"))),
+                Level.DEGRADED, ("the broker does not accept messages, which are lost: 'a/b': the broker refused it: "
+                "Not authorized"), 960.0),
+    "dead letters now": (health(outbox=OutboxHealth("o", dead_letters=3, refusals=(960.0, "'a/b': refused"))),
+                         Level.DEGRADED, ("the outbox has dead letters, which no broker has accepted; the last is for "
+                         "'a/b': refused"), 960.0),
     "crowded": (health(outbox=OutboxHealth(is_crowded=True)), Level.DEGRADED, "the outbox is nearly full", None),
     "drops": (health(outbox=OutboxHealth(is_crowded=True, is_dropping=True)), Level.DEGRADED,
               "the outbox is full, and messages are lost", None),
@@ -113,6 +122,8 @@ def test_what_only_follows_from_another_problem_is_none() -> None:
     silent = Trouble(960.0, "1 request is not answered: 'ask'", "check the device", is_silence=True)
     assert [each.what for each in assess(devices(LAMP, LOST, trouble=silent)).problems] == [DEVICE_OFFLINE]
     assert len(assess(devices(LAMP, trouble=silent)).problems) == 1
+    full = OutboxHealth("o", is_disk_full=True, failure="database or disk is full")
+    assert [each.what for each in assess(health(outbox=full)).problems] == ["the disk of the outbox is full (o)"]
     in_memory = OutboxHealth(dead_letters=3)
     assert not assess(health(outbox=in_memory)).problems, "none is kept, so that nothing can be done"
 
@@ -177,11 +188,13 @@ healths = st.builds(
                    forbidden_run_topic=texts),
     outbox=st.builds(OutboxHealth, file=texts, waiting=numbers, oldest=st.floats(0, 1e9),
                      dead_letters=numbers, dropped=counts, is_crowded=st.booleans(), is_dropping=st.booleans(),
-                     is_disk_full=st.booleans(), failure=texts),
+                     is_disk_full=st.booleans(), failure=texts,
+                     refusals=st.none() | st.tuples(st.floats(0, 4e9), texts)),
     interfaces=st.dictionaries(names, st.builds(
         InterfaceHealth, type=names, is_available=st.sampled_from([None, True, False]), reason=texts, since=moments,
         closed=texts, hang=texts, hang_since=moments, failure=texts,
         failed_at=moments, heard_at=moments, frames=counts,
+        refusals=st.none() | st.tuples(st.floats(0, 4e9), texts), unread=numbers,
         trouble=st.none() | st.builds(Trouble, st.floats(0, 4e9), texts, texts, st.booleans())), max_size=4),
     devices=st.dictionaries(names, st.lists(statuses, max_size=12), max_size=4),
     outcomes=counts,
