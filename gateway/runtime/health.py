@@ -28,6 +28,12 @@ _LONGEST_REASON, _LONGEST_LINE = 300, 600  # characters of what another part, or
 _STALLED = 5.0  # s without an acknowledgement after which the broker counts as hanging
 _RECENT = 600.0  # s for which the last error in the log is in the headline, if nothing is wrong
 
+_PLUG = "check plug, cable and power"
+_PORT_REMEDIES = {  # by a part of the reason why a device cannot be opened
+    "no permission": "let the user that the gateway runs as use it: on Debian by the group dialout",
+    "another program or interface has it open": "end the other program, or correct the port in the configuration",
+}
+
 
 class Level(enum.IntEnum):
     """How a gateway is as a whole. The value is the exit code of `mqttgateway status`."""
@@ -299,7 +305,8 @@ def _interface_problems(gateway: str, name: str, interface: InterfaceHealth) -> 
         yield Problem(Level.DEGRADED, what, "the log shows where", interface.failed_at)
     elif interface.is_available is False:
         reason = _cut(interface.reason) or "it reports that its device is not available"
-        yield Problem(Level.DEGRADED, f"{name} is offline: {reason}", "check plug, cable and power", interface.since)
+        remedy = next((remedy for part, remedy in _PORT_REMEDIES.items() if part in reason), _PLUG)
+        yield Problem(Level.DEGRADED, f"{name} is offline: {reason}", remedy, interface.since)
 
 
 def _message_problems(gateway: str, name: str, interface: InterfaceHealth) -> Iterator[Problem]:

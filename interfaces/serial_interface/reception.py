@@ -22,7 +22,7 @@ _TEXTS = {
     DropReason.UNREADABLE: "nothing that the device sends can be read: {}",
     DropReason.UNMATCHED: "no rule matches what the device sends: {}",
 }
-_LINE = "check framing, baudrate and parity in the configuration, and the cable"
+_LINE = "check framing (the terminator?), baudrate and parity in the configuration, and the cable"
 _REMEDIES = {
     DropReason.BAD_CHECKSUM: "check checksum, baudrate and parity in the configuration, and the cable",
     DropReason.UNREADABLE: "correct decode in the configuration",

@@ -143,6 +143,7 @@ class Session:
     def start(self, now: float) -> None:
         """Begin, because the port has been opened at `now`: discard old bytes, and make the opening requests due."""
         self._conversation.reset(now)
+        self.reception.reset(is_read=self.rules.reads)
         self._begin(now)
         self._schedule.start(self._writable_at)
 
@@ -159,7 +160,6 @@ class Session:
         self._forget_parts()
         self._echo.reset()
         self._watch.reset()
-        self.reception.reset(is_read=self.rules.reads)
         self._replies.clear()
         self._unanswered = self._speed = 0
         self._writable_at = now + self._options.settle

@@ -115,6 +115,19 @@ def test_each_state_that_lasts_is_one_problem_with_a_remedy(kind: str) -> None:
     assert what in headline(verdict, ill) or len(what) > 150
 
 
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        ("cannot open p: there is no such device", "check plug"),
+        ("cannot open p: no permission", "group dialout"),
+        ("cannot open p: another program or interface has it open", "end the other program"),
+    ],
+)
+def test_the_remedy_for_a_port_fits_the_reason(reason: str, remedy: str) -> None:
+    (problem,) = assess(boiler(is_available=False, reason=reason)).problems
+    assert remedy in problem.remedy
+
+
 def test_what_only_follows_from_another_problem_is_none() -> None:
     """The devices of an interface that does not work, and what is full because there is no link."""
     assert len(assess(devices(LOST, is_available=False, reason="unplugged")).problems) == 1

@@ -25,7 +25,7 @@ def test_bytes_without_a_frame_are_trouble_until_a_frame_is_used(reception: Rece
     assert not what(reception, 104.9), "the frame may still be on its way"
     assert what(reception, 105.0) == r"the device sends, but no frame is complete; it begins with 'T 21.5\r\n'"
     trouble = reception.trouble(200.0)
-    assert trouble is not None and trouble.since == 100.0 and "framing, baudrate" in trouble.remedy
+    assert trouble is not None and trouble.since == 100.0 and "framing (the terminator?), baudrate" in trouble.remedy
     reception.used()
     assert not what(reception, 300.0)
 

@@ -569,3 +569,7 @@ def test_an_unanswered_poll_is_trouble_and_names_the_poll(name: str, expected_lo
         device.step(tenth / 10)
     trouble = device.session.reception.trouble(6.0)
     assert trouble is not None and trouble.what == "1 request is not answered: 'ask'"
+    device.session.restart(6.0)  # because nothing answers: it is the same outage
+    assert device.session.reception.trouble(6.0) == trouble
+    device.session.start(7.0)
+    assert device.session.reception.trouble(7.0) is None
