@@ -113,7 +113,9 @@ def _connect(name: str, environment: Mapping[str, str]) -> socket.socket:
             problem = f"; {path / name}.sock: another user answers there"
         except PermissionError:
             problem = f"; {path / name}.sock belongs to another user: run this as root, or as the user of the gateway"
-        except OSError:  # no socket, or one that a killed gateway has left behind
+        except ConnectionRefusedError:
+            problem = f"; it was killed or has crashed, since it has left {path / name}.sock behind"
+        except OSError:  # no socket
             continue
         finally:
             os.close(folder)

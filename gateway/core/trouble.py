@@ -20,6 +20,9 @@ class Trouble(NamedTuple):
 RECENT = 600.0
 """Seconds for which something that happens again and again counts as wrong after it has happened last."""
 
+MANY = 3
+"""Interruptions within that time that are too many."""
+
 
 class Recurrence:
     """Something that goes wrong again and again: a state that ends some time after it has happened last.
@@ -44,3 +47,22 @@ class Recurrence:
         """Return since when it has been happening, and what has happened last; None: it does not."""
         last = self._last
         return None if last is None or now - last[1] >= RECENT else (last[0], last[2])
+
+
+class Interruptions:
+    """Something that works, but is interrupted again and again: a state that ends when that has become rare.
+
+    Times are in seconds. One thread at a time may call `record`, any thread `current`.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[tuple[float, ...], str] = (), ""
+
+    def record(self, why: str, now: float) -> None:
+        """Record that it has been interrupted."""
+        self._last = (*self._last[0], now)[-MANY:], why
+
+    def current(self, now: float) -> tuple[float, str] | None:
+        """Return since when there have been `MANY`, if that is recent, and why it was the last time."""
+        times, why = self._last
+        return (times[0], why) if len(times) == MANY and now - times[0] < RECENT else None

@@ -13,7 +13,7 @@ from pathlib import Path
 from gateway import __version__
 from gateway.core.activity import LONGEST_CALL, overdue, where
 from gateway.core.clock import boot_time
-from gateway.core.trouble import Recurrence, Trouble
+from gateway.core.trouble import Interruptions, Recurrence, Trouble
 from gateway.logs.init_logger import log_failure
 from gateway.logs.last_error import last_error
 from gateway.logs.masking import Masker
@@ -106,6 +106,7 @@ class HealthGatherer:
             connects=client.connects,
             since=now - boot_time() + client.link_since if client.connects else None,
             failure=self._masker.mask(str(failure)) if failure is not None else "",
+            interruptions=self._recurrence(client.interruptions, now, boot_time()),
             round_trip=client.round_trip,
             stalled_for=client.stalled_for,
             refused_filters=client.refused_filters,
@@ -148,12 +149,15 @@ class HealthGatherer:
             failed_at=None if failing is None else offset + failing[0],
             trouble=self._trouble(host, now),
             refusals=self._recurrence(outlet.refusals, now, time.monotonic()),
+            interruptions=self._recurrence(outlet.device_availability.interruptions, now, time.monotonic()),
             unread=len(host.inbox) if host.inbox.unread_for > LONGEST_CALL else 0,
             heard_at=None if heard_ago is None else now - heard_ago,
             frames=host.last_device_stats(),
         )
 
-    def _recurrence(self, recurrence: Recurrence, now: float, its_now: float) -> tuple[float, str] | None:
+    def _recurrence(
+        self, recurrence: Recurrence | Interruptions, now: float, its_now: float
+    ) -> tuple[float, str] | None:
         """Return since when (s, Unix time) something goes wrong again and again, and what; None: it does not."""
         current = recurrence.current(its_now)
         return None if current is None else (now - its_now + current[0], self._masker.mask(current[1]))

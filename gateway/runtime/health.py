@@ -30,7 +30,7 @@ _RECENT = 600.0  # s for which the last error in the log is in the headline, if 
 
 _PLUG = "check plug, cable and power"
 _PORT_REMEDIES = {  # by a part of the reason why a device cannot be opened
-    "no permission": "let the user that the gateway runs as use it: on Debian by the group dialout",
+    "no permission": "let the user that the gateway runs as use it",
     "another program or interface has it open": "end the other program, or correct the port in the configuration",
 }
 
@@ -65,7 +65,8 @@ class Verdict(NamedTuple):
 class LinkHealth(NamedTuple):
     """The link to the broker. `since`: when it was established or lost last (s, Unix time).
 
-    `failure`: why it is down, if that is known, with the remedy. `round_trip` and `stalled_for` in seconds.
+    `failure`: why it is down, if that is known, with the remedy. `interruptions`: since when (s, Unix time) it is lost
+    again and again, and why it was the last time. `round_trip` and `stalled_for` in seconds.
     """
 
     is_up: bool
@@ -77,6 +78,7 @@ class LinkHealth(NamedTuple):
     connects: int = 0
     since: float | None = None
     failure: str = ""
+    interruptions: tuple[float, str] | None = None
     round_trip: float | None = None
     stalled_for: float = 0.0
     refused_filters: Mapping[str, str] = {}
@@ -110,8 +112,9 @@ class InterfaceHealth(NamedTuple):
 
     `reason`: why it is not available. `closed`: why it is closed on request. `hang`: where it hangs. `failure`: why it
     failed, if it fails again and again. `trouble`: what is wrong although it works. `refusals`: since when (s, Unix
-    time) messages of it are not sent, and why. `unread`: messages that it does not read. `heard_at`: when its device
-    sent anything last, whatever it was. `frames`: what it counts itself, by what became of it.
+    time) messages of it are not sent, and why. `interruptions`: the same of its device, which fails again and again.
+    `unread`: messages that it does not read. `heard_at`: when its device sent anything last, whatever it was.
+    `frames`: what it counts itself, by what became of it.
     """
 
     type: str = ""
@@ -125,6 +128,7 @@ class InterfaceHealth(NamedTuple):
     failed_at: float | None = None
     trouble: Trouble | None = None
     refusals: tuple[float, str] | None = None
+    interruptions: tuple[float, str] | None = None
     unread: int = 0
     heard_at: float | None = None
     frames: Mapping[str, int] = {}
@@ -253,6 +257,10 @@ def _problems(health: Health) -> Iterator[Problem]:
         since = health.time - link.stalled_for
         what = f"the broker {link.broker} does not acknowledge what it is sent"
         yield Problem(Level.DEGRADED, what, "restart the broker; its log may tell why", since)
+    if link.is_up and link.interruptions is not None:
+        since, why = link.interruptions
+        what = f"the link to the broker {link.broker} is lost again and again: {_cut(why)}"
+        yield Problem(Level.DEGRADED, what, "check the network, and the broker's log", since)
     yield from _outbox_problems(health)
     for name, interface in health.interfaces.items():
         yield from _interface_problems(health.name, name, interface)
@@ -315,6 +323,9 @@ def _message_problems(gateway: str, name: str, interface: InterfaceHealth) -> It
         since, reason = interface.refusals
         remedy = f"see which: mqttgateway tap {gateway} --drops"
         yield Problem(Level.DEGRADED, f"{name}: messages are not sent: {_cut(reason)}", remedy, since)
+    if interface.interruptions is not None and interface.is_working and not interface.failure:
+        since, why = interface.interruptions
+        yield Problem(Level.DEGRADED, f"{name} comes and goes: {_cut(why)}", _PLUG, since)
     if interface.unread and interface.is_working:
         what = f"{name} does not read its messages: {counted(interface.unread, 'message is', 'messages are')} waiting"
         yield Problem(Level.DEGRADED, what, f"restart it: mqttgateway interface restart {gateway} {name}")

@@ -18,7 +18,7 @@ from tests.support.broker import Mosquitto
 from tests.support.configuration import write_conf
 from tests.support.device import PtyDevice
 from tests.support.gateway_process import GatewayProcess
-from tests.support.health import status_of, wait_named
+from tests.support.health import named_by, status_of, wait_named
 from tests.support.waiting import wait_until
 
 READING = {"regex": r"T (?P<t>\d+)", "values": {"t": "int"}, "message": {"action": "T", "arguments": {"t": "{t}"}}}
@@ -101,3 +101,28 @@ def test_an_interface_that_does_not_read_its_commands_is_named(tmp_path: Path, m
         client.publish("home/f///d/me/C", "ON")
         wait_named(gateway, "lazy does not read its messages: 1 message is waiting")
         wait_until(lambda: status_of(gateway)["level"] == "well", 15, "the command to be answered")
+
+
+def test_a_gateway_that_was_killed_is_told_from_one_that_was_stopped(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    conf = write_conf(tmp_path, mosquitto.port, interfaces={"lamp": {"type": "dummy"}})
+    for is_killed in (False, True):
+        with GatewayProcess(conf) as gateway:
+            gateway.wait_log("control socket ")
+            gateway.kill() if is_killed else gateway.stop()
+            assert ("it was killed or has crashed" in named_by(gateway)) is is_killed
+
+
+def test_a_device_that_comes_and_goes_is_named_also_while_it_is_there(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    with PtyDevice(tmp_path) as device:
+        options = {"type": "serial", "port": str(device.path), "address": {"function": "f"}, "decode": [READING]}
+        conf = write_conf(tmp_path, mosquitto.port, interfaces={"boiler": options})
+        with GatewayProcess(conf) as gateway:
+            gateway.wait_log("control socket ")
+            for number in range(1, 4):
+                gateway.wait_log("is open", number)
+                assert status_of(gateway)["level"] == "well", "an unplugged device is named, until it is back"
+                device.unplug()
+                wait_named(gateway, "boiler is offline")
+                device.plug_in()
+            gateway.wait_log("is open", 4)
+            wait_named(gateway, "boiler comes and goes: ")

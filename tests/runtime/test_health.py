@@ -77,6 +77,10 @@ PROBLEMS: dict[str, tuple[Health, Level, str, float | None]] = {
                        Level.DEGRADED, "boiler: no rule matches what the device sends: 'X'", 960.0),
     "map": (boiler(refusals=(960.0, "action: 'T' is not in the map: add it there")), Level.DEGRADED,
             "boiler: messages are not sent: action: 'T' is not in the map: add it there", 960.0),
+    "flapping": (boiler(interruptions=(960.0, "p has failed: unplugged")), Level.DEGRADED,
+                 "boiler comes and goes: p has failed: unplugged", 960.0),
+    "link flaps": (health(link=UP._replace(interruptions=(960.0, "b closed the connection"))), Level.DEGRADED,
+                   "the link to the broker localhost:1883 is lost again and again: b closed the connection", 960.0),
     "unread": (boiler(unread=7), Level.DEGRADED, "boiler does not read its messages: 7 messages are waiting", None),
     "refused": (health(outbox=OutboxHealth(refusals=(960.0, "'a/b': the broker refused it: Not authorized"))),
                 Level.DEGRADED, ("the broker does not accept messages, which are lost: 'a/b': the broker refused it: "
@@ -119,7 +123,7 @@ def test_each_state_that_lasts_is_one_problem_with_a_remedy(kind: str) -> None:
     ("reason", "remedy"),
     [
         ("cannot open p: there is no such device", "check plug"),
-        ("cannot open p: no permission", "group dialout"),
+        ("cannot open p: no permission", "let the user"),
         ("cannot open p: another program or interface has it open", "end the other program"),
     ],
 )
@@ -198,7 +202,8 @@ healths = st.builds(
                    failure=texts, round_trip=st.none() | st.floats(0, 100), stalled_for=st.floats(0, 100),
                    refused_filters=st.dictionaries(texts, texts, max_size=7),
                    refused_states=st.lists(texts, max_size=7),
-                   forbidden_run_topic=texts),
+                   forbidden_run_topic=texts,
+                   interruptions=st.none() | st.tuples(st.floats(0, 4e9), texts)),
     outbox=st.builds(OutboxHealth, file=texts, waiting=numbers, oldest=st.floats(0, 1e9),
                      dead_letters=numbers, dropped=counts, is_crowded=st.booleans(), is_dropping=st.booleans(),
                      is_disk_full=st.booleans(), failure=texts,
@@ -208,6 +213,7 @@ healths = st.builds(
         closed=texts, hang=texts, hang_since=moments, failure=texts,
         failed_at=moments, heard_at=moments, frames=counts,
         refusals=st.none() | st.tuples(st.floats(0, 4e9), texts), unread=numbers,
+        interruptions=st.none() | st.tuples(st.floats(0, 4e9), texts),
         trouble=st.none() | st.builds(Trouble, st.floats(0, 4e9), texts, texts, st.booleans())), max_size=4),
     devices=st.dictionaries(names, st.lists(statuses, max_size=12), max_size=4),
     outcomes=counts,
