@@ -28,6 +28,7 @@ from gateway.core.inbox import MsgList, poll_milliseconds
 from gateway.core.outage import Absences, Outages
 from gateway.core.package_logger import package_logger
 from gateway.core.timers import Function, Timer, Timers, name_of
+from gateway.core.trouble import Trouble
 from gateway.devices.declaration import Signatures
 from gateway.errors import DeviceAwaitedError, DeviceError, Problem
 from gateway.message import InternalMsg
@@ -139,6 +140,14 @@ class Interface:
         Any thread may call it, so it must be fast and must not wait for the device.
         """
         return {}
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What is wrong at this moment although the interface works; None: nothing that it knows of.
+
+        Any thread may read it. It must be a state that ends when it is over.
+        """
+        return None
 
     @property
     def is_connected(self) -> bool:

@@ -48,12 +48,18 @@ def _code(reply: Mapping[str, Any], *, is_probe: bool) -> int:
 
 
 def _head(reply: Mapping[str, Any]) -> Iterator[str]:
-    yield from _wrapped(f"{reply['name']} is {reply['level']}: ", reply["summary"], 2)
+    """Yield how the gateway is. The first line names the gravest problem: a monitoring system shows no other."""
+    begin = f"{reply['name']} is {reply['level']}: "
+    if not reply["problems"]:
+        yield from _wrapped(begin, reply["headline"], 2)
+        return
     for problem in reply["problems"]:
         since = f" (since {_when(problem['since'])})" if problem["since"] else ""
-        yield from _wrapped("- ", f"{problem['what']}{since}", 2)
+        yield from _wrapped(begin, f"{problem['what']}{since}", 2)
         if problem["remedy"]:
             yield from _wrapped("  -> ", problem["remedy"], 5)
+        begin = "- "
+    yield from _wrapped("", reply["summary"], 2)
 
 
 def _details(reply: Mapping[str, Any]) -> Iterator[str]:
@@ -122,8 +128,10 @@ def _line(name: str, text: str, indent: int = 0) -> Iterator[str]:
 
 
 def _wrapped(begin: str, text: str, indent: int) -> Iterator[str]:
+    """Yield `text` behind `begin`: wrapped for a terminal, otherwise in one line, since programs read lines."""
+    width = _WIDTH if sys.stdout.isatty() else len(begin) + len(text) + indent
     lines = textwrap.wrap(
-        text, _WIDTH, initial_indent=begin, subsequent_indent=" " * indent, break_long_words=False,
+        text, width, initial_indent=begin, subsequent_indent=" " * indent, break_long_words=False,
         break_on_hyphens=False,
     )  # fmt: skip
     yield from lines or [begin.rstrip()]

@@ -117,7 +117,9 @@ def _connect(name: str, environment: Mapping[str, str]) -> socket.socket:
             raise ControlError(
                 f"the gateway {name!a} accepts no requests: too many clients wait, or it hangs"
             ) from None
-        except OSError:  # no socket, or one that a killed gateway has left behind
+        except ConnectionRefusedError:
+            problem = f"; it was killed or has crashed, since it has left {path / name}.sock behind"
+        except OSError:  # no socket
             continue
         finally:
             os.close(folder)

@@ -262,6 +262,18 @@ class MsgList:
         """End a wait without a message, so that its thread checks whether it must stop."""
         self._wakeup.set()
 
+    @property
+    def unread_for(self) -> float:
+        """How long (s) messages that should have been read have been waiting. Any thread may read it; takes no lock.
+
+        Statuses may wait until the inbox is full: not every interface wants to know them.
+        """
+        try:
+            msg, since, _, _ = self._messages[0]
+        except IndexError:
+            return 0.0
+        return self._clock() - since if msg.iscmd or len(self._messages) >= self.limit else 0.0
+
     def stats(self) -> dict[str, int]:
         """Return the counts: messages waiting and their memory (bytes), pulled, and commands that waited too long.
 

@@ -66,6 +66,7 @@ _PLACES = tuple(re.compile(pattern) for pattern in (
     r"(?P<head>)(?P<value>\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?)",  # a JSON web token
     r"(?P<head>-----BEGIN [A-Z ]*PRIVATE KEY-----)(?P<value>(?s:.*?))(?=-----END|\Z)",
 ))  # fmt: skip
+_IN_ADDRESS = re.compile(r"(://(?:[^\s/:@]*:)?)[^\s/]+(?=@)")
 
 
 def is_secret_name(name: str) -> bool:
@@ -77,10 +78,12 @@ def is_secret_name(name: str) -> bool:
 
 
 def without_secrets(value: Any) -> Any:
-    """Return data with `***` for the values of options that hold secrets."""
+    """Return data with `***` for the values of options that hold secrets, and for passwords in addresses."""
     if isinstance(value, Mapping):
         return {name: HIDDEN if each and is_secret_name(str(name)) else without_secrets(each)
                 for name, each in value.items()}  # fmt: skip
+    if isinstance(value, str):
+        return _IN_ADDRESS.sub(rf"\1{HIDDEN}", value)
     return [without_secrets(each) for each in value] if isinstance(value, list | tuple) else value
 
 

@@ -15,6 +15,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from gateway.core.clock import boot_time
 from gateway.core.inbox import Wakeup
+from gateway.core.trouble import Interruptions
 from gateway.message import OFFLINE, ONLINE, Arrival
 from gateway.mqtt.connector import Connector
 from gateway.mqtt.dial import LinkError
@@ -151,6 +152,11 @@ class MgClient(HookedClient):
     def session_present(self) -> bool:
         """Whether the broker had a session of this client when it accepted the last link."""
         return self.link.session_present
+
+    @property
+    def interruptions(self) -> Interruptions:
+        """That the link is lost again and again, although it is up in between (s, `boot_time`)."""
+        return self.link.interruptions
 
     @property
     def last_failure(self) -> LinkError | None:

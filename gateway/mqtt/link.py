@@ -10,6 +10,8 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from gateway.core.activity import longest_call_of_main_thread
+from gateway.core.clock import boot_time
+from gateway.core.trouble import Interruptions
 from gateway.mqtt.broker_limits import limits_of
 from gateway.mqtt.connector import Connector
 from gateway.mqtt.dial import LinkError
@@ -64,6 +66,8 @@ class Link:
         """Whether the broker had a session of this client when it accepted the last link."""
         self.last_failure: LinkError | None = None
         """Why all brokers have failed that were tried since the last link was up."""
+        self.interruptions = Interruptions()
+        """That it is lost again and again, although it is up in between (s, `boot_time`)."""
         self.wants_session = False
         """Whether the broker is to keep a session from the next connect on."""
         self._reason: LinkError | None = None  # why the link is being dropped, until paho reports its end
@@ -264,6 +268,8 @@ class Link:
             self._connector.reset_delay()
         if self._is_stopping:
             return
+        if was_up and cause is not DisconnectCause.RETURNING:
+            self.interruptions.record(f"{reason}", boot_time())
         plan = self._connector.link_lost(cause) if was_up else self._connector.failed(cause)
         self.state_machine.set_deadline(plan.delay)
         if plan.all_tried and cause is not DisconnectCause.RETURNING:

@@ -15,6 +15,7 @@ from typing import ClassVar, Protocol
 from gateway.core.clock import boot_time
 from gateway.core.receipt import Receipt
 from gateway.core.tap import TAP
+from gateway.core.trouble import Recurrence
 from gateway.message import Lane, Publication
 from gateway.outbox.counts import COUNTERS, LevelGauge, LossLog, OutboxCounts
 from gateway.outbox.flush import Batch, Waiters
@@ -86,6 +87,8 @@ class Outbox:
         self._last_number = 0
         self._counts = dict.fromkeys(COUNTERS, 0)
         self._gauge = LevelGauge()
+        self.refusals = Recurrence()
+        """That no broker accepts some messages, and the last of them with the reason (s, of `clock`)."""
         self._losses = LossLog(self.options.discard, clock)
         self._retained = RetainedPayloads()
 
@@ -360,6 +363,7 @@ class Outbox:
             dropped = self._on_dead_letter(entry, reason)
             self._counts["dead_letters_dropped"] += dropped
             self._waiters.notify()
+            self.refusals.record(f"{topic!a}: {reason}", self._clock())
         if remedy:
             retry = ", then 'mqttgateway outbox retry'" if self.is_durable else ""
             reason = f"{reason}: {remedy}{retry}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from gateway.core.trouble import Interruptions
 from gateway.routing.device_memory import DeviceMemory
 
 
@@ -21,6 +22,8 @@ class Availability:
         """When (s, monotonic) the device has become available, or has ceased to be."""
         self.outage = ""
         """Why the device is not available, if that is known."""
+        self.interruptions = Interruptions()
+        """That it fails again and again, although it works in between (s, monotonic)."""
         self.last_failure: tuple[float, str] | None = None
         """When (s, Unix time) the interface or its device failed last, and why; None: never."""
 
@@ -30,6 +33,8 @@ class Availability:
         If the device was available, `set` follows.
         """
         self.last_failure = time.time(), reason
+        if self.is_available:
+            self.interruptions.record(reason, time.monotonic())
         self._set_outage(reason)
 
     def set(self, is_available: bool, reason: str = "") -> None:

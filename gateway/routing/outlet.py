@@ -15,9 +15,10 @@ from gateway.core.open_commands import OpenCommands
 from gateway.core.package_logger import TRAFFIC, package_logger
 from gateway.core.receipt import Receipt
 from gateway.core.tap import HELD, TAP
+from gateway.core.trouble import Recurrence
 from gateway.devices.document import outcome_text, with_filtered_request
 from gateway.devices.reading import bad_values, without_bad_values
-from gateway.errors import MessageError, RefusedError
+from gateway.errors import FilteredError, MessageError, RefusedError
 from gateway.message import Argument, InternalMsg, Lane, Publication, ReplyTo
 from gateway.outbox.flush import Batch
 from gateway.outbox.outbox import Outbox
@@ -103,6 +104,8 @@ class Outlet:
         self.pushed = 0
         self._next_backpressure = _BACKPRESSURE_INTERVAL
         self.refused = 0
+        self.refusals = Recurrence()
+        """That messages are not sent although nobody wants them dropped, and why (s, monotonic)."""
         self.outcomes: Counter[str] = Counter()
         """How many commands have ended in each way: `OK`, `TIMEOUT` and so on."""
         self._late_answers = 0
@@ -136,6 +139,7 @@ class Outlet:
     ) -> None:
         """Use another map and other filters from now on; `outcomes` remembers the answers to commands."""
         self._map, self._filters, self._record_sent = msg_map, filters, record_sent
+        self.refusals.end()
         self._outcomes = outcomes or self._outcomes
 
     def push(self, msg: InternalMsg) -> bool:
@@ -339,6 +343,8 @@ class Outlet:
             self.refused += 1
             batch.error = err
             log_refused(self.name, msg, err)
+            if not isinstance(err, FilteredError):
+                self.refusals.record(str(err), time.monotonic())
             if isinstance(err, RefusedError):  # by a filter, before the devices have observed it
                 return str(err)
             if not msg.is_outcome:

@@ -13,6 +13,7 @@ from pathlib import Path
 from gateway import __version__
 from gateway.core.activity import LONGEST_CALL, overdue, where
 from gateway.core.clock import boot_time
+from gateway.core.trouble import Interruptions, Recurrence, Trouble
 from gateway.logs.init_logger import log_failure
 from gateway.logs.last_error import last_error
 from gateway.logs.masking import Masker
@@ -105,6 +106,7 @@ class HealthGatherer:
             connects=client.connects,
             since=now - boot_time() + client.link_since if client.connects else None,
             failure=self._masker.mask(str(failure)) if failure is not None else "",
+            interruptions=self._recurrence(client.interruptions, now, boot_time()),
             round_trip=client.round_trip,
             stalled_for=client.stalled_for,
             refused_filters=client.refused_filters,
@@ -131,6 +133,7 @@ class HealthGatherer:
             failure=writer.failure if writer is not None else "",
             hang=hang,
             hang_since=None if hang_since is None else now - time.monotonic() + hang_since,
+            refusals=self._recurrence(outbox.refusals, now, boot_time()),
         )
 
     def _interface(self, host: InterfaceHost, now: float) -> InterfaceHealth:
@@ -147,10 +150,29 @@ class HealthGatherer:
             hang_since=None if hang is None else offset + hang.since,
             failure=self._masker.mask(failing[1]) if failing is not None else "",
             failed_at=None if failing is None else offset + failing[0],
+            trouble=self._trouble(host, now),
+            refusals=self._recurrence(outlet.refusals, now, time.monotonic()),
+            interruptions=self._recurrence(outlet.device_availability.interruptions, now, time.monotonic()),
+            unread=len(host.inbox) if host.inbox.unread_for > LONGEST_CALL else 0,
             heard_at=None if heard_ago is None else now - heard_ago,
             understood_at=None if understood_ago is None else now - understood_ago,
             frames=host.last_device_stats(),
         )
+
+    def _recurrence(
+        self, recurrence: Recurrence | Interruptions, now: float, its_now: float
+    ) -> tuple[float, str] | None:
+        """Return since when (s, Unix time) something goes wrong again and again, and what; None: it does not."""
+        current = recurrence.current(its_now)
+        return None if current is None else (now - its_now + current[0], self._masker.mask(current[1]))
+
+    def _trouble(self, host: InterfaceHost, now: float) -> Trouble | None:
+        """Return what is wrong although the interface works; its time is a Unix time (s)."""
+        trouble = host.trouble
+        if trouble is None:
+            return None
+        ago, what = trouble
+        return what._replace(since=now - ago, what=self._masker.mask(what.what), remedy=self._masker.mask(what.remedy))
 
 
 def process() -> Process:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from gateway.core.counting import counted
+from gateway.core.trouble import Trouble
 from gateway.logs.last_error import LastError
 from gateway.routing.device_memory import DeviceStatus
 
@@ -26,6 +27,12 @@ _MOST_DEVICES = 5  # devices of one interface that are problems of their own
 _LONGEST_REASON, _LONGEST_LINE = 300, 600  # characters of what another part, or a device, has told; of a problem
 _STALLED = 5.0  # s without an acknowledgement after which the broker counts as hanging
 _RECENT = 600.0  # s for which the last error in the log is in the headline, if nothing is wrong
+
+_PLUG = "check plug, cable and power"
+_PORT_REMEDIES = {  # by a part of the reason why a device cannot be opened
+    "no permission": "let the user that the gateway runs as use it",
+    "another program or interface has it open": "end the other program, or correct the port in the configuration",
+}
 
 
 class Level(enum.IntEnum):
@@ -58,7 +65,8 @@ class Verdict(NamedTuple):
 class LinkHealth(NamedTuple):
     """The link to the broker. `since`: when it was established or lost last (s, Unix time).
 
-    `failure`: why it is down, if that is known, with the remedy. `round_trip` and `stalled_for` in seconds.
+    `failure`: why it is down, if that is known, with the remedy. `interruptions`: since when (s, Unix time) it is lost
+    again and again, and why it was the last time. `round_trip` and `stalled_for` in seconds.
     """
 
     is_up: bool
@@ -70,6 +78,7 @@ class LinkHealth(NamedTuple):
     connects: int = 0
     since: float | None = None
     failure: str = ""
+    interruptions: tuple[float, str] | None = None
     round_trip: float | None = None
     stalled_for: float = 0.0
     refused_filters: Mapping[str, str] = {}
@@ -82,7 +91,8 @@ class OutboxHealth(NamedTuple):
 
     `dead_letters`: those in the file; in memory, where none is kept, those since the start. `failure`: why the file
     cannot be written. `hang`: where the thread is that does not return from the disk, and since when (s, Unix time).
-    `is_dropping`: messages are lost at its limit, now.
+    `is_dropping`: messages are lost at its limit, now. `refusals`: since when (s, Unix time) no broker accepts some
+    messages, and the last one with the reason.
     """
 
     file: str = ""
@@ -97,13 +107,16 @@ class OutboxHealth(NamedTuple):
     failure: str = ""
     hang: str = ""
     hang_since: float | None = None
+    refusals: tuple[float, str] | None = None
 
 
 class InterfaceHealth(NamedTuple):
     """One interface. All times are Unix times (s). `is_available` None: nothing is known yet.
 
     `reason`: why it is not available. `closed`: why it is closed on request. `hang`: where it hangs. `failure`: why it
-    failed, if it fails again and again. `heard_at`: when its device sent anything last, whatever it was;
+    failed, if it fails again and again. `trouble`: what is wrong although it works. `refusals`: since when (s, Unix
+    time) messages of it are not sent, and why. `interruptions`: the same of its device, which fails again and again.
+    `unread`: messages that it does not read. `heard_at`: when its device sent anything last, whatever it was;
     `understood_at`: when the last frame came that was understood. `frames`: what it counts itself, by what became of
     it.
     """
@@ -117,6 +130,10 @@ class InterfaceHealth(NamedTuple):
     hang_since: float | None = None
     failure: str = ""
     failed_at: float | None = None
+    trouble: Trouble | None = None
+    refusals: tuple[float, str] | None = None
+    interruptions: tuple[float, str] | None = None
+    unread: int = 0
     heard_at: float | None = None
     understood_at: float | None = None
     frames: Mapping[str, int] = {}
@@ -244,12 +261,19 @@ def _problems(health: Health) -> Iterator[Problem]:
     elif link.stalled_for > _STALLED:
         since = health.time - link.stalled_for
         what = f"the broker {link.broker} does not acknowledge what it is sent"
-        yield Problem(Level.DEGRADED, what, "read the broker's log", since)
+        yield Problem(Level.DEGRADED, what, "restart the broker; its log may tell why", since)
+    if link.is_up and link.interruptions is not None:
+        since, why = link.interruptions
+        what = f"the link to the broker {link.broker} is lost again and again: {_cut(why)}"
+        yield Problem(Level.DEGRADED, what, "check the network, and the broker's log", since)
     yield from _outbox_problems(health)
     for name, interface in health.interfaces.items():
         yield from _interface_problems(health.name, name, interface)
+        yield from _message_problems(health.name, name, interface)
         if interface.is_working:
-            yield from _device_problems(health.time, health.devices.get(name, ()))
+            devices = health.devices.get(name, ())
+            yield from _trouble(name, interface, devices)
+            yield from _device_problems(health.time, devices)
     yield from _refusals(link)
     if health.log_failure:
         yield Problem(Level.DEGRADED, f"the log file cannot be written: {_cut(health.log_failure)}", "make room for it")
@@ -263,20 +287,26 @@ def _outbox_problems(health: Health) -> Iterator[Problem]:
     if outbox.hang:
         remedy = "check the disk: new messages are only in memory until it answers"
         yield Problem(Level.DEGRADED, f"the outbox hangs: {_cut(outbox.hang)}", remedy, outbox.hang_since)
-    if outbox.failure:
+    if outbox.is_disk_full:
+        what = f"the disk of the outbox is full ({outbox.file})"
+        yield Problem(Level.DEGRADED, what, "free some space: new messages may be only in memory")
+    elif outbox.failure:
         what = f"the outbox cannot be written to {outbox.file}: {_cut(outbox.failure)}"
         yield Problem(Level.DEGRADED, what, "check the disk: new messages are only in memory")
-    if outbox.is_disk_full:
-        yield Problem(Level.DEGRADED, f"the disk of the outbox is full ({outbox.file})", "free some space")
     if outbox.is_dropping:
         what = "the outbox is full, and messages are lost"
         yield Problem(Level.DEGRADED, what, "the broker has to accept them faster; see outbox in the configuration")
     elif outbox.is_crowded:
         what = "the outbox is nearly full"
         yield Problem(Level.DEGRADED, what, "the broker accepts messages more slowly than the devices send them")
+    since, refused = outbox.refusals or (None, "")
     if outbox.dead_letters and outbox.file:
+        last = f"; the last is for {_cut(refused)}" if refused else ""
         remedy = f"see why: mqttgateway outbox list {health.name} --dead-letters; then outbox retry, or purge"
-        yield Problem(Level.DEGRADED, "the outbox has dead letters, which no broker has accepted", remedy)
+        yield Problem(Level.DEGRADED, f"the outbox has dead letters, which no broker has accepted{last}", remedy, since)
+    elif refused and not outbox.file:
+        what = f"the broker does not accept messages, which are lost: {_cut(refused)}"
+        yield Problem(Level.DEGRADED, what, "correct the broker's access rules or limits", since)
 
 
 def _interface_problems(gateway: str, name: str, interface: InterfaceHealth) -> Iterator[Problem]:
@@ -291,7 +321,32 @@ def _interface_problems(gateway: str, name: str, interface: InterfaceHealth) -> 
         yield Problem(Level.DEGRADED, what, "the log shows where", interface.failed_at)
     elif interface.is_available is False:
         reason = _cut(interface.reason) or "it reports that its device is not available"
-        yield Problem(Level.DEGRADED, f"{name} is offline: {reason}", "check plug, cable and power", interface.since)
+        remedy = next((remedy for part, remedy in _PORT_REMEDIES.items() if part in reason), _PLUG)
+        yield Problem(Level.DEGRADED, f"{name} is offline: {reason}", remedy, interface.since)
+
+
+def _message_problems(gateway: str, name: str, interface: InterfaceHealth) -> Iterator[Problem]:
+    """Yield what is wrong with the messages from and to an interface."""
+    if interface.refusals is not None:
+        since, reason = interface.refusals
+        remedy = f"see which: mqttgateway tap {gateway} --drops"
+        yield Problem(Level.DEGRADED, f"{name}: messages are not sent: {_cut(reason)}", remedy, since)
+    if interface.interruptions is not None and interface.is_working and not interface.failure:
+        since, why = interface.interruptions
+        yield Problem(Level.DEGRADED, f"{name} comes and goes: {_cut(why)}", _PLUG, since)
+    if interface.unread and interface.is_working:
+        what = f"{name} does not read its messages: {counted(interface.unread, 'message is', 'messages are')} waiting"
+        yield Problem(Level.DEGRADED, what, f"restart it: mqttgateway interface restart {gateway} {name}")
+
+
+def _trouble(name: str, interface: InterfaceHealth, devices: Sequence[DeviceStatus]) -> Iterator[Problem]:
+    trouble = interface.trouble
+    if trouble is None or interface.failure:
+        return
+    if trouble.is_silence and any(device.is_online is False for device in devices):
+        return  # they are named themselves
+    what, remedy = f"{name}: {_cut(trouble.what)}", _cut(trouble.remedy)
+    yield Problem(Level.DEGRADED, what, remedy, trouble.since)
 
 
 def _device_problems(now: float, devices: Sequence[DeviceStatus]) -> Iterator[Problem]:

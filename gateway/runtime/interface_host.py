@@ -10,6 +10,7 @@ from typing import Any
 from gateway.configuration.settings import InterfaceOptions
 from gateway.core.activity import Call
 from gateway.core.inbox import ByteBudget, MsgList
+from gateway.core.trouble import Trouble
 from gateway.message import OFFLINE, ONLINE, InternalMsg
 from gateway.outbox.outbox import Outbox
 from gateway.routing.command_guard import CommandGuard, CommandOptions
@@ -79,6 +80,11 @@ class InterfaceHost:
     def understood_ago(self) -> float | None:
         """How long ago (s) the last frame came that was understood; None: never, or it is not known."""
         return self._supervisor.understood_ago
+
+    @property
+    def trouble(self) -> tuple[float, Trouble] | None:
+        """For how long (s) something has been wrong although the interface works, and what; None: nothing."""
+        return self._supervisor.trouble
 
     def hang(self) -> Hang | None:
         """Return where the interface hangs at this moment; None: it does not. Any thread may call it."""

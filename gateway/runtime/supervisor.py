@@ -20,6 +20,7 @@ from gateway.core.callback_error import log_callback_error
 from gateway.core.inbox import LONGEST_WAIT, MsgList, StaleCommand
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
+from gateway.core.trouble import Trouble
 from gateway.errors import DeviceError
 from gateway.interface import Interface
 from gateway.message import InternalMsg
@@ -245,6 +246,19 @@ class Supervisor:
         try:
             moment = getattr(interface, name, None)
             return None if moment is None else max(0.0, interface.clock() - moment)
+        except Exception:  # noqa: BLE001  (whatever the code of the interface has put there)
+            return None
+
+    @property
+    def trouble(self) -> tuple[float, Trouble] | None:
+        """For how long (s) something has been wrong although the interface works, and what; None: nothing."""
+        interface: Any = self._interface
+        try:
+            trouble = getattr(interface, "trouble", None)
+            if not isinstance(trouble, Trouble):
+                return None
+            texts = trouble._replace(what=str(trouble.what), remedy=str(trouble.remedy))
+            return max(0.0, interface.clock() - trouble.since), texts
         except Exception:  # noqa: BLE001  (whatever the code of the interface has put there)
             return None
 

@@ -24,14 +24,16 @@ class FrameWatch:
 
     def __init__(self) -> None:
         self._count = 0
-        self._beginning = b""
+        self.beginning = b""
+        """How what has come begins."""
         self._since: float | None = None
+        self._frames = self._discarded = 0  # all of them, at the last frame, or when they were reported
         self.is_waiting = True
         """Whether no frame has ended yet, and this was not reported."""
 
     def reset(self) -> None:
         """Begin again: the port was opened."""
-        self._count, self._beginning, self._since = 0, b"", None
+        self._count, self.beginning, self._since = 0, b"", None
         self.is_waiting = True
 
     def received(self, data: bytes, now: float) -> None:
@@ -39,12 +41,22 @@ class FrameWatch:
         if data and self._since is None:
             self._since = now
         self._count += len(data)
-        if len(self._beginning) < _SHOWN:
-            self._beginning += data[: _SHOWN - len(self._beginning)]
+        if len(self.beginning) < _SHOWN:
+            self.beginning += data[: _SHOWN - len(self.beginning)]
 
     def end(self) -> None:
         """Record that a frame has ended."""
         self.is_waiting = False
+
+    def without_frame(self, frames: int, discarded: int) -> int:
+        """Return how many bytes were discarded since the last frame; the arguments are all frames, and all of them."""
+        if frames > self._frames:
+            self._frames, self._discarded = frames, discarded
+        return discarded - self._discarded
+
+    def forget_discarded(self, discarded: int) -> None:
+        """Count from `discarded` bytes on: those before were reported."""
+        self._discarded = discarded
 
     def due(self) -> float | None:
         """Return the time at which `overdue` would return something, or None."""
@@ -56,4 +68,4 @@ class FrameWatch:
         if due is None or now < due:
             return None
         self.is_waiting = False
-        return NoFrame(self._count, self._beginning, now - due + _PATIENCE)
+        return NoFrame(self._count, self.beginning, now - due + _PATIENCE)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.core.inbox import MsgList
 from gateway.core.tap import READ, TAP, WRITTEN
+from gateway.core.trouble import Trouble
 from gateway.devices.declaration import Signatures
 from gateway.errors import DeviceError, Problem
 from gateway.interface import DeviceInterface
@@ -22,6 +23,7 @@ from gateway.routing.command_index import Addresses
 from gateway.routing.outlet import Outlet
 from interfaces.serial_interface.followed import followed
 from interfaces.serial_interface.options import SerialOptions
+from interfaces.serial_interface.polling import earliest
 from interfaces.serial_interface.ports.check import check_port
 from interfaces.serial_interface.ports.descriptor_port import READ_ALL, READ_CHUNK, Port
 from interfaces.serial_interface.ports.listen import ConnectionEndedError
@@ -30,7 +32,7 @@ from interfaces.serial_interface.ports.reasons import hide_password
 from interfaces.serial_interface.reports import Reports
 from interfaces.serial_interface.rules import SerialRules, check_rules, command_addresses, rule_words
 from interfaces.serial_interface.schema import read_schema
-from interfaces.serial_interface.session import Session, earliest
+from interfaces.serial_interface.session import Session
 from interfaces.serial_interface.signatures import signatures
 
 if TYPE_CHECKING:
@@ -140,6 +142,11 @@ class SerialInterface(DeviceInterface):
         `refused`, `offline`. How often the port was opened again because nothing answered: `ports_reopened`.
         """
         return self.session.stats()
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """What is wrong with what the device sends, or does not answer."""
+        return self.session.reception.trouble(self.clock()) if self.is_open else None
 
     def _update_read_lock_use(self) -> None:
         """Decide whether reads wait for the lock.

@@ -199,3 +199,12 @@ class Schedule:
         waits = self._waits_for_silent
         times = [poll.due for poll in self._polls if not poll.is_pending and not (waits and poll.misses)]
         return min((when for when in times if when is not None), default=None)
+
+
+def earliest(*times: float | None) -> float | None:
+    """Return the earliest of the times that are not None, or None."""
+    result: float | None = None
+    for when in times:
+        if when is not None and (result is None or when < result):
+            result = when
+    return result

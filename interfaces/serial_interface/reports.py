@@ -119,7 +119,7 @@ class Reports:
         level = logging.INFO if is_unmatched or reason is DropReason.UNJOINED else logging.WARNING
         # Noise on a line gives checksum errors of many texts; they are one kind of warning.
         kind = "" if reason is DropReason.BAD_CHECKSUM else kind_of(error)
-        cause = f"the device sent {_sent(frame)}, but no rule matches it" if is_unmatched else error
+        cause = f"the device sent {shown_bytes(frame)}, but no rule matches it" if is_unmatched else error
         dropped = FrameDropped(
             f"{self.name}: frame dropped: {cause}",
             key=f"{self.name} {reason.value} {kind}",
@@ -147,7 +147,7 @@ class Reports:
             recorder.frame_dropped(self.name, "value", error, frame)
         warning = ValueLeftOut(f"{self.name}: value left out: {error}", key=f"{self.name} {place}", clock=self._clock)
         if warning.trigger:
-            LOG.warning("%s: the device sent %s%s", warning.report, _sent(frame), self._remedy(None, frame))
+            LOG.warning("%s: the device sent %s%s", warning.report, shown_bytes(frame), self._remedy(None, frame))
 
     def nothing_answers(self, count: int) -> None:
         """Log that `count` requests in a row were not answered, and that the port is therefore reopened."""
@@ -234,7 +234,8 @@ def _shortened(text: str, limit: int, frame: bytes) -> str:
     return f"'{text}'" if len(text) <= limit else f"'{text[:limit]}...' ({counted(len(frame), 'byte')})"
 
 
-def _sent(frame: bytes) -> str:
+def shown_bytes(frame: bytes) -> str:
+    """Return a frame as a line of the log, or of the health of the gateway, shows it."""
     if _is_text(frame):
         return _shortened(frame.decode("ascii"), _MAX_SENT, frame)
     return f"the bytes {_shortened(frame.hex(' '), _MAX_SENT, frame)}"

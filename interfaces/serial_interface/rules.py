@@ -71,6 +71,11 @@ class SerialRules:
             yield from request.steps
 
     @property
+    def reads(self) -> bool:
+        """Whether anything that the device sends is expected to be read."""
+        return bool(self.decoder.rules or self.polls)
+
+    @property
     def is_quick(self) -> bool:
         """Whether no frame takes long to read."""
         readers = [reader for step in self.steps for reader in (step.answer.response, step.answer.refusal)]

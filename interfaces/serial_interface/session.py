@@ -26,7 +26,8 @@ from interfaces.serial_interface.frame_watch import FrameWatch
 from interfaces.serial_interface.framing.wire import FramingError
 from interfaces.serial_interface.opening import Opening
 from interfaces.serial_interface.options import SerialOptions
-from interfaces.serial_interface.polling import Request, Schedule
+from interfaces.serial_interface.polling import Request, Schedule, earliest
+from interfaces.serial_interface.reception import Reception
 from interfaces.serial_interface.replies import MOST_PER_SECOND, Replies
 from interfaces.serial_interface.reports import DropReason, Reports
 from interfaces.serial_interface.results import makes_messages, name_of, reader_of
@@ -92,11 +93,11 @@ class Session:
         self._conversation = Conversation(options.rate_limit)
         self._echo = EchoFilter(options.echo, options.echo_endings, reports.echo_noticed)
         self._watch = FrameWatch()
+        self.reception = Reception()
+        """What is wrong with what the device sends."""
         self._replies = Replies(options.rate_limit.bytes_per_second)
         self._writable_at = 0.0
         self._last_byte = 0.0
-        # For the warning about bytes without frames: the counters at the last frame, or at the last warning.
-        self._frames_before = self._discarded_before = 0
         self._unanswered = 0  # requests and commands in a row, since the last frame
         self._speed = self._dropped = 0
         self.understood_at: float | None = None  # when the last frame came that was not dropped
@@ -123,6 +124,7 @@ class Session:
         rules.own_values = self.rules.own_values
         self.rules = rules
         self._reports.forget_kinds()
+        self.reception.reset(is_read=self.rules.reads)
         self._replies.clear()
 
     def stats(self) -> dict[str, int]:
@@ -142,6 +144,7 @@ class Session:
     def start(self, now: float) -> None:
         """Begin, because the port has been opened at `now`: discard old bytes, and make the opening requests due."""
         self._conversation.reset(now)
+        self.reception.reset(is_read=self.rules.reads)
         self._begin(now)
         self._schedule.start(self._writable_at)
 
@@ -200,6 +203,8 @@ class Session:
                 data = self._echo.received(data)
             if self._watch.is_waiting:
                 self._watch.received(data, now)
+            if not self.reception.is_proven:
+                self.reception.bytes_came(self._watch.beginning, now)
         return self.decode_frames(self.codec.feed(data, now), now)
 
     def expire_partial_frame(self, now: float) -> Iterator[InternalMsg]:
@@ -225,7 +230,7 @@ class Session:
         counts = self._counts
         conversation = self._conversation
         is_plain = not conversation.needs_frames and self.rules.restarted is None
-        frames, dropped = list(frames), self._dropped
+        frames, dropped = list(frames), self.reception.drops
         counts["frames_received"] += len(frames)
         if frames and self._watch.is_waiting:
             self._watch.end()
@@ -245,8 +250,9 @@ class Session:
                 yield from self._decode_in_conversation(frame, now)
                 if conversation.released:
                     yield from self._decode_released()
-        if self._dropped - dropped < len(frames):
+        if self.reception.drops - dropped < len(frames):
             self.understood_at = now
+            self.reception.used()
         if self.rules.joins:
             self._report_unjoined()
 
@@ -367,6 +373,7 @@ class Session:
     def _drop(self, reason: DropReason, frame: bytes, error: str = "") -> None:
         self._dropped += 1
         self._counts[reason.value] += 1
+        self.reception.dropped(reason, frame, error, self._last_byte)
         self._reports.frame_dropped(reason, frame, error)
 
     def _forget_parts(self) -> None:
@@ -383,12 +390,12 @@ class Session:
 
     def _check_for_frames(self) -> None:
         """Report a device of which more bytes than a frame may have were discarded, without any frame."""
-        framer, frames = self.codec.framer, self._counts["frames_received"]
-        if frames > self._frames_before:
-            self._frames_before, self._discarded_before = frames, framer.discarded_bytes
-        elif framer.discarded_bytes - self._discarded_before > framer.max_length:
-            self._reports.no_frames(framer.discarded_bytes - self._discarded_before)
-            self._discarded_before = framer.discarded_bytes
+        framer = self.codec.framer
+        discarded = self._watch.without_frame(self._counts["frames_received"], framer.discarded_bytes)
+        if discarded > framer.max_length:
+            self._watch.forget_discarded(framer.discarded_bytes)
+            self._reports.no_frames(discarded)
+            self.reception.bytes_came(b"", self._last_byte)
 
     # --- to the device
 
@@ -564,6 +571,7 @@ class Session:
         missing = [msg for msg in expected if msg is not None and msg[ADDRESS_AND_ACTION] not in run.made]
         if result.outcome is not Outcome.DONE:  # otherwise the rules are about to read the answer
             missing += [msg for msg in self._schedule.read_of(request) if msg[ADDRESS_AND_ACTION] not in run.read]
+        self.reception.request_ended(request, request.name, now, is_answered=is_answered)
         if missing:
             self._on_request_ended(missing, is_answered)
 
@@ -587,12 +595,3 @@ class Session:
             yield from messages
         except CodecError as err:
             self._drop(DropReason.UNREADABLE, frame, f"{place}: {err}")
-
-
-def earliest(*times: float | None) -> float | None:
-    """Return the earliest of the times that are not None, or None."""
-    result: float | None = None
-    for when in times:
-        if when is not None and (result is None or when < result):
-            result = when
-    return result

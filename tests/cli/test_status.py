@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from argparse import Namespace
 from typing import Any
@@ -49,23 +50,44 @@ def test_how_often_the_gateway_was_connected_is_a_phrase(
     assert f"link          up: b:1883, MQTT 5, {text}, round trip 1.2 ms\n" in capsys.readouterr().out
 
 
+OFFLINE = {
+    "level": "degraded", "remedy": "check plug, cable and power", "since": 0.0,
+    "what": "boiler is offline: cannot open /dev/serial/by-id/usb-FTDI_FT232R_USB_UART-if00-port0: no such device",
+}  # fmt: skip
+
+
 def test_first_comes_what_is_wrong_and_what_to_do(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    what = (
-        "boiler is offline: cannot open /dev/serial/by-id/usb-FTDI_FT232R_USB_UART-if00-port0: there is no such device"
-    )
-    problem = {"level": "degraded", "what": what, "remedy": "check plug, cable and power", "since": 0.0}
-    assert run(monkeypatch, reply(level="degraded", problems=[problem])) == 1
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    other = {**OFFLINE, "what": "the disk of the outbox is full (o)", "remedy": ""}
+    assert run(monkeypatch, reply(level="degraded", problems=[OFFLINE, other])) == 1
     lines = capsys.readouterr().out.splitlines()
-    assert lines[:5] == [
-        "gw is degraded: link up (b:1883, MQTT 5)",
-        "- boiler is offline: cannot open",
-        "  /dev/serial/by-id/usb-FTDI_FT232R_USB_UART-if00-port0: there is no such device",
+    assert lines[:6] == [
+        "gw is degraded: boiler is offline: cannot open",
+        "  /dev/serial/by-id/usb-FTDI_FT232R_USB_UART-if00-port0: no such device",
         "  -> check plug, cable and power",
+        "- the disk of the outbox is full (o)",
+        "link up (b:1883, MQTT 5)",
         "",
     ]
     assert max(map(len, lines)) <= 80
+
+
+def test_the_first_line_that_a_program_reads_names_the_gravest_problem(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A monitoring system shows the first line of a check, and only that."""
+    assert run(monkeypatch, reply(level="degraded", problems=[OFFLINE]), alive=True) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"gw is degraded: {OFFLINE['what']}"
+
+
+def test_the_first_line_of_a_gateway_that_is_well_has_the_last_warning(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "link up (b:1883, MQTT 5); last warning at 02:00:00: lost the broker: it closed the connection"
+    assert run(monkeypatch, reply(headline=line)) == 0
+    assert capsys.readouterr().out.splitlines()[0] == f"gw is well: {line}"
 
 
 @pytest.mark.parametrize(("level", "code"), [("well", 0), ("degraded", 1), ("down", 2)])

@@ -116,3 +116,9 @@ def test_a_long_text_takes_little_time() -> None:
     began = time.process_time()
     redacted(text + "password" * 5000 + " " * 50_000)
     assert time.process_time() - began < 5
+
+
+def test_passwords_in_addresses_are_hidden_in_data() -> None:
+    data = {"port": "rfc2217://user:s3cr:et@host:7000", "hosts": ["mqtts://token@host/path@x", "socket://host:1"]}
+    expected = {"port": "rfc2217://user:***@host:7000", "hosts": ["mqtts://***@host/path@x", "socket://host:1"]}
+    assert without_secrets(data) == expected

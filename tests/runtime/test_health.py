@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.core.trouble import Trouble
 from gateway.logs.last_error import LastError
 from gateway.routing.device_memory import DeviceStatus
 from gateway.runtime.health import (
@@ -72,6 +73,21 @@ PROBLEMS: dict[str, tuple[Health, Level, str, float | None]] = {
               "boiler hangs: it has not returned from loop(): it is at x.py:3 (f)", 980.0),
     "fails": (boiler(is_available=True, failure="ValueError: broken", failed_at=970.0), Level.DEGRADED,
               "boiler fails, and is started again and again: ValueError: broken", 970.0),
+    "useless frames": (boiler(trouble=Trouble(960.0, "no rule matches what the device sends: 'X'", "correct decode")),
+                       Level.DEGRADED, "boiler: no rule matches what the device sends: 'X'", 960.0),
+    "map": (boiler(refusals=(960.0, "action: 'T' is not in the map: add it there")), Level.DEGRADED,
+            "boiler: messages are not sent: action: 'T' is not in the map: add it there", 960.0),
+    "flapping": (boiler(interruptions=(960.0, "p has failed: unplugged")), Level.DEGRADED,
+                 "boiler comes and goes: p has failed: unplugged", 960.0),
+    "link flaps": (health(link=UP._replace(interruptions=(960.0, "b closed the connection"))), Level.DEGRADED,
+                   "the link to the broker localhost:1883 is lost again and again: b closed the connection", 960.0),
+    "unread": (boiler(unread=7), Level.DEGRADED, "boiler does not read its messages: 7 messages are waiting", None),
+    "refused": (health(outbox=OutboxHealth(refusals=(960.0, "'a/b': the broker refused it: Not authorized"))),
+                Level.DEGRADED, ("the broker does not accept messages, which are lost: 'a/b': the broker refused it: "
+                "Not authorized"), 960.0),
+    "dead letters now": (health(outbox=OutboxHealth("o", dead_letters=3, refusals=(960.0, "'a/b': refused"))),
+                         Level.DEGRADED, ("the outbox has dead letters, which no broker has accepted; the last is for "
+                         "'a/b': refused"), 960.0),
     "crowded": (health(outbox=OutboxHealth(is_crowded=True)), Level.DEGRADED, "the outbox is nearly full", None),
     "drops": (health(outbox=OutboxHealth(is_crowded=True, is_dropping=True)), Level.DEGRADED,
               "the outbox is full, and messages are lost", None),
@@ -106,10 +122,28 @@ def test_each_state_that_lasts_is_one_problem_with_a_remedy(kind: str) -> None:
     assert what in headline(verdict, ill) or len(what) > 150
 
 
+@pytest.mark.parametrize(
+    ("reason", "remedy"),
+    [
+        ("cannot open p: there is no such device", "check plug"),
+        ("cannot open p: no permission", "let the user"),
+        ("cannot open p: another program or interface has it open", "end the other program"),
+    ],
+)
+def test_the_remedy_for_a_port_fits_the_reason(reason: str, remedy: str) -> None:
+    (problem,) = assess(boiler(is_available=False, reason=reason)).problems
+    assert remedy in problem.remedy
+
+
 def test_what_only_follows_from_another_problem_is_none() -> None:
     """The devices of an interface that does not work, and what is full because there is no link."""
     assert len(assess(devices(LOST, is_available=False, reason="unplugged")).problems) == 1
     assert len(assess(devices(LOST, hang="it is at x.py:3 (f)")).problems) == 1
+    silent = Trouble(960.0, "1 request is not answered: 'ask'", "check the device", is_silence=True)
+    assert [each.what for each in assess(devices(LAMP, LOST, trouble=silent)).problems] == [DEVICE_OFFLINE]
+    assert len(assess(devices(LAMP, trouble=silent)).problems) == 1
+    full = OutboxHealth("o", is_disk_full=True, failure="database or disk is full")
+    assert [each.what for each in assess(health(outbox=full)).problems] == ["the disk of the outbox is full (o)"]
     in_memory = OutboxHealth(dead_letters=3)
     assert not assess(health(outbox=in_memory)).problems, "none is kept, so that nothing can be done"
 
@@ -171,14 +205,19 @@ healths = st.builds(
                    failure=texts, round_trip=st.none() | st.floats(0, 100), stalled_for=st.floats(0, 100),
                    refused_filters=st.dictionaries(texts, texts, max_size=7),
                    refused_states=st.lists(texts, max_size=7),
-                   forbidden_run_topic=texts),
+                   forbidden_run_topic=texts,
+                   interruptions=st.none() | st.tuples(st.floats(0, 4e9), texts)),
     outbox=st.builds(OutboxHealth, file=texts, waiting=numbers, oldest=st.floats(0, 1e9),
                      dead_letters=numbers, dropped=counts, is_crowded=st.booleans(), is_dropping=st.booleans(),
-                     is_disk_full=st.booleans(), failure=texts, hang=texts, hang_since=moments),
+                     is_disk_full=st.booleans(), failure=texts, hang=texts, hang_since=moments,
+                     refusals=st.none() | st.tuples(st.floats(0, 4e9), texts)),
     interfaces=st.dictionaries(names, st.builds(
         InterfaceHealth, type=names, is_available=st.sampled_from([None, True, False]), reason=texts, since=moments,
         closed=texts, hang=texts, hang_since=moments, failure=texts,
-        failed_at=moments, heard_at=moments, understood_at=moments, frames=counts), max_size=4),
+        failed_at=moments, heard_at=moments, understood_at=moments, frames=counts,
+        refusals=st.none() | st.tuples(st.floats(0, 4e9), texts), unread=numbers,
+        interruptions=st.none() | st.tuples(st.floats(0, 4e9), texts),
+        trouble=st.none() | st.builds(Trouble, st.floats(0, 4e9), texts, texts, st.booleans())), max_size=4),
     devices=st.dictionaries(names, st.lists(statuses, max_size=12), max_size=4),
     outcomes=counts,
     refused=counts,

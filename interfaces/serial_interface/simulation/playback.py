@@ -12,9 +12,10 @@ from gateway.core.backoff import Backoff, no_jitter
 from gateway.errors import DeviceError
 from gateway.message import InternalMsg
 from interfaces.serial_interface.options import SerialOptions
+from interfaces.serial_interface.polling import earliest
 from interfaces.serial_interface.reports import Reports
 from interfaces.serial_interface.rules import SerialRules
-from interfaces.serial_interface.session import Session, earliest
+from interfaces.serial_interface.session import Session
 from interfaces.serial_interface.simulation.device import Event, SimulatedDevice
 from interfaces.serial_interface.transaction import Outcome
 

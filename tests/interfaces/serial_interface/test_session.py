@@ -550,3 +550,36 @@ def test_a_partial_frame_is_discarded_exactly_when_it_is_due(received: float, ti
     assert due is not None
     list(device.session.expire_partial_frame(due))
     assert device.session.stats()["partial_frames_discarded"] == 1
+
+
+# --- what is wrong with what the device sends
+
+
+def test_trouble_is_what_the_device_sends_in_vain_and_ends_with_what_can_be_used(
+    name: str, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.allow("frame dropped: ")
+    device = Device(name, decode=[{"regex": "T (?P<t>.*)", "message": {"action": "T"}}])
+    for now in range(7):
+        device.receive(b"X 1\r\n", float(now))
+    trouble = device.session.reception.trouble(7.0)
+    assert trouble is not None and trouble.what == "no rule matches what the device sends: 'X 1'"
+    assert device.receive(b"T 21\r\n", 8.0)
+    assert device.session.reception.trouble(8.0) is None
+    device.receive(b"X 1\r\nT 21\r\nX 1\r\n", 100.0)
+    device.receive(b"X 1\r\n", 200.0)
+    assert device.session.reception.trouble(200.0) is None, "the rules match what somebody wants to know"
+
+
+def test_an_unanswered_poll_is_trouble_and_names_the_poll(name: str, expected_logs: ExpectedLogs) -> None:
+    expected_logs.allow("did not answer within")
+    polls = [{"name": "ask", "write": "T?", "every": 1, "response": READING}]
+    device = Device(name, decode=[], conversation={"polls": polls, "timeout": 0.3})
+    for tenth in range(60):
+        device.step(tenth / 10)
+    trouble = device.session.reception.trouble(6.0)
+    assert trouble is not None and trouble.what == "1 request is not answered: 'ask'"
+    device.session.restart(6.0)  # because nothing answers: it is the same outage
+    assert device.session.reception.trouble(6.0) == trouble
+    device.session.start(7.0)
+    assert device.session.reception.trouble(7.0) is None
