@@ -170,7 +170,7 @@ class Expected:
         """Yield what is wrong with what the broker retains, in the end."""
         yield from self.links(retained)
         allowed = {f"home/gw/{interface}/availability" for interface in self.setup.interfaces()}
-        allowed |= {"home/gw/availability", "home/gw/run"}
+        allowed |= {"home/gw/availability", "home/gw/health", "home/gw/run"}
         for device in self.setup.devices():
             topic = f"home/gw/{self.setup.id_of(device)}"
             is_there = self._is_there(device)
