@@ -14,11 +14,12 @@ from typing import Any
 
 from gateway.core.counting import counted
 from gateway.core.package_logger import logger_name
+from gateway.errors import GatewayError
 
 _PATIENCE = 0.1  # s that the reader has for the first line that there is no room for; it has none for those after it
 
 
-class NotAcceptedError(Exception):
+class NotAcceptedError(GatewayError):
     """Standard error has no room, or is closed."""
 
 
