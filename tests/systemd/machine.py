@@ -48,7 +48,7 @@ class Machine(Units):
         self.suite = suite
         self._before = before
         self._files = contextlib.ExitStack()
-        self._out = self._files.enter_context(tempfile.TemporaryFile())  # noqa: SIM115
+        self._out = self._files.enter_context(tempfile.NamedTemporaryFile())  # noqa: SIM115
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._leader = 0
         self._others: list[subprocess.Popen[str]] = []
@@ -86,8 +86,7 @@ class Machine(Units):
 
     @property
     def _output(self) -> str:
-        self._out.seek(0)
-        return self._out.read().decode(errors="replace")
+        return Path(self._out.name).read_text(errors="replace")
 
     def _is_running(self) -> bool:
         assert self._nspawn is not None
@@ -127,13 +126,13 @@ class Machine(Units):
 
     def listen(self, *topics: str) -> Callable[[], list[str]]:
         """Subscribe at its broker; return a function that returns the lines `TOPIC PAYLOAD` received so far."""
-        out = self._files.enter_context(tempfile.TemporaryFile("w+"))  # noqa: SIM115
+        out = self._files.enter_context(tempfile.NamedTemporaryFile("w"))  # noqa: SIM115
         command = ["/opt/mqttgateway/bin/python", "-uc", (HERE / "listener.py").read_text(), *topics]
         self._others.append(subprocess.Popen(self._enter(*command), stdin=subprocess.DEVNULL, stdout=out, text=True))
 
         def lines() -> list[str]:
-            out.seek(0)
-            return out.read().splitlines()
+            # Opened again: a position that is shared with the listener would have it write over its first lines.
+            return Path(out.name).read_text().splitlines()
 
         wait_until(lambda: "subscribed" in lines(), 20, "the listener to subscribe")
         return lambda: [line for line in lines() if line != "subscribed"]
