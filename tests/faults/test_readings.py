@@ -120,7 +120,8 @@ def test_a_device_that_comes_and_goes_is_named_also_while_it_is_there(tmp_path: 
             gateway.wait_log("control socket ")
             for number in range(1, 4):
                 gateway.wait_log("is open", number)
-                assert status_of(gateway)["level"] == "well", "an unplugged device is named, until it is back"
+                # An unplugged device is named, until it is back.
+                wait_until(lambda: status_of(gateway)["level"] == "well", what=lambda: str(status_of(gateway)))
                 device.unplug()
                 wait_named(gateway, "boiler is offline")
                 device.plug_in()
