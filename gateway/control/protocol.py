@@ -13,6 +13,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Protocol
 
+from gateway.core.quoting import escaped
 from gateway.errors import ConfigurationError, GatewayError
 
 MAX_REQUEST = 64 * 1024
@@ -138,7 +139,7 @@ def printable(text: object) -> str:
 
     They could change what a terminal shows, or what it does.
     """
-    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in str(text))
+    return escaped(str(text), keeps_lines=True)
 
 
 def _line(value: Mapping[str, Any]) -> bytes:

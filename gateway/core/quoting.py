@@ -16,6 +16,17 @@ def quote(value: object) -> str:
     return text if len(text) <= _MAX_QUOTED else f"{text[:76]}...{text[0]}"
 
 
+def escaped(text: str, *, keeps_lines: bool = False) -> str:
+    """Return `text` with its control characters escaped, which could change what a terminal shows, or what it does.
+
+    With `keeps_lines`, line breaks stay.
+    """
+    if text.isprintable():
+        return text
+    kept = "\n" if keeps_lines else ""
+    return "".join(c if c.isprintable() or c == kept else ascii(c)[1:-1] for c in text)
+
+
 def did_you_mean(word: str, candidates: Iterable[str]) -> str:
     """Return a remedy that names the words of `known` that `word` may be a misspelling of.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 
+from gateway.core.quoting import escaped
 from gateway.logs.masking import Masker
 from gateway.logs.record_text import text_of
 
@@ -73,10 +74,7 @@ class LineFormatter(logging.Formatter):
 
     def clean(self, text: str) -> str:
         """Return `text` without secrets and without control characters except line breaks."""
-        text = self._masker.mask(text)
-        if text.isprintable():
-            return text
-        return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+        return escaped(self._masker.mask(text), keeps_lines=True)
 
 
 def joined(line: str, details: str) -> str:

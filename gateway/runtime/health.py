@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from gateway.core.counting import counted
+from gateway.core.quoting import escaped
 from gateway.core.trouble import Trouble
 from gateway.logs.last_error import LastError
 from gateway.routing.device_memory import DeviceStatus
@@ -381,6 +382,5 @@ def _line(text: str) -> str:
 
 def _cut(text: str, longest: int = _LONGEST_REASON) -> str:
     """Return `text` as part of a line: printable, and not too long."""
-    if not text.isprintable():
-        text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    text = escaped(text)
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
