@@ -312,15 +312,13 @@ class ControlServer:
         except ControlError as err:
             client.answer.refuse(str(err))
             return
-        if (
-            kind.in_main_thread and len(self._for_main) >= _MOST_FOR_MAIN
-        ):  # of clients that have gone: the main thread hangs
+        if not kind.in_main_thread:
+            self._handle(kind, arguments, client.answer)
+        elif len(self._for_main) >= _MOST_FOR_MAIN:  # of clients that have gone: the main thread hangs
             client.answer.refuse("too many requests wait: the gateway hangs: see its log")
-        elif kind.in_main_thread:
+        else:
             self._for_main.append((kind, arguments, client.answer))
             self._main.set()
-        else:
-            self._handle(kind, arguments, client.answer)
 
     def _handle(self, kind: RequestKind, arguments: dict[str, Any], answer: Answer) -> None:
         try:

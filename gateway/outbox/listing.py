@@ -14,7 +14,7 @@ MAX_SHOWN = 60
 """How many characters of a payload are shown; of a topic, ten times as many."""
 
 DEAD_LETTER = "dead letters"
-"""Stands in the place of the lane in the JSON of a dead letter, as versions before called it."""
+"""What the dead letters of an outbox are called, also in the JSON of one, in the place of its lane."""
 
 PAGE_ROWS = 5000
 """How many rows are read for one page: the thread that reads them must soon be free for its other work."""

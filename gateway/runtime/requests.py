@@ -107,7 +107,7 @@ def _status(gateway: RunningGateway, _: Mapping[str, Any], answer: Answer) -> No
     stats = gateway.stats()  # it makes the interfaces count
     health = gateway.health()
     masker = Masker(configuration.secrets)
-    devices = _devices(health.devices, masker)
+    devices = _devices(health.devices)
     link, error = health.link, health.last_error
     answer({
         **_verdict(health),
@@ -168,7 +168,7 @@ def _tap(gateway: RunningGateway, arguments: Mapping[str, Any], answer: Answer) 
     answer.follow({"name": gateway.configuration.name, "version": __version__}, view)
 
 
-def _devices(statuses: Mapping[str, Sequence[DeviceStatus]], masker: Masker) -> dict[str, dict[str, Any]]:
+def _devices(statuses: Mapping[str, Sequence[DeviceStatus]]) -> dict[str, dict[str, Any]]:
     """Return the devices of each interface: how many have each status, and some of them, first those that are offline.
 
     Of all interfaces together, up to `_MOST_SHOWN` devices are shown, or the reply could become too large.
@@ -183,7 +183,7 @@ def _devices(statuses: Mapping[str, Sequence[DeviceStatus]], masker: Masker) -> 
         result[name]["shown"].append({
             "id": status.id,
             "status": STATUS[status.is_online],
-            "reason": masker.mask(status.reason)[:_LONGEST_REASON] if status.is_online is False else "",
+            "reason": status.reason[:_LONGEST_REASON] if status.is_online is False else "",
             "heard_ago": None if status.age is None else round(status.age, 1),
         })  # fmt: skip
     return result

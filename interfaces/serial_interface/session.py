@@ -99,7 +99,7 @@ class Session:
         self._writable_at = 0.0
         self._last_byte = 0.0
         self._unanswered = 0  # requests and commands in a row, since the last frame
-        self._speed = self._dropped = 0
+        self._speed = 0
         self.understood_at: float | None = None  # when the last frame came that was not dropped
 
     @property
@@ -371,7 +371,6 @@ class Session:
             self._on_bad_reading(msg, errors)
 
     def _drop(self, reason: DropReason, frame: bytes, error: str = "") -> None:
-        self._dropped += 1
         self._counts[reason.value] += 1
         self.reception.dropped(reason, frame, error, self._last_byte)
         self._reports.frame_dropped(reason, frame, error)
