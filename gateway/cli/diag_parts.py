@@ -12,14 +12,13 @@ import re
 import stat
 import subprocess
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gateway import __version__
-from gateway.cli.running import ask_gateway, reading_reply
+from gateway.cli.running import ask_gateway, reading_reply, within
 from gateway.cli.tap_lines import TapLines
 from gateway.configuration.load_config import load_configuration, read_document
 from gateway.configuration.settings import Configuration
@@ -229,16 +228,14 @@ class _Collector:
         tap_lines = TapLines(None, colours=False)
         lines: list[str] = []
         shown = lost = 0
-        end = time.monotonic() + _TAP_SECONDS
         try:
-            for event in follow(self._name, "tap", self._environment, _TAP_LOOK):
-                if event is not None:
-                    with reading_reply():
-                        lost += event.get("lost", 0)
-                        if "note" in event:
-                            lines += tap_lines.lines(event["note"])
-                            shown += 1
-                if time.monotonic() >= end or shown == _MOST_TAPS:
+            for event in within(_TAP_SECONDS, follow(self._name, "tap", self._environment, _TAP_LOOK)):
+                with reading_reply():
+                    lost += event.get("lost", 0)
+                    if "note" in event:
+                        lines += tap_lines.lines(event["note"])
+                        shown += 1
+                if shown == _MOST_TAPS:
                     break
         except GatewayError as err:
             lines.append(str(err))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import math
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,3 +56,16 @@ def gateway_name(options: argparse.Namespace) -> str:
         return path.stem
     name = data.get("name") if isinstance(data, dict) else None
     return name if isinstance(name, str) and name and not word_problem(name) else path.stem
+
+
+def within(duration: float | None, events: Iterator[dict[str, Any] | None]) -> Iterator[dict[str, Any]]:
+    """Yield those of `events` that come within `duration` s (None: all of them); None among them is a look at the time.
+
+    See `gateway.control.client.follow`.
+    """
+    end = math.inf if duration is None else time.monotonic() + duration
+    for event in events:
+        if event is not None:
+            yield event
+        if time.monotonic() >= end:
+            return

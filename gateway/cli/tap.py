@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import shutil
 import sys
@@ -12,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from gateway.cli.running import gateway_name, reading_reply
+from gateway.cli.running import gateway_name, reading_reply, within
 from gateway.cli.shown import readable
 from gateway.cli.tap_lines import TapLines
 from gateway.control.client import GoneError, NotRunningError, follow
@@ -38,7 +37,7 @@ def tap(options: argparse.Namespace) -> int:
     lines = TapLines(shutil.get_terminal_size().columns if is_terminal else None, colours=is_terminal)
     printed = 0
     try:
-        for line in _until(_events(name, options), options.duration):
+        for line in within(options.duration, _events(name, options)):
             if "lost" in line:
                 _say(f"{counted(line['lost'], 'message is', 'messages are')} missing here: they came too fast for this")
             if "note" not in line:
@@ -54,16 +53,6 @@ def tap(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 0
     return 0
-
-
-def _until(events: Iterator[dict[str, Any] | None], duration: float | None) -> Iterator[dict[str, Any]]:
-    """Yield what comes within `duration` s (None: whatever comes)."""
-    end = math.inf if duration is None else time.monotonic() + duration
-    for event in events:
-        if event is not None:
-            yield event
-        if time.monotonic() >= end:
-            return
 
 
 def _events(name: str, options: argparse.Namespace) -> Iterator[dict[str, Any] | None]:
