@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from gateway import __version__
 from gateway.configuration.settings import Configuration
 from gateway.core.counting import counted
+from gateway.core.errands import Errands
 from gateway.core.inbox import Wakeup
 from gateway.core.package_logger import package_logger
 from gateway.core.paths import state_folder
@@ -79,6 +80,7 @@ class Gateway:
         self.started = time.monotonic()
         self._is_stopping = False
         self._wakeup = Wakeup(for_signals=True)
+        self.errands = Errands(self._wakeup.set)
         self._reloads = ReloadRequests(load or (lambda: configuration), self._wakeup)
         self._watch = Watch(self._checks)
         self._control: ControlServer | None = None
@@ -302,8 +304,7 @@ class Gateway:
             try:
                 while not self._is_stopping:
                     self._reload_if_requested()
-                    if control is not None and control.has_requests:
-                        control.run_requests()
+                    self.errands.run()
                     self.client.loop_with_reconnect(self._due_in)
                     self._notify_link()
                     if self._recall.is_due:
@@ -388,7 +389,7 @@ class Gateway:
     def _open_control(self) -> ControlServer | None:
         from gateway.runtime.requests import open_control  # imported while the link and the devices are being opened
 
-        control = open_control(self, self._wakeup, os.environ)
+        control = open_control(self, os.environ)
         self._control_problem = "" if control is not None else "see the log"
         return control
 

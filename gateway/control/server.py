@@ -16,7 +16,8 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 from gateway.control.place import file_at, file_of, listen, path_of, peer_of, remove
 from gateway.control.protocol import (
@@ -28,6 +29,7 @@ from gateway.control.protocol import (
     decode_request,
     encode_line,
 )
+from gateway.core.errands import Errands
 from gateway.core.inbox import Wakeup, poll_milliseconds
 from gateway.core.own_files import open_own_folder
 from gateway.core.package_logger import package_logger
@@ -52,17 +54,9 @@ LONGEST_TRANSFER = 5.0
 LONGEST_ANSWER = 30.0
 """Seconds in which a request has to be answered."""
 
-_MOST_FOR_MAIN = 100  # requests that wait for the main thread
 _READ_CHUNK = 16 * 1024
 _STOPPED = "the gateway is being stopped"
 _PAUSE = 1.0  # s without accepting clients, after the process had no file descriptor left for one
-
-
-class Wakes(Protocol):
-    """What wakes the main thread."""
-
-    def set(self) -> None:
-        """Wake the main thread."""
 
 
 class SocketLost(ThrottledException):
@@ -104,19 +98,18 @@ class _Client:
 class ControlServer:
     """Serves the gateway called `name` in the folder with the descriptor `folder`, which it closes at the end.
 
-    `kinds` are the requests by name. `wakeup` wakes the main thread, which then calls `run_requests`. Raises
-    `ControlError` or `OSError` if the socket cannot be created.
+    `kinds` are the requests by name; those for the main thread are left in `errands`. Raises `ControlError` or
+    `OSError` if the socket cannot be created.
     """
 
-    def __init__(self, folder: int, name: str, kinds: Mapping[str, RequestKind], wakeup: Wakes) -> None:
-        self._folder, self._name, self._kinds, self._main = folder, name, kinds, wakeup
+    def __init__(self, folder: int, name: str, kinds: Mapping[str, RequestKind], errands: Errands) -> None:
+        self._folder, self._name, self._kinds, self._errands = folder, name, kinds, errands
         self._path = path_of(folder)
         self._listener = listen(folder, name)
         self._file = file_of(folder, name)
         self._wakeup = Wakeup()
         self._clients: dict[int, _Client] = {}
         self._answers: deque[tuple[Answer, bytes]] = deque()  # at most one for each client
-        self._for_main: deque[tuple[RequestKind, dict[str, Any], Answer]] = deque()
         self._accepts_at = 0.0
         self._is_closing = self._is_lost = False
         self.failure = ""
@@ -125,16 +118,6 @@ class ControlServer:
         self._thread.start()
 
     # --- the main thread
-
-    @property
-    def has_requests(self) -> bool:
-        """Whether requests wait for the main thread."""
-        return bool(self._for_main)
-
-    def run_requests(self) -> None:
-        """Execute the requests that wait; the main thread calls it."""
-        while self._for_main:
-            self._handle(*self._for_main.popleft())
 
     def check(self) -> None:
         """Create the socket again if its file was removed, in the thread of the socket. Any thread may call it."""
@@ -314,11 +297,8 @@ class ControlServer:
             return
         if not kind.in_main_thread:
             self._handle(kind, arguments, client.answer)
-        elif len(self._for_main) >= _MOST_FOR_MAIN:  # of clients that have gone: the main thread hangs
+        elif not self._errands.add(partial(self._handle, kind, arguments, client.answer)):
             client.answer.refuse("too many requests wait: the gateway hangs: see its log")
-        else:
-            self._for_main.append((kind, arguments, client.answer))
-            self._main.set()
 
     def _handle(self, kind: RequestKind, arguments: dict[str, Any], answer: Answer) -> None:
         try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from gateway import __version__
 from gateway.control.protocol import Answer, ControlError, RequestKind
-from gateway.control.server import ControlServer, Wakes
+from gateway.control.server import ControlServer
 from gateway.core.own_files import open_own_folder
 from gateway.core.package_logger import package_logger
 from gateway.core.paths import runtime_folders
@@ -38,7 +38,7 @@ _ORDER = {False: 0, None: 1, True: 2}  # of the devices, by whether they are onl
 _LARGEST = 2**63 - 1  # the largest integer of SQLite
 
 
-def open_control(gateway: RunningGateway, wakeup: Wakes, environment: Mapping[str, str]) -> ControlServer | None:
+def open_control(gateway: RunningGateway, environment: Mapping[str, str]) -> ControlServer | None:
     """Return the control socket of `gateway`, in the first folder that can hold it; log a warning if none can."""
     name = gateway.configuration.name
     problems: list[str] = []
@@ -46,7 +46,7 @@ def open_control(gateway: RunningGateway, wakeup: Wakes, environment: Mapping[st
         folder = -1
         try:
             folder = open_own_folder(path, create=True)
-            server = ControlServer(folder, name, kinds_of(gateway), wakeup)
+            server = ControlServer(folder, name, kinds_of(gateway), gateway.errands)
             LOG.info("control socket %s", path / f"{name}.sock")
             return server
         except (ControlError, OSError) as err:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.configuration.settings import Configuration
+from gateway.core.errands import Errands
 from gateway.mqtt.client import MgClient
 from gateway.outbox.outbox import Outbox
 from gateway.runtime.interface_host import InterfaceHost
@@ -30,6 +31,8 @@ class RunningGateway(Protocol):
     def writer(self) -> OutboxWriter | None: ...  # noqa: D102
     @property
     def hosts(self) -> Mapping[str, InterfaceHost]: ...  # noqa: D102
+    @property
+    def errands(self) -> Errands: ...  # noqa: D102
     @property
     def received(self) -> Mapping[str, int]: ...  # noqa: D102
     @property

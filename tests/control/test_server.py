@@ -21,7 +21,7 @@ from gateway.control.client import NotRunningError, ask
 from gateway.control.place import connect
 from gateway.control.protocol import MAX_REQUEST, Answer, ControlError, RequestKind
 from gateway.control.server import MAX_CLIENTS, ControlServer
-from gateway.core.inbox import Wakeup
+from gateway.core.errands import Errands
 from gateway.core.own_files import open_own_folder
 from gateway.errors import GatewayError
 from tests.conftest import ExpectedLogs
@@ -35,7 +35,8 @@ class Desk:
         self.folder = folder
         self.threads: list[str] = []
         self.waiting: list[Answer] = []
-        self.wakeup = Wakeup()
+        self.has_errand = threading.Event()
+        self.errands = Errands(self.has_errand.set)
         kinds = {
             "echo": RequestKind(self._echo, {"text": str}, in_main_thread=False),
             "main": RequestKind(self._echo, {"text": str}),
@@ -43,7 +44,7 @@ class Desk:
             "refuse": RequestKind(self._refuse, in_main_thread=False),
             "break": RequestKind(self._break, in_main_thread=False),
         }
-        self.server = ControlServer(open_own_folder(folder), "gw", kinds, self.wakeup)
+        self.server = ControlServer(open_own_folder(folder), "gw", kinds, self.errands)
 
     def _echo(self, arguments: Mapping[str, Any], answer: Answer) -> None:
         self.threads.append(threading.current_thread().name)
@@ -64,7 +65,6 @@ class Desk:
 
     def close(self) -> None:
         self.server.close()
-        self.wakeup.close()
 
     def ask(self, request: str, **arguments: Any) -> dict[str, Any]:
         environment = {"RUNTIME_DIRECTORY": str(self.folder)}
@@ -94,13 +94,11 @@ def is_closed(sock: socket.socket) -> bool:
 
 def test_a_request_is_executed_in_its_thread(desk: Desk) -> None:
     assert desk.ask("echo", text="häll\0o") == {"text": "häll\0o"}
-    main = threading.Thread(target=lambda: wait_until(lambda: desk.server.has_requests))
-    main.start()
     results: list[dict[str, Any]] = []
     asker = threading.Thread(target=lambda: results.append(desk.ask("main", text="x" * 10_000)))
     asker.start()
-    main.join()
-    desk.server.run_requests()
+    assert desk.has_errand.wait(10)
+    desk.errands.run()
     asker.join()
     assert results == [{"text": "x" * 10_000}]
     assert desk.threads == ["control", threading.current_thread().name]
@@ -172,7 +170,6 @@ def test_another_user_is_refused() -> None:
             assert reply == {"ok": False, "error": "only root and the user that the gateway runs as may send requests"}
         finally:
             desk.server.close()
-            desk.wakeup.close()
 
 
 # --- clients that are slow, too many, or disconnected
@@ -259,7 +256,7 @@ def test_requests_that_clients_leave_to_a_main_thread_that_hangs_are_limited(des
     with pytest.raises(ControlError, match="too many requests wait: the gateway hangs"):
         desk.ask("main")
     assert desk.ask("echo", text="others work") == {"text": "others work"}
-    desk.server.run_requests()
+    desk.errands.run()
     assert desk.threads.count(threading.current_thread().name) == 100
 
 
@@ -303,7 +300,6 @@ def test_closing_removes_the_socket_and_answers_waiting_clients(tmp_path: Path) 
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(NotRunningError, match="no gateway called 'gw' runs here"):
         desk.ask("echo")
-    desk.wakeup.close()
 
 
 def test_it_sleeps_until_a_request_arrives(desk: Desk) -> None:

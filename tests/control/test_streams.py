@@ -17,7 +17,7 @@ from gateway.control.client import ask, follow
 from gateway.control.place import connect
 from gateway.control.protocol import Answer, ControlError, RequestKind, encode_line
 from gateway.control.server import MAX_CLIENTS, MAX_FOLLOWERS, ControlServer
-from gateway.core.inbox import Wakeup
+from gateway.core.errands import Errands
 from gateway.core.own_files import open_own_folder
 from tests.conftest import ExpectedLogs
 from tests.support.waiting import wait_until
@@ -53,12 +53,11 @@ class Desk:
         self.streams: list[Numbers] = []
         self.count, self.size = 3, 0
         self.error: Exception | None = None
-        self.wakeup = Wakeup()
         kinds = {
             "follow": RequestKind(self._follow, in_main_thread=False),
             "echo": RequestKind(lambda _, answer: answer({}), in_main_thread=False),
         }
-        self.server = ControlServer(open_own_folder(folder), "gw", kinds, self.wakeup)
+        self.server = ControlServer(open_own_folder(folder), "gw", kinds, Errands(lambda: None))
         self.environment = {"RUNTIME_DIRECTORY": str(folder)}
 
     def _follow(self, _: Mapping[str, Any], answer: Answer) -> None:
@@ -83,7 +82,6 @@ class Desk:
 
     def close(self) -> None:
         self.server.close()
-        self.wakeup.close()
 
 
 @pytest.fixture
