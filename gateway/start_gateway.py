@@ -57,6 +57,7 @@ from gateway.runtime.watch import Watch
 if TYPE_CHECKING:
     from gateway.control.protocol import Answer
     from gateway.control.server import ControlServer
+    from gateway.page.host import PageHost
     from gateway.runtime.health import Health
     from gateway.runtime.home_assistant import HomeAssistant
     from gateway.runtime.supervisor import Hang
@@ -84,6 +85,7 @@ class Gateway:
         self._reloads = ReloadRequests(load or (lambda: configuration), self._wakeup)
         self._watch = Watch(self._checks)
         self._control: ControlServer | None = None
+        self._page: PageHost | None = None
         self._manager = ServiceManager(
             os.environ, lambda: self._headline, lambda: self.writer is None or not self.writer.is_hanging
         )
@@ -162,6 +164,11 @@ class Gateway:
     def control_failure(self) -> str:
         """Why nobody can reach this gateway on its control socket; `""`: everybody can who may."""
         return self._control_problem or (self._control.failure if self._control is not None else "")
+
+    @property
+    def page_failure(self) -> str:
+        """Why the page cannot be reached; `""`: it can, or there is none."""
+        return self._page.failure if self._page is not None else ""
 
     @property
     def received(self) -> dict[str, int]:
@@ -296,6 +303,7 @@ class Gateway:
             self._interfaces.start()
             self._watch_hooks()
             control = self._control = self._open_control()
+            self._configure_page()
             # Nearly all objects that exist now stay until the end, and checking them for garbage would take
             # milliseconds each time. Those that a reload makes unused and that are part of a cycle are not freed: that
             # happens only once, for later reloads replace newer objects.
@@ -321,6 +329,8 @@ class Gateway:
                 self._control = None
                 if control is not None:
                     control.close()
+                if self._page is not None:
+                    self._page.close()
             return self._shut_down()
 
     @property
@@ -393,6 +403,16 @@ class Gateway:
         self._control_problem = "" if control is not None else "see the log"
         return control
 
+    def _configure_page(self) -> None:
+        """Serve the page as the configuration says."""
+        options = self.configuration.web
+        if self._page is None and options.enabled:
+            from gateway.page.host import PageHost  # most gateways have no page
+
+            self._page = PageHost(self)
+        if self._page is not None:
+            self._page.configure(options)
+
     def _checks(self) -> Iterator[Callable[[], None]]:
         """Yield what has to be checked every few seconds."""
         yield from [host.check for host in self._interfaces]
@@ -403,6 +423,8 @@ class Gateway:
             yield self.writer.check_files
         if self._control is not None:
             yield self._control.check
+        if self._page is not None and self._page.failure:
+            self.errands.add(self._page.check)
 
     def _new_hang_limit(self) -> HangLimit | None:
         """Return what ends the process if an interface hangs; None if nothing would start it again afterwards."""
@@ -447,6 +469,7 @@ class Gateway:
         if new_configuration is not None:
             previous = self.configuration
             self._reloads.report_applied(new_configuration, self._apply(new_configuration))
+            self._configure_page()  # after the report, for which a thread of the page may wait
             for warning in set(new_configuration.warnings) - set(previous.warnings):
                 LOG.warning("%s", warning)
         if self._manager.is_there:
@@ -465,7 +488,7 @@ class Gateway:
             ("the root of availability", previous.root, new_configuration.root),
         ) if old != new]  # fmt: skip
         self.configuration = new_configuration._replace(mqtt=previous.mqtt, outbox=previous.outbox, root=previous.root)
-        changes = [name for name in ("commands", "hang_limit", "management")
+        changes = [name for name in ("commands", "hang_limit", "management", "web")
                    if getattr(new_configuration, name) != getattr(previous, name)]  # fmt: skip
         changes += self._apply_log_settings(previous)
         interface_changes, removed = self._interfaces.reconfigure(new_configuration.interfaces)

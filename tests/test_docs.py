@@ -482,10 +482,11 @@ def _option_tables() -> dict[str, Mapping[str, Any]]:
         "### `interface`, `interfaces`": interface_schema(type("Any", (), {"SCHEMA": {}}))["properties"],
         "### `home_assistant`": options["home_assistant"]["properties"],
         "### An entity": config_schema()["$defs"]["home_assistant_entity"]["properties"],
+        "### `web`": options["web"]["properties"],
         "### `log`": options["log"]["properties"],
     }
     named = {name for heading in groups for name in re.findall(r"`(\w+)", heading)}
-    named -= {"home_assistant"}  # it may be a mapping, and need not
+    named -= {"home_assistant", "web"}  # they may be mappings, and need not
     return {"### The gateway": {name: o for name, o in options.items() if name not in named}, **groups}
 
 

@@ -35,7 +35,20 @@ def _shipped_files() -> set[str]:
     for folder, inside in (("gateway", "gateway"), ("interfaces", "interfaces"), ("maps", "gateway/maps"),
                            ("conf", "gateway/conf"), ("systemd", "gateway/systemd"),
                            ("packaging", "gateway/packaging")):  # fmt: skip
-        for pattern in ("*.py", "*.json", "*.conf", "*.sim", "*.service", "*.rules", "*.sysusers", "py.typed"):
+        for pattern in (
+            "*.py",
+            "*.json",
+            "*.conf",
+            "*.sim",
+            "*.service",
+            "*.rules",
+            "*.sysusers",
+            "py.typed",
+            "*.html",
+            "*.css",
+            "*.js",
+            "*.svg",
+        ):
             names |= {f"{inside}/{path.relative_to(ROOT / folder)}" for path in (ROOT / folder).rglob(pattern)}
     return names
 

@@ -19,7 +19,14 @@ from gateway.configuration.interface_loader import BUILT_IN, find_interface
 from gateway.configuration.load_context import LoadContext
 from gateway.configuration.load_interfaces import InterfacesLoader
 from gateway.configuration.load_map import read_text
-from gateway.configuration.load_sections import load_commands, load_log, load_mqtt, load_outbox, missing_folders
+from gateway.configuration.load_sections import (
+    load_commands,
+    load_log,
+    load_mqtt,
+    load_outbox,
+    load_web,
+    missing_folders,
+)
 from gateway.configuration.schema_check import check_schema, convert_substituted
 from gateway.configuration.schemas import config_schema, interface_schema
 from gateway.configuration.settings import HANG_LIMIT, Configuration
@@ -36,6 +43,7 @@ from gateway.outbox.options import OutboxOptions
 from gateway.routing.command_guard import CommandOptions
 from gateway.routing.message_filter import Filters
 from gateway.translation.mqtt_map import FIELDS
+from gateway.web.options import WebOptions
 
 _HASH_DIGITS = 12  # enough to tell versions of a configuration apart
 
@@ -76,10 +84,11 @@ def has_secret(document: Document) -> bool:
         isinstance(value, str) and value and not variables(document.raw.get((*at, name), ""))
         for at, options in (
             (("mqtt",), data.get("mqtt")),
+            (("web",), data.get("web")),
             (("interface",), data.get("interface")),
             *((("interfaces", key), options) for key, options in (data.get("interfaces") or {}).items()),
         )
-        for name, value in (options or {}).items()
+        for name, value in (options if isinstance(options, dict) else {}).items()
         if _SECRET.fullmatch(name)
     )
 
@@ -117,6 +126,7 @@ def _load(context: LoadContext) -> Configuration:
         section = data["home_assistant"]
         home_assistant = load_home_assistant(context, section, name, loader.root, paths, are_all_known=are_all_known)
     log = load_log(context, data.get("log", {}), interfaces, are_all_known=are_all_known) if fits else LogOptions()
+    web = load_web(context, data.get("web", False)) if fits else WebOptions()
     context.collect_secrets()
     if context.findings:
         raise ConfigurationError(context.masked_findings())
@@ -137,6 +147,7 @@ def _load(context: LoadContext) -> Configuration:
         files=tuple(dict.fromkeys((*context.maps, *context.code, *context.secret_files))),
         hang_limit=float(data.get("hang_limit", HANG_LIMIT)),
         management=data.get("management", False),
+        web=web,
         secrets=tuple(context.secrets),
         notes=_bounded_notes(context.notes),
         warnings=tuple(dict.fromkeys(warnings)),

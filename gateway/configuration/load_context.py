@@ -138,9 +138,9 @@ class LoadContext:
         return secret
 
     def collect_secrets(self) -> None:
-        """Add the values of environment variables in the password and in interfaces, which may hold an access code."""
+        """Add the values of environment variables in password, token and interfaces, which may hold an access code."""
         for path, raw in self.document.raw.items():
-            if path[:1] in (("interface",), ("interfaces",)) or path == ("mqtt", "password"):
+            if path[:1] in (("interface",), ("interfaces",)) or path in (("mqtt", "password"), ("web", "token")):
                 self.secrets += (self.environment[name] for name in variables(raw) if name in self.environment)
 
     def access_warnings(self, *, has_secret: bool) -> Iterator[str]:

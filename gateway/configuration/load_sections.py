@@ -1,4 +1,4 @@
-"""Builds the records of the sections `mqtt`, `outbox`, `commands` and `log`, and checks what their schemas cannot.
+"""Builds the records of `mqtt`, `outbox`, `commands`, `web` and `log`, and checks what their schemas cannot.
 
 A record is filled from its section by the names of the options: a new option needs no line here.
 """
@@ -8,9 +8,11 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
+from gateway.configuration.document import Path as DataPath
 from gateway.configuration.load_context import LoadContext
 from gateway.configuration.schemas import config_schema
 from gateway.configuration.settings import InterfaceOptions
@@ -26,6 +28,7 @@ from gateway.mqtt.dial import Server
 from gateway.mqtt.options import MqttOptions, parse_server
 from gateway.outbox.options import DISK_BYTES, MEMORY_BYTES, OutboxOptions
 from gateway.routing.command_guard import CommandOptions
+from gateway.web.options import LEAST_TOKEN, WebOptions, is_loopback
 
 
 def load_mqtt(context: LoadContext, section: Mapping[str, Any], name: str) -> MqttOptions:
@@ -58,15 +61,19 @@ def load_mqtt(context: LoadContext, section: Mapping[str, Any], name: str) -> Mq
 
 
 def _password(context: LoadContext, options: MqttOptions) -> str | None:
-    password = options.password
-    if options.password_file is not None:
-        if password is not None:
-            what = "mutually exclusive with 'password'"
-            context.complain(("mqtt", "password_file"), what, "remove one of the two", at_key=True)
-        password = context.read_secret(("mqtt", "password_file"), options.password_file)
-    if password:
-        context.secrets.append(password)
-    return password
+    return _secret(context, ("mqtt",), "password", options.password, options.password_file)
+
+
+def _secret(context: LoadContext, at: DataPath, name: str, value: str | None, file: str | None) -> str | None:
+    """Return the secret that the option `name`, or that with `_file` behind it, of the section `at` gives."""
+    if file is not None:
+        if value is not None:
+            what = f"mutually exclusive with {name!r}"
+            context.complain((*at, f"{name}_file"), what, "remove one of the two", at_key=True)
+        value = context.read_secret((*at, f"{name}_file"), file)
+    if value:
+        context.secrets.append(value)
+    return value
 
 
 def _check_tls(context: LoadContext, options: TlsOptions) -> None:
@@ -159,6 +166,32 @@ def load_commands(
     elif problems and all(problems):
         context.complain(("commands", "timestamp_argument"), problems[0] or "")
     return options
+
+
+def load_web(context: LoadContext, section: Any) -> WebOptions:
+    """Return whether and where the page is served; add findings to `context`."""
+    if section is False:
+        return WebOptions()
+    given = section if isinstance(section, Mapping) else {}
+    given = context.with_located_files(given, config_schema()["properties"]["web"])
+    options = record_of(WebOptions, given)._replace(enabled=True)
+    token = _secret(context, ("web",), "token", options.token, options.token_file)
+    if token and (len(token) < LEAST_TOKEN or not re.fullmatch(r"[!-~]+", token)):
+        where = ("web", "token_file" if options.token_file is not None else "token")
+        what = f"a token has at least {LEAST_TOKEN} characters, of ASCII and without spaces"
+        context.complain(where, what, "for example the output of: openssl rand -hex 16")
+    if not 0 < options.port < 65536:
+        context.complain(("web", "listen"), f"{options.port} is no port", "for example 127.0.0.1:8377")
+    elif not token and not options.is_local:
+        at = ("web", "hosts" if is_loopback(options.host) else "listen")
+        remedy = "add token_file, or listen on 127.0.0.1 without hosts"
+        context.complain(at, "a page that others can reach needs a token", remedy)
+    wanted = {"waitress": ("web",), **({"prometheus_client": ("web", "metrics")} if options.metrics else {})}
+    for module, at in wanted.items():
+        if find_spec(module) is None:
+            what = f"this needs the package {module}, which is not installed"
+            context.complain(at, what, f"pip install {module.replace('_', '-')}", at_key=True)
+    return options._replace(token=token, token_file=None)
 
 
 def load_log(

@@ -20,6 +20,7 @@ from gateway.routing.message_filter import Filters
 from gateway.routing.reading_time import ReadingTime
 from gateway.routing.response_topics import ResponseTopics
 from gateway.translation.mqtt_map import MsgMap
+from gateway.web.options import WebOptions
 
 HANG_LIMIT = 600.0
 """Seconds that an interface may hang before the process is restarted for it, where a service manager can do that."""
@@ -82,6 +83,7 @@ class Configuration(NamedTuple):
     files: tuple[Path, ...] = ()
     hang_limit: float = HANG_LIMIT
     management: bool = False
+    web: WebOptions = WebOptions()
     secrets: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()

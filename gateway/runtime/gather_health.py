@@ -63,6 +63,7 @@ class HealthGatherer:
             last_error=last_error(),
             log_failure=log_failure(),
             control_failure=gateway.control_failure,
+            page_failure=gateway.page_failure,
             hang=hang,
             hang_since=hang_since,
             configuration=str(configuration.file.absolute()),

@@ -181,6 +181,7 @@ class Health(NamedTuple):
     last_error: LastError | None = None
     log_failure: str = ""
     control_failure: str = ""
+    page_failure: str = ""
     hang: str = ""
     hang_since: float | None = None
     configuration: str = ""
@@ -281,6 +282,8 @@ def _problems(health: Health) -> Iterator[Problem]:
     if health.control_failure:
         remedy = "see the log; restart the gateway once the folder can hold the socket"
         yield Problem(Level.DEGRADED, f"there is no control socket: {_cut(health.control_failure)}", remedy)
+    if health.page_failure:
+        yield Problem(Level.DEGRADED, _cut(health.page_failure), "free the address, or set another one in web.listen")
 
 
 def _outbox_problems(health: Health) -> Iterator[Problem]:

@@ -71,35 +71,20 @@ def _devices(note: Note) -> Iterator[str]:
         yield from (topic.split("/")[-2] for topic in _topics(note.steps) if "/" in topic)
 
 
-class LiveView:
-    """The stream of one client. What `secrets` returns, which a reload may change, is masked in all that is sent."""
+class NoteWriter:
+    """Writes notes as lines of JSON. What `secrets` returns, which a reload may change, is masked in them."""
 
-    def __init__(self, wanted: Wanted, secrets: Callable[[], Collection[str]], *, is_raw: bool = False) -> None:
-        self._wanted = wanted
+    def __init__(self, secrets: Callable[[], Collection[str]]) -> None:
         self._secrets = secrets
         self._masked_secrets = secrets()
         self._masker = Masker(self._masked_secrets)
-        self._follower = Follower()
-        TAP.follow(self._follower, is_raw=is_raw)
 
-    def lines(self) -> bytes:
-        """Return what is new: notes, and before them how many were lost."""
-        recorder = TAP.recorder
-        if recorder is not None:
-            recorder.tell_waiting()
+    def line(self, note: Note) -> bytes:
+        """Return the line of a note, which all views share. Any thread may call it."""
         if (secrets := self._secrets()) != self._masked_secrets:
             self._masked_secrets, self._masker = secrets, Masker(secrets)
-        notes, lost = self._follower.take(_MOST_NOTES)
-        lines = [encode_line({"lost": lost})] if lost else []
-        for note in notes:
-            if self._wanted.matches(note):
-                note.line = note.line or encode_line({"note": self._masked(document(note))})
-                lines.append(note.line)
-        return b"".join(lines)
-
-    def close(self) -> None:
-        """Follow no longer."""
-        TAP.unfollow(self._follower)
+        note.line = line = note.line or encode_line({"note": self._masked(document(note))})
+        return line
 
     def _masked(self, note: dict[str, Any]) -> dict[str, Any]:
         """Return a note without secrets. Most have none, which is found out for all of their texts at once."""
@@ -112,6 +97,30 @@ class LiveView:
         if isinstance(value, dict):
             return {name: self._mask(each) for name, each in value.items()}
         return [self._mask(each) for each in value] if isinstance(value, list) else value
+
+
+class LiveView:
+    """The stream of one client."""
+
+    def __init__(self, wanted: Wanted, secrets: Callable[[], Collection[str]], *, is_raw: bool = False) -> None:
+        self._wanted = wanted
+        self._writer = NoteWriter(secrets)
+        self._follower = Follower()
+        TAP.follow(self._follower, is_raw=is_raw)
+
+    def lines(self) -> bytes:
+        """Return what is new: notes, and before them how many were lost."""
+        recorder = TAP.recorder
+        if recorder is not None:
+            recorder.tell_waiting()
+        notes, lost = self._follower.take(_MOST_NOTES)
+        lines = [encode_line({"lost": lost})] if lost else []
+        lines += [self._writer.line(note) for note in notes if self._wanted.matches(note)]
+        return b"".join(lines)
+
+    def close(self) -> None:
+        """Follow no longer."""
+        TAP.unfollow(self._follower)
 
 
 def _texts(note: Mapping[str, Any]) -> Iterator[str]:

@@ -42,6 +42,8 @@ class RunningGateway(Protocol):
     @property
     def control_failure(self) -> str: ...  # noqa: D102
     @property
+    def page_failure(self) -> str: ...  # noqa: D102
+    @property
     def live_topics(self) -> Collection[str]: ...  # noqa: D102
     def stats(self) -> Stats: ...  # noqa: D102
     def health(self) -> Health: ...  # noqa: D102

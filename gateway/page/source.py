@@ -1,0 +1,57 @@
+"""How the views read a running gateway, and have its main thread do something."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gateway.control.protocol import Answer, ControlError, decode_reply
+from gateway.logs.masking import Masker
+from gateway.runtime.health import Health
+from gateway.runtime.running_gateway import RunningGateway
+
+_SHORTEST = 0.5  # s; browsers that ask for the same within this time get the same
+_LONGEST_ANSWER = 30.0  # s
+
+
+class Source:
+    """A running gateway, for the threads of the web server."""
+
+    def __init__(self, gateway: RunningGateway) -> None:
+        self.gateway = gateway
+        self._lock = threading.Lock()
+        self._health: Health | None = None
+        self._gathered = 0.0
+
+    def health(self) -> Health:
+        """Return how the gateway is, or was half a second ago."""
+        with self._lock:
+            now = time.monotonic()
+            if self._health is None or now - self._gathered > _SHORTEST:
+                self._health, self._gathered = self.gateway.health(), now
+            return self._health
+
+    def masker(self) -> Masker:
+        """Return what masks the secrets of the configuration that is in use now."""
+        return Masker(self.gateway.configuration.secrets)
+
+    def ask(self, request: Callable[[Answer], object]) -> Mapping[str, Any]:
+        """Have the main thread call `request`, and return what it answers.
+
+        Raises `ControlError` if it refuses that, or does not answer in time.
+        """
+        is_answered = threading.Event()
+        replies: list[bytes] = []
+
+        def receive(_: Answer, line: bytes) -> None:
+            replies.append(line)
+            is_answered.set()
+
+        answer = Answer(receive)
+        if not self.gateway.errands.add(lambda: request(answer)):
+            raise ControlError("too many requests wait: the gateway hangs: see its log")
+        if not is_answered.wait(_LONGEST_ANSWER):
+            raise ControlError(f"no answer within {_LONGEST_ANSWER:g} s: the gateway is busy or hangs: see its log")
+        return decode_reply(replies[0])
