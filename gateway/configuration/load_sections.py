@@ -186,11 +186,13 @@ def load_web(context: LoadContext, section: Any) -> WebOptions:
         at = ("web", "hosts" if is_loopback(options.host) else "listen")
         remedy = "add token_file, or listen on 127.0.0.1 without hosts"
         context.complain(at, "a page that others can reach needs a token", remedy)
-    wanted = {"waitress": ("web",), **({"prometheus_client": ("web", "metrics")} if options.metrics else {})}
-    for module, at in wanted.items():
+    wanted: dict[str, DataPath] = {"waitress": ("web",)}
+    if options.metrics:
+        wanted["prometheus_client"] = ("web", "metrics")
+    for module, needed_at in wanted.items():
         if find_spec(module) is None:
             what = f"this needs the package {module}, which is not installed"
-            context.complain(at, what, f"pip install {module.replace('_', '-')}", at_key=True)
+            context.complain(needed_at, what, f"pip install {module.replace('_', '-')}", at_key=True)
     return options._replace(token=token, token_file=None)
 
 
