@@ -13,10 +13,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from gateway.core.tap import TAP, Follower, Note
-from gateway.web.server import THREADS
+from gateway.web.connections import THREADS
 
 MOST_WAITING = THREADS - 2
-"""Readers that wait at the same time."""
+"""Readers that wait at the same time, of all feeds of a page."""
 
 _MOST_NOTES, _MOST_BYTES = 2000, 4 * 1024**2  # that are kept for readers who are slow
 _MOST_AT_ONCE = 200  # notes in an answer
@@ -33,9 +33,15 @@ class News(NamedTuple):
 
 
 class Feed:
-    """Notes of all messages, or with `is_raw` of all bytes, as `Tap.follow` gives them."""
+    """Notes of all messages, or with `is_raw` of all bytes, as `Tap.follow` gives them.
 
-    def __init__(self, *, is_raw: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+    Whoever waits takes one of the `seats`, which several feeds may share.
+    """
+
+    def __init__(
+        self, seats: threading.Semaphore, *, is_raw: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._seats = seats
         self._is_raw = is_raw
         self._clock = clock
         self._notes: deque[tuple[int, Note]] = deque()
@@ -58,7 +64,7 @@ class Feed:
             if after < 0 or after > self._next:  # a number of an earlier run
                 after = self._next
             news = self._after(after, wanted)
-            if news.notes or wait <= 0 or self._waiting >= MOST_WAITING:
+            if news.notes or wait <= 0 or not self._seats.acquire(blocking=False):
                 return news
             self._waiting += 1
             try:
@@ -70,6 +76,7 @@ class Feed:
                     missed += news.missed
                 return news._replace(missed=missed)
             finally:
+                self._seats.release()
                 self._waiting -= 1
                 self._read_at = self._clock()
 

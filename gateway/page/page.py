@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
+import threading
 from typing import Any
 
 from gateway import __version__
 from gateway.core.package_logger import package_logger
-from gateway.page.feed import Feed
+from gateway.page.feed import MOST_WAITING, Feed
 from gateway.page.files import file_routes
 from gateway.page.live import Live
 from gateway.page.overview import Overview
@@ -27,7 +28,8 @@ class Page:
     def __init__(self, gateway: RunningGateway, options: WebOptions) -> None:
         self._options = options
         self._source = Source(gateway)
-        self._feeds = Feed(), Feed(is_raw=True)
+        seats = threading.Semaphore(MOST_WAITING)
+        self._feeds = Feed(seats), Feed(seats, is_raw=True)
         name = socket.gethostname()
         access = Access(options, (name, name.partition(".")[0], f"{name.partition('.')[0]}.local"))
         self._server = WebServer(options, App(access, self._routes()), self._release)
@@ -39,6 +41,7 @@ class Page:
         self._server.close()
 
     def _release(self) -> None:
+        self._source.close()
         for feed in self._feeds:
             feed.close()
 
