@@ -32,7 +32,9 @@ class Page:
         self._feeds = Feed(seats), Feed(seats, is_raw=True)
         name = socket.gethostname()
         access = Access(options, (name, name.partition(".")[0], f"{name.partition('.')[0]}.local"))
-        self._server = WebServer(options, App(access, self._routes()), self._release)
+        self.routes = self._routes()
+        """What answers, by method and path."""
+        self._server = WebServer(options, App(access, self.routes), self._release)
         self.address = f"http://{options.listen.rpartition(':')[0]}:{self._server.port}/"
         LOG.info("the page is at %s%s", self.address, "" if options.is_local else f": {NO_TLS}")
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self, cast
 
 from gateway.configuration.load_config import load_configuration
@@ -33,9 +34,9 @@ def with_polls_every(conf: Path, seconds: float) -> Path:
 class RunningGateway:
     """Runs the configuration in `conf`; `interface` is the one (or the first) as it was built last."""
 
-    def __init__(self, conf: Path) -> None:
+    def __init__(self, conf: Path, environment: Mapping[str, str] = MappingProxyType({})) -> None:
         self._built: list[Any] = []
-        configuration = load_configuration(conf, {})
+        configuration = load_configuration(conf, environment)
         interfaces = tuple(options._replace(cls=self._keeping(options)) for options in configuration.interfaces)
         self.name = configuration.name
         self.gateway = Gateway(configuration._replace(interfaces=interfaces))

@@ -59,7 +59,7 @@ def bearer(token: str = TOKEN) -> dict[str, str]:
 def call(app: App, request: Mapping[str, Any]) -> Reply:
     """Return what `app` answers."""
     begun: list[tuple[str, list[tuple[str, str]]]] = []
-    data = b"".join(app(dict(request), lambda status, headers, *_: begun.append((status, headers))))  # type: ignore[arg-type,func-returns-value]
+    data = b"".join(app(dict(request), lambda status, headers, *_: begun.append((status, headers))))  # type: ignore[arg-type]
     ((status, headers),) = begun
     return Reply(int(status[:3]), dict(headers), data)
 
