@@ -1,6 +1,6 @@
 """What the tap tells, numbered, for any number of readers; each asks for what came after the last number it has seen.
 
-The tap is followed while somebody reads. Readers wait for news in the threads of the web server, of which two are kept
+The tap is followed while somebody reads. Readers wait for news in the threads of the web server, of which some are kept
 free for everything else: whoever would wait beyond that is answered at once.
 """
 
@@ -15,8 +15,8 @@ from typing import NamedTuple
 from gateway.core.tap import TAP, Follower, Note
 from gateway.web.connections import THREADS
 
-MOST_WAITING = THREADS - 2
-"""Readers that wait at the same time, of all feeds of a page."""
+MOST_WAITING = THREADS - 4
+"""Readers that wait at the same time, of all feeds of a page: others wait for the outcome of a command."""
 
 _MOST_NOTES, _MOST_BYTES = 2000, 4 * 1024**2  # that are kept for readers who are slow
 _MOST_AT_ONCE = 200  # notes in an answer

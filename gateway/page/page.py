@@ -8,8 +8,11 @@ from typing import Any
 
 from gateway import __version__
 from gateway.core.package_logger import package_logger
+from gateway.page.command import Commands
+from gateway.page.device import DeviceView
 from gateway.page.feed import MOST_WAITING, Feed
 from gateway.page.files import file_routes
+from gateway.page.history import History, Sampler
 from gateway.page.live import Live
 from gateway.page.overview import Overview
 from gateway.page.source import Source
@@ -30,26 +33,35 @@ class Page:
         self._source = Source(gateway)
         seats = threading.Semaphore(MOST_WAITING)
         self._feeds = Feed(seats), Feed(seats, is_raw=True)
+        self._history, self._commands = History(), Commands(self._source)
         name = socket.gethostname()
         access = Access(options, (name, name.partition(".")[0], f"{name.partition('.')[0]}.local"))
         self.routes = self._routes()
         """What answers, by method and path."""
         self._server = WebServer(options, App(access, self.routes), self._release)
+        self._sampler = Sampler(self._source, self._history)
         self.address = f"http://{options.listen.rpartition(':')[0]}:{self._server.port}/"
         LOG.info("the page is at %s%s", self.address, "" if options.is_local else f": {NO_TLS}")
 
     def close(self) -> None:
         """End the server, with everybody who waits for something."""
         self._server.close()
+        self._sampler.close()
 
     def _release(self) -> None:
         self._source.close()
+        self._commands.close()
         for feed in self._feeds:
             feed.close()
 
     def _routes(self) -> dict[tuple[str, str], Route]:
-        source = self._source
-        views = (Overview(source), Live(source, *self._feeds))
+        source, history = self._source, self._history
+        views = (
+            Overview(source, history),
+            DeviceView(source, history, self._feeds[0]),
+            self._commands,
+            Live(source, *self._feeds),
+        )
         routes = {("GET", "/api/session"): Route(self._session, is_public=True), **file_routes()}
         for view in views:
             routes.update(view.routes())

@@ -9,6 +9,7 @@ from gateway.configuration.settings import Configuration
 from gateway.core.errands import Errands
 from gateway.mqtt.client import MgClient
 from gateway.outbox.outbox import Outbox
+from gateway.routing.router import Router
 from gateway.runtime.interface_host import InterfaceHost
 from gateway.runtime.stats import Stats
 
@@ -35,6 +36,8 @@ class RunningGateway(Protocol):
     def errands(self) -> Errands: ...  # noqa: D102
     @property
     def received(self) -> Mapping[str, int]: ...  # noqa: D102
+    @property
+    def router(self) -> Router: ...  # noqa: D102
     @property
     def started(self) -> float: ...  # noqa: D102
     @property

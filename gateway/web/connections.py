@@ -22,7 +22,7 @@ from gateway.web.app import HEADERS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-THREADS = 6
+THREADS = 8
 """Threads that answer requests."""
 
 MOST_CONNECTIONS = 200
