@@ -81,7 +81,7 @@ class House:
             gateway = self.running.gateway
             gateway.configuration = gateway.configuration._replace(web=WebOptions())
             self.running.__enter__()
-            self.page = Page(gateway, self.options)
+            self.begin_page(self.options)
         except BaseException:
             self.line.unplug()
             raise
@@ -94,6 +94,10 @@ class House:
         self.page.close()
         self.running.stop()
         self.line.unplug()
+
+    def begin_page(self, options: WebOptions) -> None:
+        """Serve the page."""
+        self.page = Page(self.running.gateway, options)
 
     @property
     def port(self) -> int:
