@@ -156,7 +156,7 @@ def test_a_command_on_a_topic_that_is_not_subscribed_is_refused_before(tmp_path:
 )
 def test_what_there_is_not_is_named(desk: Desk, names: dict[str, object], what: str) -> None:
     with pytest.raises(GatewayError, match=re.escape(what)):
-        desk.send(**{"point": "on", **names})  # type: ignore[arg-type]
+        desk.send(**{"point": "on", **names})
 
 
 @pytest.mark.parametrize(

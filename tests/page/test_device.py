@@ -95,11 +95,11 @@ def test_a_reading_has_its_value_unit_time_and_quality_with_the_reason(desk: Des
 
 def test_nothing_contains_a_secret(desk: Desk) -> None:
     desk.push(text="the password is hidden1", percent=1)
-    wait = desk.ask("/api/device/messages", device="tank")
+    desk.ask("/api/device/messages", device="tank")  # from now on
     desk.push(text="again hidden1", percent=2)
-    notes: list[Any] = []
-    wait_until(lambda: notes.extend(desk.ask("/api/device/messages", device="tank")["notes"]) or notes)
-    everything = json.dumps([desk.ask(device="tank"), notes, wait])
+    wait_until(lambda: desk.ask("/api/device/messages", device="tank")["notes"])
+    notes = desk.ask("/api/device/messages", device="tank")["notes"]
+    everything = json.dumps([desk.ask(device="tank"), notes])
     assert "***" in everything and "hidden1" not in everything
 
 

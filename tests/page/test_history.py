@@ -11,7 +11,7 @@ from pathlib import Path
 from gateway.configuration.load_config import load_configuration
 from gateway.devices.point import Device, Feed, Point, PointType
 from gateway.message import InternalMsg
-from gateway.page.history import MOST_SERIES, SAMPLES, History, Rates, Sampler, numeric
+from gateway.page.history import MOST_SERIES, SAMPLES, History, Key, Rates, Sampler, numeric
 from gateway.page.source import Source
 from gateway.start_gateway import Gateway
 from tests.support.configuration import trial, write_conf
@@ -31,7 +31,8 @@ TANK = Device(
 
 def test_a_series_is_in_its_order_with_its_gaps_and_only_as_long_as_it_may_be() -> None:
     history = History(samples=4)
-    for sample in ({A: 1.0}, {A: 2.0, B: 7.0}, {B: 8.0}, {A: 4.0}, {A: 5.0}):
+    samples: list[dict[Key, float]] = [{A: 1.0}, {A: 2.0, B: 7.0}, {B: 8.0}, {A: 4.0}, {A: 5.0}]
+    for sample in samples:
         history.add(sample)
     assert history.of(A) == [2.0, None, 4.0, 5.0]
     assert history.of(B) == [7.0, 8.0, None, None]
