@@ -12,6 +12,7 @@ from gateway.page.files import file_routes
 from gateway.page.live import Live
 from gateway.page.overview import Overview
 from gateway.page.source import Source
+from gateway.page.workbench import Workbench
 from gateway.runtime.running_gateway import RunningGateway
 from gateway.web.access import NO_TLS, Access
 from gateway.web.app import App, Request, Route
@@ -44,7 +45,7 @@ class Page:
 
     def _routes(self) -> dict[tuple[str, str], Route]:
         source = self._source
-        views = (Overview(source), Live(source, *self._feeds))
+        views = (Overview(source), Live(source, *self._feeds), Workbench(source, self._feeds[0]))
         routes = {("GET", "/api/session"): Route(self._session, is_public=True), **file_routes()}
         for view in views:
             routes.update(view.routes())
