@@ -16,6 +16,7 @@ from gateway.page.history import History, Sampler
 from gateway.page.live import Live
 from gateway.page.overview import Overview
 from gateway.page.source import Source
+from gateway.page.workbench import Workbench
 from gateway.runtime.running_gateway import RunningGateway
 from gateway.web.access import NO_TLS, Access
 from gateway.web.app import App, Request, Route
@@ -61,6 +62,7 @@ class Page:
             DeviceView(source, history, self._feeds[0]),
             self._commands,
             Live(source, *self._feeds),
+            Workbench(source, self._feeds[0]),
         )
         routes = {("GET", "/api/session"): Route(self._session, is_public=True), **file_routes()}
         for view in views:

@@ -50,5 +50,6 @@ class RunningGateway(Protocol):
     def live_topics(self) -> Collection[str]: ...  # noqa: D102
     def stats(self) -> Stats: ...  # noqa: D102
     def health(self) -> Health: ...  # noqa: D102
+    def reload(self) -> None: ...  # noqa: D102
     def reload_for(self, answer: Answer) -> None: ...  # noqa: D102
     def clear_retained(self, topic: str) -> bool: ...  # noqa: D102
