@@ -32,8 +32,8 @@ class Page:
     def __init__(self, gateway: RunningGateway, options: WebOptions) -> None:
         self._options = options
         self._source = Source(gateway)
-        seats = threading.Semaphore(MOST_WAITING)
-        self._feeds = Feed(seats), Feed(seats, is_raw=True)
+        places = threading.Semaphore(MOST_WAITING)
+        self._feeds = Feed(places), Feed(places, is_raw=True)
         self._history, self._commands = History(), Commands(self._source)
         name = socket.gethostname()
         access = Access(options, (name, name.partition(".")[0], f"{name.partition('.')[0]}.local"))

@@ -19,9 +19,9 @@ def everything(_: Note) -> bool:
 
 @contextmanager
 def feeds(count: int = 1, clock: Callable[[], float] = time.monotonic) -> Iterator[list[Feed]]:
-    """Feeds of bytes that share their seats, as those of a page do."""
-    seats = threading.Semaphore(MOST_WAITING)
-    result = [Feed(seats, is_raw=True, clock=clock) for _ in range(count)]
+    """Feeds of bytes that share their places, as those of a page do."""
+    places = threading.Semaphore(MOST_WAITING)
+    result = [Feed(places, is_raw=True, clock=clock) for _ in range(count)]
     try:
         yield result
     finally:
@@ -116,7 +116,7 @@ def test_all_feeds_together_leave_threads_for_everything_else() -> None:
         assert not any(each.is_alive() for each in waiters)
 
 
-def test_who_has_gone_has_left_the_seat() -> None:
+def test_who_has_gone_has_left_the_place() -> None:
     with feeds() as (feed,):
         for _ in range(2 * MOST_WAITING):
             feed.read(-1, everything, 0.01)

@@ -78,7 +78,7 @@ class Browser:
             yield tab
             tab.check_console()
         finally:
-            self.driver.get_log("browser")
+            tab.console()
             for handle in self.driver.window_handles:
                 if handle != self._home:
                     self.driver.switch_to.window(handle)
@@ -161,11 +161,8 @@ class Tab:
     @property
     def focused(self) -> str:
         """The text or label of what has the focus."""
-        return str(
-            self.run(
-                "const e = document.activeElement; return e.getAttribute('aria-label') || e.innerText || e.id || e.tagName"
-            )
-        )
+        name = "each.getAttribute('aria-label') || each.innerText || each.id || each.tagName"
+        return str(self.run(f"const each = document.activeElement; return {name}"))
 
     def use_token(self, token: str) -> None:
         """Enter a token, as a person does."""
@@ -193,8 +190,10 @@ class Tab:
     def check_console(self) -> None:
         """Raise AssertionError if the console has an error, or a warning of the policy of the page."""
         self.driver.switch_to.window(self.handle)
-        messages = [
-            each["message"] for each in self.driver.get_log("browser") if each["level"] in ("SEVERE", "WARNING")
-        ]
-        wrong = [text for text in messages if not any(part in text for part in self.allowed)]
+        wrong = [text for text in self.console() if not any(part in text for part in self.allowed)]
         assert not wrong, f"errors in the console: {wrong}"
+
+    def console(self) -> list[str]:
+        """Return the errors and warnings in the console since the last call."""
+        entries: Any = self.driver.get_log("browser")  # type: ignore[no-untyped-call]
+        return [each["message"] for each in entries if each["level"] in ("SEVERE", "WARNING")]
