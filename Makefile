@@ -7,6 +7,7 @@
 # make crash-test N=1000     kills gateway and broker N times under load, and counts what is lost
 # make restart-test N=100    restarts gateway and broker N times in any order, and compares the documents of devices
 # make ha-test [SCENARIO=...]   Home Assistant itself, of today and of 2024.3, with the gateway; needs root, and minutes once
+# make page-test [MINUTES=5]   the page in a browser: open for long, in 20 windows, read slowly
 # make systemd-test [SCENARIO=...]   the service in Debian, booted with systemd as process 1; needs root, and minutes once
 # make vm-test [SCENARIO=... CUTS=10]   a virtual machine: a USB adapter is plugged in, its power is cut; root, half an hour
 # make cluster-test [BROKER=nats]   kills nodes of RabbitMQ and NATS clusters under load; needs root, and minutes once
@@ -17,7 +18,7 @@ PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
 SUITES := bookworm trixie forky
 
-.PHONY: run test test-on $(SUITES) check unit fuzz bench fault-test crash-test restart-test ha-test systemd-test vm-test \
+.PHONY: run test test-on $(SUITES) check unit fuzz bench fault-test crash-test restart-test page-test ha-test systemd-test vm-test \
 	cluster-test dist clean
 
 run: $(VENV)/demo
@@ -63,6 +64,10 @@ crash-test: $(VENV)/dev
 restart-test: $(VENV)/dev
 	tests/install-tools.sh tools
 	$(BIN)/python -m tests.restart $(N)
+
+page-test: $(VENV)/dev
+	tests/install-tools.sh tools
+	$(BIN)/python -m tests.page --minutes $(or $(MINUTES),5)
 
 ha-test: $(VENV)/dev
 	tests/install-tools.sh tools
