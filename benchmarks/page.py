@@ -59,9 +59,7 @@ def run(lab: Lab) -> None:
         print(f"  a line's processor time, {name}: {ratio:.2f} times that without a page")
     for name in (_ONE, _TWELVE):
         p50, p99, shown = (median(samples[name], key) for key in ("p50", "p99", "shown"))
-        print(
-            f"  {name}: overview p50 {p50:.1f} ms, p99 {p99:.1f} ms; live view: {shown:.0f} % of the lines, others counted"
-        )
+        print(f"  {name}: overview p50 {p50:.1f} ms, p99 {p99:.1f} ms; {shown:.0f} % of the lines shown live")
     _print_memory()
     _print_bytes()
 
