@@ -92,7 +92,7 @@ $(VENV)/bin/python:
 	python3 -m venv $(VENV)
 
 $(VENV)/demo: pyproject.toml $(VENV)/bin/python
-	@$(PIP) install -e '.[demo]' || { $(PIP) install -e . && \
+	@$(PIP) install -e '.[demo]' || { $(PIP) install -e '.[web]' && \
 		echo "The embedded broker cannot be installed here; the example needs a real one: sudo apt install mosquitto" >&2; }
 	touch $@
 
