@@ -99,7 +99,7 @@ def test_a_phone_scrolls_in_one_direction_only(browser: Browser, seen_house: Hou
     with browser.tab(seen_house.page.address + view, PHONE, scheme) as tab:
         tab.wait_text("planted-house")
         wait_until(lambda: tab.run("return document.querySelector('main').innerText.length") > 0)
-        assert tab.overflow <= 0, view
+        wait_until(lambda: tab.overflow <= 0, 3, lambda: f"{view} to fit: {tab.overflow} pixels", pause=0.05)
         colours = tab.run("const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]")
         assert contrast(*colours) >= 7, colours
 

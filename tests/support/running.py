@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.settings import InterfaceOptions
@@ -68,14 +68,14 @@ class RunningGateway:
         return self._built[-1]
 
     def _keeping(self, options: InterfaceOptions) -> type[Any]:
-        """Return a function that builds the interface and keeps it, so that a test can read its counters."""
+        """Return a class whose instance is kept, so that a test can read its counters."""
+        built = self._built
 
-        def build(*parts: Any) -> Any:
-            interface = options.cls(*parts)
-            self._built.append(interface)
-            return interface
+        def begin(interface: Any, *parts: Any) -> None:
+            options.cls.__init__(interface, *parts)
+            built.append(interface)
 
-        return cast("type[Any]", build)
+        return type(options.cls.__name__, (options.cls,), {"__init__": begin})
 
 
 class Example:
