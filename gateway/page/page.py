@@ -48,6 +48,10 @@ class Page:
         routes = {("GET", "/api/session"): Route(self._session, is_public=True), **file_routes()}
         for view in views:
             routes.update(view.routes())
+        if self._options.metrics:
+            from gateway.page.metrics import Metrics  # its library takes 7 MiB
+
+            routes.update(Metrics(source).routes())
         return routes
 
     def _session(self, request: Request) -> dict[str, Any]:
