@@ -67,6 +67,7 @@ CHECKED_BLOCKS = {
     "yaml automation": "test_docs_home_assistant",
     "yaml by-hand": "test_docs_clients",
     "yaml mqtt2prometheus": "test_docs_clients",
+    "yaml prometheus": "tests/page/test_metrics",
     "ini file=": "test_blocks_load_and_run_in_order (by the console block that follows)",
     "yaml wrong file=": "test_blocks_load_and_run_in_order (by the console block that follows)",
     "json map file=": "test_blocks_load_and_run_in_order, test_map_*",
@@ -105,7 +106,7 @@ CHECKED_BLOCKS = {
     "text openhab": "test_docs_clients",
 }
 
-OF_OTHER_PROGRAMS = {"automation", "by-hand", "mqtt2prometheus"}
+OF_OTHER_PROGRAMS = {"automation", "by-hand", "mqtt2prometheus", "prometheus"}
 
 _NAMES = [entry.name for entry in PAGES]
 

@@ -27,6 +27,7 @@ from gateway.start_gateway import Gateway
 from gateway.web.access import Visitor
 from gateway.web.app import Content, Request
 from tests.support.broker import tool_or_skip
+from tests.support.docs import page
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "packaging/prometheus/mqttgateway-alerts.yaml"
@@ -53,6 +54,10 @@ def text_of(gateway: Gateway) -> str:
     return answer.data.decode()
 
 
+def promtool() -> str:
+    return tool_or_skip("promtool", "prometheus")
+
+
 def samples(text: str) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     families = text_string_to_metric_families(text)
     return {(s.name, tuple(sorted(s.labels.items()))): s.value for family in families for s in family.samples}
@@ -74,7 +79,7 @@ def test_they_tell_what_health_and_counters_tell(gateway: Gateway) -> None:
 
 def test_promtool_finds_nothing_against_the_conventions(gateway: Gateway) -> None:
     run = subprocess.run(
-        [tool_or_skip("promtool", "prometheus"), "check", "metrics"],
+        [promtool(), "check", "metrics"],
         input=text_of(gateway),
         text=True,
         capture_output=True,
@@ -136,16 +141,12 @@ def test_promtool_accepts_what_the_panels_ask_for(tmp_path: Path) -> None:
     ]
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
-    run = subprocess.run(
-        [tool_or_skip("promtool", "prometheus"), "check", "rules", file], text=True, capture_output=True
-    )
+    run = subprocess.run([promtool(), "check", "rules", file], text=True, capture_output=True)
     assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_each_alert_has_a_test_in_which_it_fires_and_they_pass() -> None:
-    run = subprocess.run(
-        [tool_or_skip("promtool", "prometheus"), "test", "rules", ALERT_TESTS], text=True, capture_output=True
-    )
+    run = subprocess.run([promtool(), "test", "rules", ALERT_TESTS], text=True, capture_output=True)
     assert run.returncode == 0, run.stdout + run.stderr
     alerts = {rule["alert"] for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]}
     cases = [case for test in yaml.safe_load(ALERT_TESTS.read_text())["tests"] for case in test["alert_rule_test"]]
@@ -161,5 +162,16 @@ def test_the_page_about_them_has_each_as_it_is(gateway: Gateway) -> None:
         f"{', '.join(f'`{label}`' for label in getattr(each, '_labelnames', ()))} | {each.documentation} |"
         for each in metrics_of(health._replace(link=link), gateway.stats())
     ]
-    page = (ROOT / "docs/metrics.md").read_text().splitlines()
-    assert [line for line in page if line.startswith("| `mqttgateway_")] == rows
+    text = (ROOT / "docs/metrics.md").read_text()
+    assert [line for line in text.splitlines() if line.startswith("| `mqttgateway_")] == rows
+
+
+def test_prometheus_reads_the_configuration_as_shown(tmp_path: Path) -> None:
+    text = page("docs/metrics.md").only("yaml prometheus").text
+    token = tmp_path / "mqttgateway.token"
+    token.write_text("0123456789abcdef\n")
+    (tmp_path / ALERTS.name).write_text(ALERTS.read_text())
+    file = tmp_path / "prometheus.yml"
+    file.write_text(text.replace("/etc/prometheus/mqttgateway.token", str(token)))
+    run = subprocess.run([promtool(), "check", "config", file], text=True, capture_output=True)
+    assert run.returncode == 0 and "11 rules found" in run.stdout, run.stdout + run.stderr
