@@ -437,6 +437,19 @@ def test_messages_after_a_hang_of_the_network_are_late_until_the_broker_has_answ
     ]  # fmt: skip
 
 
+def test_the_question_is_sent_in_the_step_in_which_it_is_due(mosquitto: Mosquitto) -> None:
+    """Otherwise the wait of the next step would count as the broker's round trip, and as the age of messages."""
+    client = {"run_topic": RUN, "max_age": 30.0}
+    with mosquitto.client(RUN) as other, Link(mosquitto.port, client=client) as link:
+        link.connect()
+        link.run_until(lambda: other.messages and not len(link.client.sender), "the first question")
+        link.run_for(0.2)  # its answer
+        asked = len(other.messages)
+        link.clock.shift += 11
+        link.client.loop_with_reconnect(0)
+        wait_until(lambda: len(other.messages) > asked, 5, "the next question")
+
+
 def test_a_state_of_qos_0_is_complete_when_it_is_sent(expected_logs: ExpectedLogs) -> None:
     expected_logs.expect("does not support QoS 1: messages are sent with QoS 0")
     with Peer(serve(values={"maximum_qos": 0})) as peer, Link(peer.port, availability="g/availability") as link:
