@@ -82,7 +82,7 @@ class _Collector:
     def _find(self, conf: str | None) -> Path | None:
         candidates = [conf] if conf is not None else []
         if isinstance(self._status, dict) and conf is None:
-            candidates.append(str(self._status.get("configuration", "")))
+            candidates.append(str(self._status.get("configuration_file", "")))
         for candidate in (*candidates, f"{self._name}.conf"):
             try:
                 return find_configuration(candidate, self._environment)

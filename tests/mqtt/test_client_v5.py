@@ -591,7 +591,7 @@ def test_no_packet_is_larger_than_the_broker_allows(expected_logs: ExpectedLogs)
         link.put("t", b"behind them")
         link.run_until(lambda: len(link.outbox) == 0, "all to be dealt with")
         assert [pkt.size for pkt in peer.packets(PUBLISH)] == [100, 19]
-        assert link.outbox.counts().set_aside == 1
+        assert link.outbox.counts().dead_letters == 1
 
 
 def test_a_real_broker_says_how_large_a_packet_may_be(tmp_path: Path, expected_logs: ExpectedLogs) -> None:
@@ -702,7 +702,7 @@ def test_a_publication_that_the_broker_refuses_is_dead_lettered_and_not_delivere
         link.pass_time(1)
         link.run_until(lambda: len(link.outbox) == 0, "all to be dealt with")
         counts = link.outbox.counts()
-        assert (counts.delivered, counts.set_aside) == (4, 6)
+        assert (counts.delivered, counts.dead_letters) == (4, 6)
         assert link.client.connects == 1
 
 
@@ -721,7 +721,7 @@ def test_a_real_broker_that_does_not_allow_a_topic(tmp_path: Path, expected_logs
                 link.put(topic, topic.encode())
             link.run_until(lambda: len(link.outbox) == 0, "all to be dealt with")
             wait_until(lambda: len(other.messages) == 2, 10, "what is allowed")
-        assert (link.outbox.counts().delivered, link.outbox.counts().set_aside) == (2, 1)
+        assert (link.outbox.counts().delivered, link.outbox.counts().dead_letters) == (2, 1)
 
 
 def test_a_quota_that_is_exceeded_is_waited_out(expected_logs: ExpectedLogs) -> None:
