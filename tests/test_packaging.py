@@ -72,6 +72,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
         check=False,
     )
     assert built.returncode == 0, built.stdout + built.stderr
+    assert "is absent from the `packages`" not in built.stdout + built.stderr, "whoever installs it is not warned"
     return folder
 
 

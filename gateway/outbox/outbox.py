@@ -355,7 +355,7 @@ class Outbox:
                 self._waiters.notify()
             return
         with self._lock:
-            self._counts["set_aside"] += 1
+            self._counts["dead_letters"] += 1
             self._end((entry,), dropped=reason)
             if self.retained.get(topic) == payload:
                 self._remember(topic, b"")

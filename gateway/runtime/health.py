@@ -31,6 +31,7 @@ _RECENT = 600.0  # s for which the last error in the log is in the headline, if 
 
 _PLUG = "check plug, cable and power"
 _PORT_REMEDIES = {  # by a part of the reason why a device cannot be opened
+    "there is no such device": "plug it in, or correct the port in the configuration",
     "no permission": "let the user that the gateway runs as use it",
     "another program or interface has it open": "end the other program, or correct the port in the configuration",
 }

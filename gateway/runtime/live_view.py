@@ -21,7 +21,8 @@ class Wanted(NamedTuple):
     """Which notes a client wants to see. An empty text: all of them. Words are patterns with `*` and `?`.
 
     `device` is compared with the name of the interface and with the device of the message, `outcome` with the outcome
-    and with the stage at which a message was dropped. `drops`: only what was dropped.
+    and with the stage at which a message was dropped, in any case: codes are in capitals, and stages are not.
+    `drops`: only what was dropped.
     """
 
     device: str = ""
@@ -43,7 +44,8 @@ class Wanted(NamedTuple):
         """Return whether `note` is to be shown."""
         if self.drops and note.outcome != DROPPED:
             return False
-        if self.outcome and not any(fnmatchcase(word, self.outcome) for word in (note.outcome, note.where) if word):
+        ends = (note.outcome.lower(), note.where.lower())
+        if self.outcome and not any(fnmatchcase(word, self.outcome.lower()) for word in ends if word):
             return False
         if self.device and not any(fnmatchcase(name, self.device) for name in _devices(note)):
             return False

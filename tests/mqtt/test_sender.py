@@ -219,7 +219,7 @@ def test_a_broker_that_refuses_everything_for_some_time_loses_nothing_and_no_ord
     for each in bench.received():
         bench.answer(each.mid)
     counts = bench.outbox.counts()
-    assert (counts.delivered, counts.set_aside) == (3, 0)
+    assert (counts.delivered, counts.dead_letters) == (3, 0)
 
 
 @pytest.mark.parametrize(("lane", "expected"), [(Lane.LATEST, []), (Lane.EVENT, [b"1"])])
@@ -238,7 +238,7 @@ def test_a_state_that_is_put_off_does_not_replace_a_newer_one(
     bench.send()
     assert [each.payload for each in bench.received()] == expected, "of events, each matters"
     counts = bench.outbox.counts()
-    assert (counts.delivered, counts.set_aside) == (1, 0)
+    assert (counts.delivered, counts.dead_letters) == (1, 0)
     assert bench.outbox.stats()["superseded"] == (lane is Lane.LATEST)
 
 
@@ -268,7 +268,7 @@ def test_a_message_that_is_refused_again_after_others_were_accepted_is_dead_lett
             bench.answer(each.mid, 0x83 if each.topic == "bad" else 0)
         bench.clock.now += bench.sender.time_left
     counts = bench.outbox.counts()
-    assert (counts.delivered, counts.set_aside) == (2, 1)
+    assert (counts.delivered, counts.dead_letters) == (2, 1)
 
 
 def test_a_state_that_the_broker_refuses_is_suspended(bench_v5: Bench, expected_logs: ExpectedLogs) -> None:

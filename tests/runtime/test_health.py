@@ -125,7 +125,7 @@ def test_each_state_that_lasts_is_one_problem_with_a_remedy(kind: str) -> None:
 @pytest.mark.parametrize(
     ("reason", "remedy"),
     [
-        ("cannot open p: there is no such device", "check plug"),
+        ("cannot open p: there is no such device", "plug it in, or correct the port"),
         ("cannot open p: no permission", "let the user"),
         ("cannot open p: another program or interface has it open", "end the other program"),
     ],

@@ -92,6 +92,8 @@ def test_a_document_is_found_by_its_device_and_a_drop_by_its_stage() -> None:
     assert Wanted(outcome="map", drops=True).matches(dropped)
     assert document(dropped)["where"] == "map"
     assert not Wanted(outcome="filter").matches(dropped)
+    assert Wanted(outcome="Map").matches(dropped)
+    assert Wanted(outcome="timeout").matches(Note(0.0, "dev", state, "TIMEOUT"))
 
 
 def test_a_wrong_filter_is_refused() -> None:

@@ -106,7 +106,7 @@ def _status(machine: Machine, name: str) -> str:
 
 
 def _pushed(machine: Machine) -> int:
-    return int(json.loads(_status(machine, "entry"))["interfaces"][0]["pushed"])
+    return int(json.loads(_status(machine, "entry"))["interfaces"]["serial"]["pushed"])
 
 
 def _has_reading(received: Callable[[], list[str]], device: str) -> bool:
