@@ -676,20 +676,17 @@ def refusing(reasons: dict[bytes, int], **others: Any) -> Act:
 
 
 def test_a_publication_that_the_broker_refuses_is_dead_lettered_and_not_delivered(expected_logs: ExpectedLogs) -> None:
-    reasons = {b"1": 0x87, b"2": 0x99, b"3": 0x90, b"4": 0x83, b"5": 0x80, b"6": 0x10, b"7": 0xF7}
-    names = ("Not authorized", "Payload format invalid", "Topic name invalid", "Implementation specific error")
-    expected_logs.expect(*(f"the broker refused it: {name}" for name in (*names, "Unspecified error")))
+    reasons = {b"1": 0x87, b"2": 0x99, b"3": 0x90, b"6": 0x10, b"7": 0xF7}
+    names = ("Not authorized", "Payload format invalid", "Topic name invalid")
+    expected_logs.expect(*(f"the broker refused it: {name}" for name in names))
     expected_logs.expect("the broker refused it: reason code 0xF7")
-    expected_logs.expect("does not accept messages at the moment: Implementation specific error")  # is sent again first
     with Peer(refusing(reasons)) as peer, Link(peer.port) as link:
         link.connect()
         for number in range(10):
             link.put(f"t/{number}", b"%d" % number)
-        link.run_until(lambda: len(link.outbox) <= 2, "all that is clear")
-        link.pass_time(1)
         link.run_until(lambda: len(link.outbox) == 0, "all to be dealt with")
         counts = link.outbox.counts()
-        assert (counts.delivered, counts.set_aside) == (4, 6)
+        assert (counts.delivered, counts.set_aside) == (6, 4)
         assert link.client.connects == 1
 
 
