@@ -202,7 +202,7 @@ class Refusals:
                 self._outbox.supersede(entry)
 
     def _give_up_one(self) -> bool:
-        """Make the oldest entry of a topic a dead letter, if others are accepted; return whether there is such a topic."""
+        """Make the oldest entry of a topic a dead letter, if others are accepted; return whether there was one."""
         for waiting in self._topics.values():
             if waiting.accepted_first < self._accepted and len(waiting.entries) > waiting.is_tried:
                 entry = waiting.entries.pop(int(waiting.is_tried))
