@@ -335,6 +335,39 @@ def test_after_new_filters_a_quiet_session_has_no_waiting_messages() -> None:
 # --- the run topic, which shows what the broker remembers
 
 
+def test_a_run_topic_that_was_refused_for_some_time_is_used_again_without_a_new_link(
+    expected_logs: ExpectedLogs,
+) -> None:
+    """A node of a cluster refuses filters while the cluster elects a leader."""
+    expected_logs.expect("the broker does not let the gateway write and read the topic 'g/run'")
+    expected_logs.expect("lost the broker: the broker's session cannot be used: connecting again without it")
+    is_elected = threading.Event()
+
+    def act(conversation: Conversation) -> None:
+        conversation.read()
+        conversation.connack()
+        for pkt in conversation.packets_until_closed():
+            if pkt.kind == SUBSCRIBE:
+                conversation.suback(pkt, b"\1" if pkt.filters != [RUN] or is_elected.is_set() else b"\x87")
+            elif pkt.kind == PUBLISH:
+                conversation.puback(pkt)
+                conversation.send(publish(pkt.topic, pkt.payload, version=V5))
+            elif pkt.kind == PINGREQ:
+                conversation.send(packet(PINGRESP))
+
+    with Peer(act) as peer, Link(peer.port, "a", client=SESSION) as link:
+        link.connect()
+        link.run_until(lambda: link.client.connects == 2, "the link without a session")
+        link.run_until(lambda: link.client.is_subscribed, "its subscription")
+        assert link.client.forbidden_run_topic == RUN
+        is_elected.set()
+        link.pass_time(11)
+        link.run_until(lambda: peer.packets(PUBLISH), "a token")
+        link.run_until(lambda: not link.client.memory.run.is_waiting, "its return")
+        assert link.client.forbidden_run_topic == ""
+        assert link.client.connects == 2
+
+
 @pytest.mark.parametrize("how", ["SUBACK", "PUBACK", "silence"])
 def test_where_the_run_topic_is_forbidden_the_link_is_opened_again_without_a_session(
     how: str, expected_logs: ExpectedLogs, caplog: pytest.LogCaptureFixture
