@@ -98,6 +98,8 @@ class Sender:
         self._has_settled = False  # any message, on this link
         self._acknowledged = 0  # publications that the broker has acknowledged on this link, states among them
         self._is_new_link = False
+        self._are_states_behind = False  # for want of room; then they and messages take turns
+        self._is_turn_of_states = False
         self._must_requeue = False
         self._resent = self._refused = self._deferred = self._downgraded = 0
 
@@ -319,6 +321,10 @@ class Sender:
         if self._is_new_link:
             self.publish_states()
             self._is_new_link = self.states.has_pending
+        elif self._are_states_behind and (room := self._room_now()):
+            self._is_turn_of_states = not self._is_turn_of_states
+            if self._is_turn_of_states:
+                self.publish_states(max(1, room // 2))
         if self._quarantine.entries and self._quarantine.is_due:
             self._release_quarantine(is_trial=False)
         if self._put_off and self._may_send:
@@ -391,14 +397,17 @@ class Sender:
         batch.entries.clear()
         batch.offsets.clear()
 
-    def publish_states(self) -> None:
-        """Publish the states that have changed, and those that are to be tried again."""
+    def publish_states(self, most: int = _MAX_IN_FLIGHT) -> None:
+        """Publish the states that have changed, and those that are to be tried again, up to `most` of them."""
         states = self.states
+        self._are_states_behind = False
         if states.is_idle:
             return
         states.resume_due()
         if states.has_pending and self._may_send:
-            states.publish_pending(self._publish_state, self._room)
+            end = len(self._in_flight) + most
+            states.publish_pending(self._publish_state, lambda: min(self._room(), end - len(self._in_flight)))
+            self._are_states_behind = states.has_pending
 
     def _publish_state(self, topic: str, payload: bytes) -> InFlight | None:
         qos, retain = self._degraded(1, True)

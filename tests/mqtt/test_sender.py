@@ -475,3 +475,42 @@ def test_nothing_is_sent_directly_if_each_message_has_to_be_checked(bench: Bench
     bench.link_up(BrokerLimits(maximum_packet=10))
     bench.sender.send_pending()
     assert bench.sender.send_directly([PLAIN]) is None
+
+
+# --- states and messages
+
+
+def test_a_state_that_changes_while_a_backlog_is_sent_does_not_wait_for_all_of_it(bench: Bench) -> None:
+    """Behind a slow link, that of a day can take hours: a device that is offline must not be online until then."""
+    bench.outbox.put_all([Publication("t", b"%d" % number, 1) for number in range(COUNT)])
+    bench.send()
+    waiting = bench.received()
+    bench.sender.states.set("availability", b"offline")
+    before = 0
+    while waiting[0].topic != "availability":
+        bench.answer(waiting.pop(0).mid)
+        bench.send()
+        bench.sender.publish_states()
+        bench.client.loop_write()
+        waiting += bench.received()
+        before += 1
+    assert before <= 102, "those in flight, and not many more"
+
+
+def test_states_that_change_all_the_time_leave_room_for_messages(bench: Bench) -> None:
+    bench.outbox.put_all([Publication("t", b"%d" % number, 1) for number in range(COUNT)])
+    bench.send()
+    waiting = bench.received()
+    answered = []
+    for turn in range(2 * COUNT):
+        for number in range(3):
+            bench.sender.states.set(f"state/{number}", b"%d" % turn)
+        packet = waiting.pop(0)
+        answered.append(packet.topic)
+        bench.answer(packet.mid)
+        bench.send()
+        bench.sender.publish_states()
+        bench.client.loop_write()
+        waiting += bench.received()
+    assert answered.count("t") >= COUNT - 20
+    assert answered.count("state/0") >= 20
