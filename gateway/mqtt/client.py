@@ -209,6 +209,11 @@ class MgClient(HookedClient):
         return list(self.sender.states.suspended)
 
     @property
+    def refused_topics(self) -> Collection[str]:
+        """The topics that wait because the broker has refused a message on them without saying why."""
+        return list(self.sender.refused_topics)
+
+    @property
     def forbidden_run_topic(self) -> str:
         """The topic ROOT/NAME/run, if the broker forbids it; otherwise `""`."""
         run = self.memory.run

@@ -377,6 +377,10 @@ class Outbox:
             self._supersede(entry)
             self._waiters.notify()
 
+    def is_expired(self, entry: Entry) -> bool:
+        """Return whether the lifetime of an entry is over; then `take` drops it."""
+        return self._is_expired(entry, self._clock())
+
     def requeue(self, entries: Iterable[Entry]) -> None:
         """Put entries in flight that were never sent back at the front of their lanes, in their order.
 

@@ -112,6 +112,7 @@ class HealthGatherer:
             stalled_for=client.stalled_for,
             refused_filters=client.refused_filters,
             refused_states=list(client.refused_states),
+            refused_topics=list(client.refused_topics),
             forbidden_run_topic=client.forbidden_run_topic,
         )
 

@@ -85,6 +85,7 @@ class LinkHealth(NamedTuple):
     stalled_for: float = 0.0
     refused_filters: Mapping[str, str] = {}
     refused_states: Sequence[str] = ()
+    refused_topics: Sequence[str] = ()
     forbidden_run_topic: str = ""
 
 
@@ -378,6 +379,9 @@ def _refusals(link: LinkHealth) -> Iterator[Problem]:
         yield Problem(Level.DEGRADED, what, remedy)
     for topic in link.refused_states[:_MOST_DEVICES]:
         yield Problem(Level.DEGRADED, f"the broker does not accept {_cut(topic)}", remedy)
+    for topic in link.refused_topics[:_MOST_DEVICES]:
+        what = f"the broker refuses messages on {_cut(topic)} without saying why: they wait"
+        yield Problem(Level.DEGRADED, what, "see the broker's log")
 
 
 def _line(text: str) -> str:
