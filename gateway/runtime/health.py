@@ -367,13 +367,13 @@ def _refusals(link: LinkHealth) -> Iterator[Problem]:
     if not link.is_up:
         return
     remedy = "allow it in the broker's access rules"
-    if link.forbidden_run_topic:
-        yield Problem(Level.DEGRADED, f"the broker forbids the topic {link.forbidden_run_topic}", remedy)
     for topic_filter, reason in list(link.refused_filters.items())[:_MOST_DEVICES]:
         what = f"the broker refuses the subscription to {_cut(topic_filter)}: {_cut(reason)}"
         yield Problem(Level.DEGRADED, what, remedy)
     for topic in link.refused_states[:_MOST_DEVICES]:
         yield Problem(Level.DEGRADED, f"the broker does not accept {_cut(topic)}", remedy)
+    if link.forbidden_run_topic:  # the gateway manages without it
+        yield Problem(Level.DEGRADED, f"the broker forbids the topic {link.forbidden_run_topic}", remedy)
 
 
 def _line(text: str) -> str:
