@@ -46,8 +46,7 @@ class Site:
         self.machine = machine
         self._undo: list[Callable[[], object]] = []
         self._broker = ""
-        for name in ("broken.py", "plant.py"):
-            machine.write(f"/etc/mqttgateway/{name}", (HERE / name).read_text())
+        machine.write("/etc/mqttgateway/broken.py", (HERE / "broken.py").read_text())
         machine.write("/opt/clog.py", (HERE / "clog.py").read_text())
         configure(machine, "cellar", "{type: plant.py}")
         machine.run("systemctl", "start", CELLAR)
@@ -78,7 +77,7 @@ class Site:
 
     def reset(self) -> None:
         """Stop `entry` and its broker, and undo everything else; the serial line is plugged in then."""
-        self.run("systemctl", "kill", "-s", "CONT", ENTRY, "broker", check=False)
+        self.run("systemctl", "kill", "--kill-who=main", "-s", "CONT", ENTRY, "broker", check=False)
         self.run("systemctl", "stop", ENTRY)
         self.run("systemctl", "reset-failed", check=False)
         while self._undo:
@@ -128,8 +127,8 @@ class Site:
         self._broker = ""
 
     def signal(self, unit: str, name: str) -> None:
-        """Send a signal to the processes of a unit."""
-        self.run("systemctl", "kill", "-s", name, unit)
+        """Send a signal to the main process of a unit."""
+        self.run("systemctl", "kill", "--kill-who=main", "-s", name, unit)
 
     def plug_in(self) -> None:
         """Plug the serial line in."""
