@@ -499,23 +499,6 @@ def suspended(site: Site) -> Steps:
     yield WELL
 
 
-def log_file_that_hangs(site: Site) -> Steps:
-    """The log file does not answer, and the main thread hangs in writing to it, until it does."""
-    pipe, clogged = "/var/log/mqttgateway/entry.pipe", "/run/clogged"
-    site.run("setpriv", "--reuid=mqttgateway", "--regid=mqttgateway", "--clear-groups", "mkfifo", pipe)
-    site.undo("rm", "-f", pipe, clogged)
-    site.start_unit("reader", f"/opt/mqttgateway/bin/python /opt/clog.py {pipe} {clogged}")
-    site.say("")
-    site.start(is_well=False, log={"file": pipe, "traffic": True})
-    yield ONLINE
-    site.machine.write(clogged, "")
-    site.machine.wait(lambda: site.run("sh", "-c", "ls /run/clogged.full || true").startswith("/run"), "a full pipe")
-    site.send()
-    yield "the main thread hangs: it is at "
-    site.run("rm", clogged)
-    yield ONLINE  # a pipe is no log file for long
-
-
 FAULTS: tuple[Fault, ...] = (
     plugged_in_later, unplugged, no_permission, port_in_use, another_terminator, no_rule, wrong_checksum, no_answer,
     silent_device,
@@ -537,5 +520,5 @@ FAULTS: tuple[Fault, ...] = (
                  "set mqtt.host to a name in the"),
     tls_to_a_port_without,
     disk_full, outbox_not_writable, outbox_full, outbox_damaged, outbox_of_a_later_version, outbox_in_use,
-    log_file_full, suspended, log_file_that_hangs,
+    log_file_full, suspended,
 )  # fmt: skip

@@ -47,7 +47,6 @@ class Site:
         self._undo: list[Callable[[], object]] = []
         self._broker = ""
         machine.write("/etc/mqttgateway/broken.py", (HERE / "broken.py").read_text())
-        machine.write("/opt/clog.py", (HERE / "clog.py").read_text())
         configure(machine, "cellar", "{type: plant.py}")
         machine.run("systemctl", "start", CELLAR)
         self.wait_line(CELLAR, _UNTOUCHED, _BACK)
@@ -192,8 +191,8 @@ class Site:
 
     @property
     def shown(self) -> str:
-        """What `systemctl status` shows of `entry`, with the end of its journal."""
-        return self.run("systemctl", "status", "--no-pager", "-l", ENTRY, check=False)
+        """What `systemctl status` shows of `entry`, and its journal: systemd 252 shows too few lines of that itself."""
+        return self.run("systemctl", "status", "--no-pager", "-l", ENTRY, check=False) + self.machine.journal(ENTRY)
 
     def check_other(self) -> None:
         """Check that the other gateway is well, and has never been restarted."""
