@@ -372,8 +372,6 @@ def _refusals(link: LinkHealth) -> Iterator[Problem]:
     if not link.is_up:
         return
     remedy = "allow it in the broker's access rules"
-    if link.forbidden_run_topic:
-        yield Problem(Level.DEGRADED, f"the broker forbids the topic {link.forbidden_run_topic}", remedy)
     for topic_filter, reason in list(link.refused_filters.items())[:_MOST_DEVICES]:
         what = f"the broker refuses the subscription to {_cut(topic_filter)}: {_cut(reason)}"
         yield Problem(Level.DEGRADED, what, remedy)
@@ -382,6 +380,8 @@ def _refusals(link: LinkHealth) -> Iterator[Problem]:
     for topic in link.refused_topics[:_MOST_DEVICES]:
         what = f"the broker refuses messages on {_cut(topic)} without saying why: they wait"
         yield Problem(Level.DEGRADED, what, "see the broker's log")
+    if link.forbidden_run_topic:  # the gateway manages without it
+        yield Problem(Level.DEGRADED, f"the broker forbids the topic {link.forbidden_run_topic}", remedy)
 
 
 def _line(text: str) -> str:

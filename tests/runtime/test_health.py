@@ -160,6 +160,13 @@ def test_the_gravest_problem_comes_first() -> None:
     assert summary(ill) == "no link to the broker localhost:1883; 0 of 1 device online"
 
 
+def test_a_subscription_that_is_refused_is_graver_than_the_topic_of_the_gateway_itself() -> None:
+    ill = health(link=UP._replace(forbidden_run_topic="home/hall/run", refused_filters={"home/#": "Not authorized"}))
+    assert "the broker refuses the subscription to home/#: Not authorized, and 1 more problem" in headline(
+        assess(ill), ill
+    )
+
+
 def test_the_headline_names_one_problem_and_counts_the_others() -> None:
     ill = devices(LAMP, LOST, LOST._replace(id="other"))
     expected = f"link up (localhost:1883, MQTT 5); 1 of 3 devices online; {DEVICE_OFFLINE}, and 1 more problem"
