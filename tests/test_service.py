@@ -96,6 +96,18 @@ def test_it_is_ready_while_there_is_no_broker(tmp_path: Path, systemd: Systemd) 
         gateway.stop()
 
 
+@pytest.mark.parametrize(("options", "named", "code"), [({}, "waiting.outbox", 1), ({"nonsense": 1}, "nonsense", 78)])
+def test_why_it_cannot_start_is_in_the_status_line(
+    tmp_path: Path, systemd: Systemd, options: dict[str, object], named: str, code: int
+) -> None:
+    (tmp_path / "waiting.outbox").mkdir()
+    file = str(tmp_path / "waiting.outbox")
+    conf = write_conf(tmp_path, free_port(), interface=trial("Recorder"), outbox={"file": file}, **options)
+    with GatewayProcess(conf, environment=systemd.environment) as gateway:
+        systemd.wait_status(named)
+        assert gateway.wait() == code
+
+
 def test_a_main_thread_that_hangs_is_in_the_status_line_until_it_goes_on(
     tmp_path: Path, systemd: Systemd, mosquitto: Mosquitto
 ) -> None:
