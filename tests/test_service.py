@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -98,7 +99,7 @@ def test_it_is_ready_while_there_is_no_broker(tmp_path: Path, systemd: Systemd) 
 
 @pytest.mark.parametrize(("options", "named", "code"), [({}, "waiting.outbox", 1), ({"nonsense": 1}, "nonsense", 78)])
 def test_why_it_cannot_start_is_in_the_status_line(
-    tmp_path: Path, systemd: Systemd, options: dict[str, object], named: str, code: int
+    tmp_path: Path, systemd: Systemd, options: dict[str, Any], named: str, code: int
 ) -> None:
     (tmp_path / "waiting.outbox").mkdir()
     file = str(tmp_path / "waiting.outbox")
