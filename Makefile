@@ -7,6 +7,7 @@
 # make crash-test N=1000     kills gateway and broker N times under load, and counts what is lost
 # make restart-test N=100    restarts gateway and broker N times in any order, and compares the documents of devices
 # make ha-test [SCENARIO=...]   Home Assistant itself, of today and of 2024.3, with the gateway; needs root, and minutes once
+# make page-test [MINUTES=5]   the page in a browser: open for long, in 20 windows, read slowly
 # make systemd-test [SCENARIO=...]   the service in Debian, booted with systemd as process 1; needs root, and minutes once
 # make vm-test [SCENARIO=... CUTS=10]   a virtual machine: a USB adapter is plugged in, its power is cut; root, half an hour
 # make cluster-test [BROKER=nats]   kills nodes of RabbitMQ and NATS clusters under load; needs root, and minutes once
@@ -20,7 +21,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 SUITES := bookworm trixie forky
 
-.PHONY: run test test-on $(SUITES) check unit fuzz bench fault-test crash-test restart-test ha-test systemd-test vm-test \
+.PHONY: run test test-on $(SUITES) check unit fuzz bench fault-test crash-test restart-test page-test ha-test systemd-test vm-test \
 	cluster-test dist clean
 
 run: $(VENV)/demo
@@ -67,6 +68,10 @@ restart-test: $(VENV)/dev
 	tests/install-tools.sh tools
 	$(BIN)/python -m tests.restart $(N)
 
+page-test: $(VENV)/dev
+	tests/install-tools.sh tools
+	$(BIN)/python -m tests.page --minutes $(or $(MINUTES),5)
+
 ha-test: $(VENV)/dev
 	tests/install-tools.sh tools
 	$(BIN)/python -m tests.home_assistant $(SCENARIO)
@@ -90,7 +95,7 @@ $(VENV)/bin/python:
 	python3 -m venv $(VENV)
 
 $(VENV)/demo: pyproject.toml $(VENV)/bin/python
-	@$(PIP) install -e '.[demo]' || { $(PIP) install -e . && \
+	@$(PIP) install -e '.[demo]' || { $(PIP) install -e '.[web]' && \
 		echo "The embedded broker cannot be installed here; the example needs a real one: sudo apt install mosquitto" >&2; }
 	touch $@
 

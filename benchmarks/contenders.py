@@ -43,6 +43,7 @@ def gateway_command(
     *,
     disk: bool = False,
     home_assistant: bool = False,
+    web: bool | dict[str, Any] = False,
 ) -> list[str]:
     """Write a configuration; return the command that runs it, on the lab's broker or on that at `port`."""
     conf = lab.folder / "bench.conf"
@@ -57,6 +58,7 @@ def gateway_command(
         },  # each round begins without an earlier session
         "outbox": {"store": "memory"},
         "home_assistant": home_assistant,
+        "web": web,
         "interfaces": interfaces,
     }
     if disk:
@@ -88,10 +90,11 @@ def gateway(
     *,
     disk: bool = False,
     home_assistant: bool = False,
+    web: bool | dict[str, Any] = False,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run the gateway, with default settings except QoS, session and outbox; check its log at the end."""
     log = fresh_log(lab, "gateway")
-    command = gateway_command(lab, {"device": interface}, qos, disk=disk, home_assistant=home_assistant)
+    command = gateway_command(lab, {"device": interface}, qos, disk=disk, home_assistant=home_assistant, web=web)
     with ending(spawn(command, log)) as process:
         _wait_ready(process, log, listener, READY_TOPIC)
         yield process

@@ -66,6 +66,8 @@ CHECKED_BLOCKS = {
     "yaml written=": "test_blocks_load_and_run_in_order",
     "yaml automation": "test_docs_home_assistant",
     "yaml by-hand": "test_docs_clients",
+    "yaml by-token": "test_docs_page",
+    "yaml by-proxy": "test_docs_page",
     "yaml mqtt2prometheus": "test_docs_clients",
     "yaml prometheus": "tests/page/test_metrics",
     "ini file=": "test_blocks_load_and_run_in_order (by the console block that follows)",
@@ -102,11 +104,13 @@ CHECKED_BLOCKS = {
     "text rabbitmq": "make cluster-test",
     "text nats": "make cluster-test",
     "text ser2net": "test_docs_fleet",
+    "text caddy": "test_docs_page",
+    "text nginx": "test_docs_page",
     "text metrics": "test_docs_clients",
     "text openhab": "test_docs_clients",
 }
 
-OF_OTHER_PROGRAMS = {"automation", "by-hand", "mqtt2prometheus", "prometheus"}
+OF_OTHER_PAGES = {"automation", "by-hand", "by-proxy", "by-token", "mqtt2prometheus", "prometheus"}
 
 _NAMES = [entry.name for entry in PAGES]
 
@@ -258,7 +262,7 @@ def test_blocks_load_and_run_in_order(entry: Page, tmp_path: Path) -> None:
             (tmp_path / block.settings["file"]).write_text(block.text)
         if "written" in block.settings:
             assert (tmp_path / block.settings["written"]).read_text() == block.text, block.place
-        elif block.language == "yaml" and not block.marks & OF_OTHER_PROGRAMS:
+        elif block.language == "yaml" and not block.marks & OF_OTHER_PAGES:
             _load(block, tmp_path)
         elif block.language == "json" and "map" in block.marks:
             load_map(tmp_path / block.settings["file"], sender="hall")

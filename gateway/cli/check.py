@@ -7,24 +7,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import time
 from collections.abc import Iterator, Sequence
 
 from gateway.cli.message_options import address_options, chosen_interfaces, message_from
-from gateway.configuration.interface_loader import failure_text, file_of
 from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.core.counting import counted
 from gateway.core.paths import SERVICE_CONF, SERVICE_STATE
 from gateway.devices.document import RETAINED_KINDS
-from gateway.devices.model import Model
 from gateway.devices.point import Device, Feed, Point, PointType, Write
-from gateway.errors import ConfigurationError, Finding, GatewayError, MessageError, Problem, UsageError
-from gateway.interface import Interface
+from gateway.errors import ConfigurationError, Problem, UsageError
 from gateway.map_tools.lane_notes import lane_notes
-from gateway.message import InternalMsg
 from gateway.mqtt.options import MqttOptions
 from gateway.routing.message_filter import MessageFilter
+from gateway.workbench.explanation import Published, explain_command, explain_frame, frame_from_hex, frame_from_text
 
 
 def check(configuration: Configuration, options: argparse.Namespace) -> int:
@@ -156,94 +152,25 @@ def _explain(interface: InterfaceOptions, options: argparse.Namespace, *, is_nam
     if is_named:
         print(f"{interface.name}:")  # noqa: T201
     is_accepted = True
-    try:
-        for line in _explanation(interface, options):
-            print(line)  # noqa: T201
-            is_accepted = is_accepted and not isinstance(line, Problem)
-    except (OSError, GatewayError):
-        raise
-    except (Exception, SystemExit) as err:  # the class may be from anywhere, and raise anything
-        file, name = file_of(interface.cls), interface.cls.__name__
-        what = f"the class {name} fails: {failure_text(err, file)}"
-        remedy = "fix its explain_frame(), explain_command() or addresses()"
-        raise ConfigurationError([Finding(file or name, 0, 0, "", what, remedy)]) from err
+    for line in _explanation(interface, options):
+        print(line)  # noqa: T201
+        is_accepted = is_accepted and not isinstance(line, Problem)
     return is_accepted
 
 
 def _explanation(interface: InterfaceOptions, options: argparse.Namespace) -> Iterator[str | Problem]:
-    cls = interface.cls if issubclass(interface.cls, Interface) else Interface
     for data in _frames(options, interface.params.get("encoding", "utf-8")):
-        for part in cls.explain_frame(interface.params, data):
-            yield from _message(interface, part) if isinstance(part, InternalMsg) else [part]
+        for part in explain_frame(interface, data, time.time()):
+            yield from part.lines() if isinstance(part, Published) else [part]
     if options.action or options.arg:
         msg = message_from(options, sender=options.sender)
         yield str(msg)
-        yield from cls.explain_command(interface.params, msg)
-
-
-def _message(interface: InterfaceOptions, msg: InternalMsg) -> Iterator[str | Problem]:
-    left, reasons = _without_bad_values(interface, msg)
-    yield from (f"  left out: {reason}" for reason in reasons)
-    if left is None:
-        yield Problem((), f"  not sent: no value is left of {msg}")
-        return
-    msg, reading_time = left, interface.reading_time
-    if reading_time is not None:
-        msg = reading_time.with_argument(reading_time.dated(msg, time.time()))
-    yield f"  {msg}"
-    try:
-        publication = interface.msg_map.internal2mqtt(msg)
-    except MessageError as err:
-        yield Problem((), f"    not sent: {err}")
-        return
-    yield f"    topic    {publication.topic}"
-    yield f"    payload  {publication.payload.decode('utf-8')}"
-    if reading_time is not None:
-        name, value = reading_time.with_property(publication, msg).user_property
-        if name:
-            yield f"    property {name}: {value}"
-
-
-def _without_bad_values(interface: InterfaceOptions, msg: InternalMsg) -> tuple[InternalMsg | None, list[str]]:
-    """Return what is sent of a message, None if nothing is, and why its devices leave some of its values out."""
-    if not interface.devices:
-        return msg, []
-    model = Model(interface.devices, interface.own_address, interface.max_devices)
-    left = model.observe(msg, 0.0, time.time())
-    readings = [(state, reading) for state in model.states.values() for reading in state.reading_of.values()]
-    return left, [
-        f"the point {state.device.id}.{reading.point.key}: {reading.reason}"
-        for state, reading in readings
-        if reading.point is not None and reading.reason
-    ]
-
-
-_ESCAPES = {"\\\\": b"\\", "\\r": b"\r", "\\n": b"\n", "\\t": b"\t"}
+        yield from explain_command(interface, msg)
 
 
 def _frames(options: argparse.Namespace, encoding: str) -> Iterator[bytes]:
     """Yield the frames of `--frame` and `--hex` as bytes; raise `UsageError` if one is invalid."""
     if options.frame is not None:
-        frame = b""
-        for part in re.findall(r"\\x[0-9a-fA-F]{2}|\\.|\\$|[^\\]+", options.frame, re.DOTALL):
-            if part[0] != "\\":
-                try:
-                    frame += part.encode(encoding)
-                except UnicodeEncodeError as err:
-                    raise _not_bytes("--frame", options.frame, f"it cannot be written as {encoding}") from err
-            elif part in _ESCAPES:
-                frame += _ESCAPES[part]
-            elif part.startswith("\\x") and len(part) == 4:
-                frame += bytes.fromhex(part[2:])
-            else:
-                raise _not_bytes("--frame", options.frame, "escapes are \\r, \\n, \\t, \\\\ and \\xNN")
-        yield frame
+        yield frame_from_text(options.frame, encoding, "--frame")
     if options.hex is not None:
-        try:
-            yield bytes.fromhex(options.hex)
-        except ValueError as err:
-            raise _not_bytes("--hex", options.hex, "for example --hex 'AA 55 01'") from err
-
-
-def _not_bytes(option: str, value: str, remedy: str) -> UsageError:
-    return UsageError(f"{option}: {value!a} is not bytes: {remedy}")
+        yield frame_from_hex(options.hex, "--hex")

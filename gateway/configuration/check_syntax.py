@@ -135,6 +135,12 @@ def ambiguities(data: Mapping[str, Any], forms: Sequence[BoundForm]) -> Iterator
         yield Problem((*second.path, "topic"), what, "distinguish them by fixed text, or by the words of a strict map")
 
 
+def ambiguous_topic(forms: Sequence[BoundForm]) -> str | None:
+    """Return a topic that two of `forms` can share; None if there is none."""
+    topics = (common_topic(form.levels, other.levels) for form, other in combinations(forms, 2))
+    return next((topic for topic in topics if topic is not None), None)
+
+
 def _reading(form: BoundForm, topic: str) -> InternalMsg:
     try:
         parts = form.read_topic(topic.split("/"))

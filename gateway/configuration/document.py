@@ -70,6 +70,7 @@ class Document:
         self.raw = raw
         self.notes = notes
         self._origins: Mapping[Path, Origin] = MappingProxyType({})
+        self._parts: Mapping[Path, Document] = MappingProxyType({})
 
     def with_data(self, data: Any) -> Self:
         """Return the same document with other data at the same places."""
@@ -83,6 +84,31 @@ class Document:
         same._origins = {**self._origins, **origins}
         return same
 
+    def with_parts(self, data: Any, parts: Mapping[Path, Document]) -> Self:
+        """Return the same document with other data: what is at the paths of `parts`, and below, stands in these."""
+        same = self.with_data(data)
+        same._parts = {**self._parts, **parts}
+        return same
+
+    def below(self, path: Path) -> Document:
+        """Return the document in which all of this one stands at `path`, in mappings around it."""
+        data = self.data
+        for step in reversed(path):
+            data = {step: data}
+        keys, values, raw = (
+            {(*path, *at): value for at, value in each.items()} for each in (self.keys, self.values, self.raw)
+        )
+        return Document(self.file, data, keys, values, raw, self.notes)  # type: ignore[arg-type]
+
+    def _place(self, path: Path) -> tuple[Document, Path, str]:
+        """Return the document in which `path` is written, its path there, and the note of its origin."""
+        path, note = self._origin(path)
+        for length in range(len(path), 0, -1) if self._parts else ():
+            part = self._parts.get(path[:length])
+            if part is not None:
+                return part, path, note
+        return self, path, note
+
     def _origin(self, path: Path) -> Origin:
         """Return where `path` is written."""
         for length in range(len(path), 0, -1) if self._origins else ():
@@ -93,13 +119,13 @@ class Document:
 
     def finding(self, path: Path, what: str, remedy: str = "", *, at_key: bool = False) -> Finding:
         """Return a finding at the value of `path`, or at its key; if its place is unknown, at the nearest part."""
-        path, note = self._origin(path)
-        places = [self.keys, self.values] if at_key else [self.values, self.keys]
+        document, path, note = self._place(path)
+        places = [document.keys, document.values] if at_key else [document.values, document.keys]
         at = path
         while True:
             place = next((positions[at] for positions in places if at in positions), None)
             if place or not at:
-                return Finding(self.file, *(place or (0, 0)), dotted(path), what, remedy).noted(note)
+                return Finding(document.file, *(place or (0, 0)), dotted(path), what, remedy).noted(note)
             at = at[:-1]
 
     def resolve(self, path: Path, text: str, wanted_type: object) -> str | int | float | bool | None:  # noqa: ARG002
@@ -107,18 +133,19 @@ class Document:
 
         Only a text from an environment variable is converted; what is written in the file has its type already.
         """
-        return resolve_scalar(text) if self._origin(path).path in self.raw else text
+        document, path, _ = self._place(path)
+        return resolve_scalar(text) if path in document.raw else text
 
     def has_variables(self, path: Path) -> bool:
         """Return whether an environment variable was inserted into the value at `path`, or into a part of it."""
-        path = self._origin(path).path
-        return any(raw[: len(path)] == path for raw in self.raw)
+        document, path, _ = self._place(path)
+        return any(raw[: len(path)] == path for raw in document.raw)
 
     def quote(self, path: Path, value: object) -> str:
         """Return `value` as an error may show it: as text or number, cut to 60 characters, never a secret."""
-        path = self._origin(path).path
-        if path in self.raw:
-            return f"{self.raw[path]!r}"
+        document, path, _ = self._place(path)
+        if path in document.raw:
+            return f"{document.raw[path]!r}"
         if isinstance(value, dict | list):
             return "a mapping" if isinstance(value, dict) else "a list"
         text = json.dumps(value)

@@ -48,6 +48,17 @@ def who_may_change(path: Path) -> Access | None:
     return None
 
 
+def who_may_change_page(path: Path) -> Access | None:
+    """Return the same as `who_may_change` for a file that the page of a gateway writes.
+
+    To root, who does not know as which user the gateway runs, the owner of such a file is right.
+    """
+    status = _stat(path)
+    if os.geteuid() == 0 and status is not None and status.st_uid != 0:
+        return _who_may(path, "it", "file", path, os.stat_result((*status[:4], 0, *status[5:10])))
+    return who_may_change(path)
+
+
 def group_that_may_change(path: Path) -> Access | None:
     """Return which group can change the file at `path`; None if it is the own group of its owner."""
     status = _stat(path)

@@ -17,7 +17,7 @@ from gateway.configuration.document import Document, FaultyDocumentError
 from gateway.configuration.document import Path as DataPath
 from gateway.configuration.interface_loader import BUILT_IN, find_interface
 from gateway.configuration.load_context import LoadContext
-from gateway.configuration.load_interfaces import InterfacesLoader
+from gateway.configuration.load_interfaces import InterfacesLoader, Known
 from gateway.configuration.load_map import read_text
 from gateway.configuration.load_sections import (
     load_commands,
@@ -27,9 +27,10 @@ from gateway.configuration.load_sections import (
     load_web,
     missing_folders,
 )
+from gateway.configuration.page_file import take_page
 from gateway.configuration.schema_check import check_schema, convert_substituted
 from gateway.configuration.schemas import config_schema, interface_schema
-from gateway.configuration.settings import HANG_LIMIT, Configuration
+from gateway.configuration.settings import HANG_LIMIT, Configuration, InterfaceOptions
 from gateway.configuration.yaml_reader import is_ini, load_yaml, variables
 from gateway.core.counting import counted
 from gateway.core.own_files import NotOwnError, refuse_foreign_file
@@ -51,18 +52,42 @@ _SECRET = re.compile(r"(?i)(.*[_-])?(pass(word|wd|phrase)?|pwd|secret|token)")
 """The complete name of an option whose value is a secret."""
 
 
-def load_configuration(path: Path, environment: Mapping[str, str], *, is_run: bool = True) -> Configuration:
-    """Return the configuration in the file at `path`.
+def load_configuration(
+    path: Path, environment: Mapping[str, str], *, is_run: bool = True, page: str | None = None
+) -> Configuration:
+    """Return the configuration in the file at `path`, with what its page file changes.
 
-    `is_run` is false if no gateway is started with it, for example to inspect the outbox that one has left.
-    Raises `ConfigurationError` with all errors in the file, in its map, and in the other files that it names.
+    `page` is the text of the page file, if it is to be another one than that on the disk. `is_run` is false if no
+    gateway is started with it, for example to inspect the outbox that one has left. Raises `ConfigurationError` with
+    all errors in the file, in its map, and in the other files that it names.
     """
     try:
         document = read_document(path, environment)
     except FaultyDocumentError as err:
-        _load(LoadContext(path, err.document, environment, err.findings, is_run=is_run))  # raises, with more findings
+        _load(LoadContext(path, err.document, environment, err.findings, is_run=is_run), page)  # raises, with more
         raise
-    return _load(LoadContext(path, document, environment, is_run=is_run))
+    return _load(LoadContext(path, document, environment, is_run=is_run), page)
+
+
+def load_one_interface(context: LoadContext, at: DataPath, known: Known) -> InterfaceOptions:
+    """Return the interface at path `at` of the document of `context`, for a trial of its rules, without filters.
+
+    Raises `ConfigurationError` with everything that is wrong with it.
+    """
+    data = {key: value for key, value in context.document.data.items() if key not in ("interface", "interfaces")}
+    inner = context.document.data
+    for step in at:
+        inner = inner[step]
+    data[str(at[0])] = inner if len(at) == 1 else {at[1]: inner}
+    data = convert_substituted(context.document, data, config_schema())
+    name = _name(context, data)
+    qos = data.get("mqtt", {}).get("qos", MqttOptions().qos)
+    loader = InterfacesLoader(context, data, name, qos, known)
+    interfaces = loader.load()
+    context.collect_secrets()
+    if context.findings or not interfaces:
+        raise ConfigurationError(context.masked_findings())
+    return interfaces[0]
 
 
 def read_document(path: Path, environment: Mapping[str, str]) -> Document:
@@ -93,8 +118,12 @@ def has_secret(document: Document) -> bool:
     )
 
 
-def _load(context: LoadContext) -> Configuration:
-    """Return the configuration in the document of `context`; raise `ConfigurationError` with all its errors."""
+def _load(context: LoadContext, page: str | None) -> Configuration:
+    """Return the configuration in the document of `context`; raise `ConfigurationError` with all its errors.
+
+    `page` is the text of the page file; None: that on the disk, if it is there.
+    """
+    take_page(context, page)
     data = convert_substituted(context.document, context.document.data, config_schema())
     _refuse_other_files(context, data)
     context.add(check_schema(context.document, data, config_schema(), parts=partial(_shipped_schemas, data)))
@@ -144,7 +173,7 @@ def _load(context: LoadContext) -> Configuration:
         log=log,
         interfaces=interfaces,
         home_assistant=home_assistant,
-        files=tuple(dict.fromkeys((*context.maps, *context.code, *context.secret_files))),
+        files=tuple(dict.fromkeys((*context.page_files, *context.maps, *context.code, *context.secret_files))),
         hang_limit=float(data.get("hang_limit", HANG_LIMIT)),
         management=data.get("management", False),
         web=web,
@@ -152,7 +181,7 @@ def _load(context: LoadContext) -> Configuration:
         notes=_bounded_notes(context.notes),
         warnings=tuple(dict.fromkeys(warnings)),
         no_folders=tuple(missing_folders(context, log, outbox)),
-        hash=_hash_of((context.path, *dict.fromkeys(context.maps)), context.secrets),
+        hash=_hash_of((context.path, *context.page_files, *dict.fromkeys(context.maps)), context.secrets),
     )
 
 

@@ -12,6 +12,7 @@ from gateway.configuration.file_access import (
     group_that_may_change,
     who_may_change,
     who_may_change_code,
+    who_may_change_page,
     who_may_read,
 )
 from gateway.configuration.schema_check import with_files
@@ -52,6 +53,11 @@ class LoadContext:
         self.maps: list[Path] = []
         self.code: list[Path] = []
         self.secret_files: list[Path] = []
+        self.page: Document | None = None
+        """The file of the page, if there is one."""
+        self.page_files: list[Path] = []
+        self.words: Mapping[DataPath, Mapping[str, Mapping[str, list[str]]]] = {}
+        """What the file of the page adds to the maps of interfaces, by their paths: MQTT words by field and word."""
 
     # --- findings
 
@@ -149,13 +155,14 @@ class LoadContext:
         A group that may change a file only becomes a note, since that is often intended.
         """
         problems = [*map(who_may_change, (self.path, *self.maps)), *map(who_may_change_code, self.code)]
+        problems += map(who_may_change_page, self.page_files)
         if has_secret:
             problems.append(who_may_read(self.path))
         problems += map(who_may_read, self.secret_files)
         yield from (
             str(Finding(str(problem.path), 0, 0, "", problem.what, problem.remedy)) for problem in problems if problem
         )
-        for path in (self.path, *self.maps, *self.code, *self.secret_files):
+        for path in (self.path, *self.page_files, *self.maps, *self.code, *self.secret_files):
             access = group_that_may_change(path)
             if access is not None:
                 self.notes.append(str(Finding(str(path), 0, 0, "", access.what, access.remedy)))

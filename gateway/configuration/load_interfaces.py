@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gateway.configuration.document import Document
 from gateway.configuration.document import Path as DataPath
@@ -12,7 +12,7 @@ from gateway.configuration.expand import expand
 from gateway.configuration.interface_loader import CodeNotFoundError, failure_text, file_of, find_interface
 from gateway.configuration.load_context import LoadContext
 from gateway.configuration.load_filters import FilterLoader
-from gateway.configuration.load_map import build_map, load_map
+from gateway.configuration.load_map import added_word_problems, build_map, load_map
 from gateway.configuration.schema_check import check_schema, convert_substituted, fill_defaults, schema_problem
 from gateway.configuration.schemas import interface_schema, shared_options
 from gateway.configuration.settings import InterfaceOptions
@@ -28,18 +28,29 @@ from gateway.routing.reading_time import ReadingTime
 from gateway.translation.mqtt_map import MsgMap
 
 
+class Known(NamedTuple):
+    """What a trial need not load again: the classes of interfaces by type, and maps by file and sender."""
+
+    classes: Mapping[str, type[Any]]
+    maps: dict[tuple[Path, str], MsgMap]
+
+
 class InterfacesLoader:
     """Builds the interfaces of the gateway called `name`; what is wrong with them becomes findings of `context`.
 
-    `data` is the whole configuration. Statuses have the QoS `qos`.
+    `data` is the whole configuration. Statuses have the QoS `qos`. For a trial of rules, nothing runs that has run
+    before: `trial` has the classes and maps that are known, and there are no filters.
     """
 
-    def __init__(self, context: LoadContext, data: Mapping[str, Any], name: str, qos: int) -> None:
+    def __init__(
+        self, context: LoadContext, data: Mapping[str, Any], name: str, qos: int, trial: Known | None = None
+    ) -> None:
         self.filters = FilterLoader(context.document, context.path.parent)
         self._context = context
         self._data = data
         self._name = name
         self._qos = qos
+        self._trial = trial
         self._built: dict[DataPath, InterfaceOptions] = {}
         self._with_own_devices: list[DataPath] = []  # the interfaces whose class declares their devices
         self.common_map = self._common_map()
@@ -86,6 +97,8 @@ class InterfacesLoader:
 
     def filters_of(self, options: Mapping[str, Any], at: DataPath, maps: Sequence[MsgMap]) -> Filters:
         """Return the filters in `options`, which stand at path `at`, for interfaces with these maps."""
+        if self._trial is not None:
+            return Filters()
         return self.filters.build(options.get("filters", {}), (*at, "filters"), maps)
 
     # --- maps
@@ -121,11 +134,16 @@ class InterfacesLoader:
             context.complain(at, f"{value}: {err.findings[0].what}", err.findings[0].remedy)
             return None
         context.maps.append(path)
+        if self._trial is not None and (path, sender) in self._trial.maps:
+            return self._trial.maps[path, sender]
         try:
-            return load_map(path, sender=sender, status_qos=self._qos, log=context.notes.append)
+            msg_map = load_map(path, sender=sender, status_qos=self._qos, log=context.notes.append)
         except ConfigurationError as err:
             context.add(err.findings)
             return None
+        if self._trial is not None:
+            self._trial.maps[path, sender] = msg_map
+        return msg_map
 
     def _inline_map(self, document: Document, data: Any, at: DataPath, sender: str) -> MsgMap | None:
         try:
@@ -139,7 +157,8 @@ class InterfacesLoader:
     def _interface(self, at: DataPath, name: str, options: Mapping[str, Any]) -> Iterator[InterfaceOptions]:
         context = self._context
         try:
-            cls = find_interface(options["type"], context.path.parent, self._name)
+            known = self._trial.classes.get(options["type"]) if self._trial is not None else None
+            cls = known or find_interface(options["type"], context.path.parent, self._name)
         except CodeNotFoundError as err:
             context.complain((*at, "type"), err.what, err.remedy)
             return
@@ -158,7 +177,7 @@ class InterfacesLoader:
         sender = options.get("sender", self._name)
         if not isinstance(sender, str):
             sender = self._name  # the schema check has reported it
-        msg_map = self._map_of(at, options, sender)
+        msg_map = self._with_words(at, self._map_of(at, options, sender))
         self._check_sender(at, options, sender, msg_map)
         name = name or Path(code).stem
         problem = word_problem(name)
@@ -190,6 +209,18 @@ class InterfacesLoader:
         elif self.common_map is not None and sender != self._name:
             return self.common_map.for_sender(sender)
         return self.common_map
+
+    def _with_words(self, at: DataPath, msg_map: MsgMap | None) -> MsgMap | None:
+        """Return the map of an interface with the words that the page file adds to it."""
+        page, words = self._context.page, self._context.words.get(at)
+        if not words or page is None or msg_map is None:
+            return msg_map
+        problems = list(added_word_problems(msg_map, words))
+        self._context.add(
+            page.finding((*at, "words", *path), what, remedy, at_key=is_at_key)
+            for path, what, remedy, is_at_key in problems
+        )
+        return msg_map if problems else msg_map.with_words(words)
 
     def _check_sender(self, at: DataPath, options: Mapping[str, Any], sender: str, msg_map: MsgMap | None) -> None:
         if "sender" not in options:

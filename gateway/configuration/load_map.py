@@ -10,9 +10,16 @@ import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path as FilePath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from gateway.configuration.check_syntax import ambiguities, build_syntax, empty_level_problem, form_problems
+from gateway.configuration.check_syntax import (
+    ambiguities,
+    ambiguous_topic,
+    build_syntax,
+    empty_level_problem,
+    form_problems,
+)
 from gateway.configuration.document import MAX_BYTES, Document, FaultyDocumentError, Path
 from gateway.configuration.json_reader import load_json
 from gateway.configuration.schema_check import check_schema
@@ -233,6 +240,32 @@ def _problems(data: Mapping[str, Any], sender: str) -> Iterator[_Problem]:
         yield from _word_problems(name, field.get("map", {}), name in in_topics, reserved, empty)
 
 
+def added_word_problems(msg_map: MsgMap, words: Mapping[str, Mapping[str, Sequence[str]]]) -> Iterator[_Problem]:
+    """Yield what is wrong with MQTT words, by field and internal word, that are to be added to a map."""
+    in_topics = {*ADDRESS_FIELDS, *(name for form in msg_map.syntax for name in fields_in(form.topic))}
+    reserved = ACTION_KEY if any(form.payload == "action" for form in msg_map.syntax) else None
+    is_right = True
+    for name, entries in words.items():
+        field = msg_map.fields[name]
+        if field.maptype == "none":
+            what = f"the map passes every word of {name!a} unchanged: it has no words (maptype none)"
+            yield (name,), what, "remove them, or make the map of this field loose or strict", True
+            is_right = False
+            continue
+        is_in_levels = any(name in fields_in(form.topic) for form in msg_map.syntax)
+        empty = msg_map.empty_level if is_in_levels and "" not in field.entries else None
+        owners = {word: internal for internal, known in field.entries.items() for word in known}
+        problems = list(_word_problems(name, entries, name in in_topics, reserved, empty or None, owners))
+        if name == "argkey":
+            problems += _reserved_argument_problems({"maptype": field.maptype, "map": entries})
+        yield from (((name, *path[2:]), *rest) for path, *rest in problems)  # type: ignore[misc]
+        is_right = is_right and not problems
+    topic = ambiguous_topic(msg_map.with_words(words).forms) if is_right else None
+    if topic is not None:
+        what = f"with these words, the topic {topic!a} would have two meanings in the syntax of the map"
+        yield (), what, "use other words", True
+
+
 def _delivery_problems(rules: Sequence[Mapping[str, Any]]) -> Iterator[_Problem]:
     for index, rule in enumerate(rules):
         if not rule["match"].get("outcome"):
@@ -267,9 +300,15 @@ def _form_problems(syntax: Mapping[str, Any], data: Mapping[str, Any]) -> Iterat
 
 
 def _word_problems(
-    name: str, entries: Mapping[str, Sequence[str]], is_in_topics: bool, reserved: str | None, empty: str | None
+    name: str,
+    entries: Mapping[str, Sequence[str]],
+    is_in_topics: bool,
+    reserved: str | None,
+    empty: str | None,
+    known: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[_Problem]:
-    owners: dict[str, str] = {}
+    """Yield what is wrong with the words of a field; `known` are those that it has already: internal by MQTT word."""
+    owners = dict(known)
     for internal, words in entries.items():
         for index, word in enumerate(words):
             path = (name, "map", internal, index)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
 from gateway.core.tap import Note
 from gateway.page.feed import Feed
+from gateway.page.notes import answer
 from gateway.page.source import Source
 from gateway.runtime.live_view import NoteWriter, Wanted
 from gateway.web.app import Request, Route
@@ -40,5 +40,4 @@ class Live:
     def _news(self, feed: Feed, request: Request, wanted: Callable[[Note], bool]) -> dict[str, Any]:
         wait = min(float(request.number("wait", 0, 60)), _LONGEST_WAIT)
         news = feed.read(request.number("after", -1), wanted, wait)
-        notes = [{"number": number, **json.loads(self._writer.line(note))["note"]} for number, note in news.notes]
-        return {"notes": notes, "next": news.next, "missed": news.missed}
+        return answer(self._writer, news)

@@ -24,6 +24,8 @@ class Source:
         self._lock = threading.Lock()
         self._health: Health | None = None
         self._gathered = 0.0
+        self._replied = threading.Condition()
+        self._is_closed = False
 
     def health(self) -> Health:
         """Return how the gateway is, or was half a second ago."""
@@ -42,16 +44,26 @@ class Source:
 
         Raises `ControlError` if it refuses that, or does not answer in time.
         """
-        is_answered = threading.Event()
         replies: list[bytes] = []
 
         def receive(_: Answer, line: bytes) -> None:
-            replies.append(line)
-            is_answered.set()
+            with self._replied:
+                replies.append(line)
+                self._replied.notify_all()
 
         answer = Answer(receive)
         if not self.gateway.errands.add(lambda: request(answer)):
             raise ControlError("too many requests wait: the gateway hangs: see its log")
-        if not is_answered.wait(_LONGEST_ANSWER):
+        with self._replied:
+            self._replied.wait_for(lambda: replies or self._is_closed, _LONGEST_ANSWER)
+            if not replies and self._is_closed:
+                raise ControlError("the page ends: what you have asked for may be done or not: see the log")
+        if not replies:
             raise ControlError(f"no answer within {_LONGEST_ANSWER:g} s: the gateway is busy or hangs: see its log")
         return decode_reply(replies[0])
+
+    def close(self) -> None:
+        """Let everybody go who waits for an answer: the main thread, which would give it, waits for them to end."""
+        with self._replied:
+            self._is_closed = True
+            self._replied.notify_all()

@@ -37,6 +37,7 @@ from gateway.devices.model import Model
 from gateway.devices.point import Device
 from gateway.devices.reading import held_reason
 from gateway.devices.report import NEVER
+from gateway.devices.snapshot import DeviceSnapshot, snapshot
 from gateway.message import OFFLINE, ONLINE, InternalMsg, Lane, Publication
 from gateway.routing.device_errors import log_lost, log_no_document, log_rejected
 from gateway.routing.documents import Documents
@@ -135,6 +136,12 @@ class DeviceMemory:
             )
             for device, state in list(self._model.states.items())
         ]
+
+    def snapshot(self, device: str) -> DeviceSnapshot | None:
+        """Return what is known of a device now; None: there is none with this id. Any thread may ask."""
+        with self._lock:
+            state = self._model.states.get(device)
+            return None if state is None else snapshot(state, self._clock())
 
     @property
     def topics(self) -> list[str]:

@@ -49,12 +49,17 @@ class Level(enum.IntEnum):
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong: what, the remedy (`""`: `what` has it), and since when (s, Unix time; None: unknown)."""
+    """One thing that is wrong: what, the remedy (`""`: `what` has it), and since when (s, Unix time; None: unknown).
+
+    `interface` and `device` are those that it is about; `""`: it is about none.
+    """
 
     level: Level
     what: str
     remedy: str = ""
     since: float | None = None
+    interface: str = ""
+    device: str = ""
 
 
 class Verdict(NamedTuple):
@@ -272,12 +277,7 @@ def _problems(health: Health) -> Iterator[Problem]:
         yield Problem(Level.DEGRADED, what, "check the network, and the broker's log", since)
     yield from _outbox_problems(health)
     for name, interface in health.interfaces.items():
-        yield from _interface_problems(health.name, name, interface)
-        yield from _message_problems(health.name, name, interface)
-        if interface.is_working:
-            devices = health.devices.get(name, ())
-            yield from _trouble(name, interface, devices)
-            yield from _device_problems(health.time, devices)
+        yield from (each._replace(interface=name) for each in _problems_of(health, name, interface))
     yield from _refusals(link)
     if health.log_failure:
         yield Problem(Level.DEGRADED, f"the log file cannot be written: {_cut(health.log_failure)}", "make room for it")
@@ -286,6 +286,16 @@ def _problems(health: Health) -> Iterator[Problem]:
         yield Problem(Level.DEGRADED, f"there is no control socket: {_cut(health.control_failure)}", remedy)
     if health.page_failure:
         yield Problem(Level.DEGRADED, _cut(health.page_failure), "free the address, or set another one in web.listen")
+
+
+def _problems_of(health: Health, name: str, interface: InterfaceHealth) -> Iterator[Problem]:
+    """Yield what is wrong with one interface and its devices."""
+    yield from _interface_problems(health.name, name, interface)
+    yield from _message_problems(health.name, name, interface)
+    if interface.is_working:
+        devices = health.devices.get(name, ())
+        yield from _trouble(name, interface, devices)
+        yield from _device_problems(health.time, devices)
 
 
 def _outbox_problems(health: Health) -> Iterator[Problem]:
@@ -360,7 +370,8 @@ def _device_problems(now: float, devices: Sequence[DeviceStatus]) -> Iterator[Pr
     for device in offline[:_MOST_DEVICES]:
         since = None if device.since is None else now - device.since
         what = f"{device.id} is offline: {_cut(device.reason)}"
-        yield Problem(Level.DEGRADED, what, "check the device, its power and its address", since)
+        remedy = "check the device, its power and its address"
+        yield Problem(Level.DEGRADED, what, remedy, since, device=device.id)
     more = offline[_MOST_DEVICES:]
     if more:
         names = _cut(", ".join(device.id for device in more), 100)

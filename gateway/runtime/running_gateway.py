@@ -9,6 +9,7 @@ from gateway.configuration.settings import Configuration
 from gateway.core.errands import Errands
 from gateway.mqtt.client import MgClient
 from gateway.outbox.outbox import Outbox
+from gateway.routing.router import Router
 from gateway.runtime.interface_host import InterfaceHost
 from gateway.runtime.stats import Stats
 
@@ -36,6 +37,8 @@ class RunningGateway(Protocol):
     @property
     def received(self) -> Mapping[str, int]: ...  # noqa: D102
     @property
+    def router(self) -> Router: ...  # noqa: D102
+    @property
     def started(self) -> float: ...  # noqa: D102
     @property
     def main_thread(self) -> int: ...  # noqa: D102
@@ -47,5 +50,6 @@ class RunningGateway(Protocol):
     def live_topics(self) -> Collection[str]: ...  # noqa: D102
     def stats(self) -> Stats: ...  # noqa: D102
     def health(self) -> Health: ...  # noqa: D102
+    def reload(self) -> None: ...  # noqa: D102
     def reload_for(self, answer: Answer) -> None: ...  # noqa: D102
     def clear_retained(self, topic: str) -> bool: ...  # noqa: D102

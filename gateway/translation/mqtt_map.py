@@ -91,6 +91,24 @@ class MsgMap:
             empty_level=self.empty_level,
         )
 
+    def with_words(self, words: Mapping[str, Mapping[str, Sequence[str]]]) -> MsgMap:
+        """Return the same map with more MQTT words: by field and internal word. Those that are there stay the first."""
+        fields = dict(self._configured_fields)
+        for name, added in words.items():
+            entries = fields[name].entries
+            more = {internal: (*entries.get(internal, ()), *mqtt) for internal, mqtt in added.items()}
+            fields[name] = FieldMap(name, fields[name].maptype, {**entries, **more})
+        return MsgMap(
+            self.root,
+            self.topics,
+            fields,
+            sender=self.sender,
+            status_qos=self.status_qos,
+            delivery=self._rules,
+            syntax=self.syntax,
+            empty_level=self.empty_level,
+        )
+
     def of_client(self, sender: str) -> MsgMap:
         """Return the map by which another client writes its messages; it is made once for each `sender`."""
         if sender not in self._of_clients:

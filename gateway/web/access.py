@@ -21,6 +21,9 @@ NO_TLS = (
 """What the page says first where a token travels in the clear."""
 
 
+_OF_PROXIES = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP")
+
+
 class RequestError(GatewayError):
     """A request that is not answered: the `status` of HTTP, and why."""
 
@@ -62,12 +65,12 @@ class Access:
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and origin.partition("://")[2].lower() != host.lower():
             raise RequestError("403 Forbidden", "another site has sent this request")
-        if environ.get("HTTP_SEC_FETCH_SITE", "same-origin") not in ("same-origin", "none"):
+        if environ.get("HTTP_SEC_FETCH_SITE", "same-origin") not in ("same-origin", "none") and not _is_link(environ):
             raise RequestError("403 Forbidden", "another site has sent this request")
         has_token = self._has_token(environ.get("HTTP_AUTHORIZATION"))
         peer = str(environ.get("REMOTE_ADDR", ""))
         is_by_tls_proxy = is_loopback(peer) and environ.get("HTTP_X_FORWARDED_PROTO") == "https"
-        is_forwarded = "HTTP_X_FORWARDED_FOR" in environ or "HTTP_FORWARDED" in environ
+        is_forwarded = _is_forwarded(environ)
         return Visitor(
             may_read=has_token or (self._options.is_local and not is_forwarded),
             may_write=has_token,
@@ -101,3 +104,14 @@ class Access:
         except ValueError:
             return False
         return True
+
+
+def _is_link(environ: Mapping[str, Any]) -> bool:
+    """Return whether somebody has followed a link of another site, which sees nothing of what is shown then."""
+    mode, target = environ.get("HTTP_SEC_FETCH_MODE"), environ.get("HTTP_SEC_FETCH_DEST")
+    return (environ.get("REQUEST_METHOD"), mode, target) == ("GET", "navigate", "document")
+
+
+def _is_forwarded(environ: Mapping[str, Any]) -> bool:
+    """Return whether a proxy has sent a request for somebody. Only a proxy speaks HTTP/1.0, as nginx does untold."""
+    return environ.get("SERVER_PROTOCOL") == "HTTP/1.0" or any(name in environ for name in _OF_PROXIES)

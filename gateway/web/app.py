@@ -30,7 +30,7 @@ _POLICY = (  # everything of the page lies in files of its own, and nothing come
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_HEADERS = (
+HEADERS = (
     ("Content-Security-Policy", _POLICY),
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
@@ -38,6 +38,7 @@ _HEADERS = (
     ("Cross-Origin-Resource-Policy", "same-origin"),
     ("Permissions-Policy", "camera=(), microphone=(), geolocation=()"),
 )
+"""Headers of every answer."""
 
 
 class WrongToken(ThrottledException):
@@ -114,15 +115,15 @@ class App:
             status, answer = "500 Internal Server Error", {"error": reason}
         if isinstance(answer, Content):
             more = (*more, ("Cache-Control", "no-cache"), *([("ETag", answer.tag)] if answer.tag else []))
-            if answer.tag and environ.get("HTTP_IF_NONE_MATCH") == answer.tag:
-                start_response("304 Not Modified", [*_HEADERS, *more])
+            if answer.tag and answer.tag in environ.get("HTTP_IF_NONE_MATCH", ""):  # a proxy that compresses adds W/
+                start_response("304 Not Modified", [*HEADERS, *more])
                 return []
             kind, data = answer.type, answer.data
         else:
             more = (*more, ("Cache-Control", "no-store"))
             kind, data = "application/json", json.dumps(answer).encode("ascii")
         length = ("Content-Length", str(len(data)))
-        start_response(status, [("Content-Type", kind), length, *_HEADERS, *more])
+        start_response(status, [("Content-Type", kind), length, *HEADERS, *more])
         return [] if method == "HEAD" else [data]
 
     def _answer(self, environ: WSGIEnvironment, method: str) -> Mapping[str, Any] | Content:
@@ -167,7 +168,7 @@ def _body(environ: WSGIEnvironment) -> Mapping[str, Any]:
     if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() != "application/json":
         raise RequestError("415 Unsupported Media Type", "send JSON, as application/json")
     length = environ.get("CONTENT_LENGTH") or "0"
-    if not length.isdecimal() or int(length[:10]) > MAX_BODY:
+    if not length.isdecimal() or len(length) > 10 or int(length) > MAX_BODY:
         raise RequestError("413 Content Too Large", f"a request has at most {MAX_BODY} bytes")
     try:
         body = json.loads(environ["wsgi.input"].read(int(length)).decode())

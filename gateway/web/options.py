@@ -45,6 +45,8 @@ class WebOptions(NamedTuple):
 def is_loopback(host: str) -> bool:
     """Return whether `host`, a name or an address, is that of the machine for itself."""
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host.lower() == "localhost"
+    mapped = getattr(address, "ipv4_mapped", None)  # a socket of IPv6 that accepts IPv4, too, names it so
+    return (mapped or address).is_loopback

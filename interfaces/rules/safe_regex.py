@@ -15,6 +15,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
+from gateway.core.deadline import DEADLINE
 from gateway.errors import GatewayError
 
 _Analyse: TypeAlias = Callable[[str, int], tuple[int, str]]
@@ -96,6 +97,8 @@ class SafeRegex:
     def _fullmatch_checked(self, text: str) -> Any:
         if not text.startswith(self.prefix):
             return None
+        if DEADLINE.is_over:
+            raise RegexError("the time for a trial is over")
         if len(text) > self._max_text:
             raise RegexError(f"{len(text)} characters are too many for this expression (at most {self._max_text})")
         try:

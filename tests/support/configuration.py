@@ -14,6 +14,7 @@ from gateway.configuration.schema_check import check_schema, fill_defaults
 from gateway.configuration.schemas import interface_schema
 from interfaces.serial_interface import SerialInterface
 from interfaces.serial_interface.simulation.device import SimulatedDevice
+from tests.support.broker import free_port
 
 SHIPPED = Path(__file__).parents[2]
 TRIAL = Path(__file__).parent / "trial_interface.py"
@@ -45,8 +46,9 @@ def trial(kind: str, **options: Any) -> dict[str, Any]:
 
 
 def shipped_conf(folder: Path, name: str, port: int, device: Path | None = None) -> Path:
-    """Copy a shipped configuration, with only the port of the broker and the path of the device changed."""
+    """Copy a shipped configuration, with only the ports of broker and page and the path of the device changed."""
     text = (SHIPPED / "conf" / name).read_text()
+    text = text.replace("\nweb: true\n", f'\nweb: {{listen: "127.0.0.1:{free_port()}"}}\n')
     if device is not None:
         text, count = re.subn(r"(?m)^  port: /dev/\S+$", f"  port: {device}", text)
         assert count == 1, text

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, cast
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
 
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.settings import InterfaceOptions
@@ -33,9 +34,9 @@ def with_polls_every(conf: Path, seconds: float) -> Path:
 class RunningGateway:
     """Runs the configuration in `conf`; `interface` is the one (or the first) as it was built last."""
 
-    def __init__(self, conf: Path) -> None:
+    def __init__(self, conf: Path, environment: Mapping[str, str] = MappingProxyType({})) -> None:
         self._built: list[Any] = []
-        configuration = load_configuration(conf, {})
+        configuration = load_configuration(conf, environment)
         interfaces = tuple(options._replace(cls=self._keeping(options)) for options in configuration.interfaces)
         self.name = configuration.name
         self.gateway = Gateway(configuration._replace(interfaces=interfaces))
@@ -67,14 +68,14 @@ class RunningGateway:
         return self._built[-1]
 
     def _keeping(self, options: InterfaceOptions) -> type[Any]:
-        """Return a function that builds the interface and keeps it, so that a test can read its counters."""
+        """Return a class whose instance is kept, so that a test can read its counters."""
+        built = self._built
 
-        def build(*parts: Any) -> Any:
-            interface = options.cls(*parts)
-            self._built.append(interface)
-            return interface
+        def begin(interface: Any, *parts: Any) -> None:
+            options.cls.__init__(interface, *parts)
+            built.append(interface)
 
-        return cast("type[Any]", build)
+        return type(options.cls.__name__, (options.cls,), {"__init__": begin})
 
 
 class Example:

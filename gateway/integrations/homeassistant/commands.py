@@ -10,11 +10,11 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from gateway.devices.point import ADDRESS_OF_DEVICE, Device, Point, PointType, Write
-from gateway.errors import GatewayError, MessageError, WordError
+from gateway.devices.point import Device, Point, PointType
 from gateway.integrations.homeassistant import templates
 from gateway.integrations.homeassistant.templates import CommandTemplate
 from gateway.message import Argument, InternalMsg
+from gateway.translation.client_commands import ClientCommands, CommandError, can_write, write_of
 from gateway.translation.mqtt_map import MsgMap
 
 SENDER = "homeassistant"
@@ -24,12 +24,8 @@ _NUMBERS = {PointType.INTEGER: (735_218_643, 864_125_379), PointType.NUMBER: (73
 _TEXTS = ("q7Zx3Kd9", "w4Yv8Jb2")
 
 
-class EntityError(GatewayError):
+class EntityError(CommandError):
     """A point cannot become the entity that it is to be; `remedy` says what to do."""
-
-    def __init__(self, what: str, remedy: str) -> None:
-        super().__init__(what)
-        self.remedy = remedy
 
 
 class Command(NamedTuple):
@@ -47,21 +43,18 @@ class CommandWriter:
     """Writes the commands of one device in the words of `msg_map`; `own` are those of its interface's messages."""
 
     def __init__(self, msg_map: MsgMap, device: Device, own: Mapping[str, str]) -> None:
-        self._map = msg_map.of_client(SENDER)
-        self._own_map = msg_map
-        self._words = {field: device.address.get(field, own.get(field, "")) for field in ADDRESS_OF_DEVICE}
-        self._where = device.where
+        self._commands = ClientCommands(msg_map, device, own, SENDER)
 
     def of_value(self, point: Point, value: Argument, shown: Any = None) -> Command:
         """Return the command that writes one value of a point; `shown` is that value as the entity has it.
 
-        Raises `EntityError` if the point has none, or if the map cannot write it.
+        Raises `CommandError` if the point has none, or if the map cannot write it.
         """
-        write = _write_of(point, value)
+        write = write_of(point, value)
         if value is None and write.argument is not None:
             what = f"it is not known which value it writes to the point {point.key}"
             raise EntityError(what, f"write {{point: {point.key}, value: VALUE}}")
-        msg = self._message(point, write, value)
+        msg = self._commands.of_value(point, value)
         topic, payload = self._written(msg)
         return Command(topic, templates.constant(payload), ((shown, msg),))
 
@@ -80,7 +73,7 @@ class CommandWriter:
         topic, before, after = self._around(point, [(number, str(number)) for number in _NUMBERS[point.type]])
         low = 1 if point.minimum is None else point.minimum
         samples = (low, low if point.maximum is None else point.maximum)
-        probes = tuple((value, self._message(point, _write_of(point, value), value)) for value in map(_short, samples))
+        probes = tuple((value, self._commands.of_value(point, value)) for value in map(_short, samples))
         return Command(topic, templates.number(before, after), probes)
 
     def of_mireds(self, point: Point, low: int, high: int) -> Command:
@@ -88,7 +81,7 @@ class CommandWriter:
         topic, before, after = self._around(point, [(number, str(number)) for number in _NUMBERS[point.type]])
         ends = [templates.mireds(high), templates.mireds(low)]
         kelvins = [max(low, min(templates.mireds(end), high)) for end in ends]
-        messages = [self._message(point, _write_of(point, kelvin), kelvin) for kelvin in kelvins]
+        messages = [self._commands.of_value(point, kelvin) for kelvin in kelvins]
         return Command(topic, templates.from_mireds(before, after, low, high), tuple(zip(ends, messages, strict=True)))
 
     def of_text(self, point: Point) -> Command:
@@ -96,18 +89,17 @@ class CommandWriter:
         try:
             topic, before, after = self._around(point, [(text, json.dumps(text)) for text in _TEXTS])
             template = templates.quoted(before, after)
-        except EntityError:
+        except CommandError:
             topic, before, after = self._around(point, [(text, text) for text in _TEXTS])
             template = templates.number(before, after)
-        probe = self._message(point, _write_of(point, _TEXTS[0]), _TEXTS[0])
+        probe = self._commands.of_value(point, _TEXTS[0])
         return Command(topic, template, ((_TEXTS[0], probe),))
 
     def _around(self, point: Point, samples: list[tuple[Argument, str]]) -> tuple[str, str, str]:
         """Return the topic of a command, and what stands in its payload before and behind the value."""
-        write = next((write for write in point.writes if write.argument is not None), None)
-        if write is None:
+        if all(write.argument is None for write in point.writes):
             raise EntityError("its commands have no argument for a value", "declare choices, or another type")
-        written = [(self._written(self._message(point, write, value)), text) for value, text in samples]
+        written = [(self._written(self._commands.of_value(point, value)), text) for value, text in samples]
         topic = _one_topic((topic for (topic, _), _ in written))
         parts = {tuple(payload.split(text)) for (_, payload), text in written}
         part = next(iter(parts))
@@ -119,27 +111,8 @@ class CommandWriter:
         _check_ends(*part)
         return topic, part[0], part[1]
 
-    def _message(self, point: Point, write: Write, value: Argument) -> InternalMsg:
-        where = {**self._where, **point.where}
-        arguments: dict[str, Argument] = {name: where[name] for name in write.where if name in where}
-        if write.argument is not None:
-            arguments[write.argument] = value
-        return InternalMsg(True, **self._words, sender=SENDER, action=write.action, arguments=arguments)
-
     def _written(self, msg: InternalMsg) -> tuple[str, str]:
-        try:
-            publication = self._map.internal2mqtt(msg)
-        except MessageError as err:
-            remedy = "change the map, or the words of the device"
-            raise EntityError(f"the map cannot write its command: {err}", remedy) from err
-        try:
-            self._own_map.mqtt2internal(publication.topic, publication.payload)
-        except WordError as err:
-            if str(err).startswith("sender:"):  # a strict map, which knows only its own sender
-                what = f"the map does not know {SENDER!r}, the sender of its command"
-                raise EntityError(what, f'add "{SENDER}": ["{SENDER}"] to "sender" in the map') from err
-        except MessageError:
-            pass  # `check` tells how the map reads it
+        publication = self._commands.written(msg)
         return publication.topic, publication.payload.decode()
 
 
@@ -148,33 +121,10 @@ def settable(point: Point, values: Mapping[str, Argument]) -> dict[str, Argument
 
     Raises `EntityError` if there are none.
     """
-    found = {word: value for word, value in values.items() if _can_write(point, value)}
+    found = {word: value for word, value in values.items() if can_write(point, value)}
     if not found:
         raise EntityError(f"no command of the point {point.key} sets one of its values", "name another point")
     return found
-
-
-def _can_write(point: Point, value: Argument) -> bool:
-    for write in point.writes:
-        known = write.choices if write.argument is not None else (write.value,)
-        if (write.argument is not None and not known) or any(
-            value == each and type(value) is type(each) for each in known
-        ):
-            return True
-    return False
-
-
-def _write_of(point: Point, value: Argument) -> Write:
-    """Return the command of a point for one value; the one without any if `value` is None, as that of a button."""
-    for write in point.writes:
-        if write.argument is None and write.value == value and type(write.value) is type(value):
-            return write
-    for write in point.writes:
-        if write.argument is not None:
-            return write
-    raise EntityError(
-        f"no command of the point {point.key} sets it to {value!r}", "name another point, or a value that it has"
-    )
 
 
 def _one_topic(topics: Iterable[str]) -> str:

@@ -26,6 +26,7 @@ from gateway.integrations.homeassistant.composed import ROLES, fill_composed, po
 from gateway.integrations.homeassistant.parts import OFF, ON, Parts, Topics, bounds, choices_by_label, step_of
 from gateway.integrations.homeassistant.templates import ValueTemplate
 from gateway.message import Argument
+from gateway.translation.client_commands import CommandError
 
 EXPIRY = 10
 """Seconds after which the broker drops a command that has not reached the gateway: a gate never opens late."""
@@ -82,7 +83,7 @@ def entities_of(
             else:
                 platform = fill_composed(parts, key, each, points)
             _check_options(platform, parts, each)
-        except EntityError as err:
+        except CommandError as err:
             problems.append(Problem((key,), str(err), err.remedy))
             continue
         _add_common(parts.config, each, points.get(key), key)

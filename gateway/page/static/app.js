@@ -91,8 +91,12 @@ const dialog = document.getElementById("token-dialog");
 function openDialog() {
   document.getElementById("token-input").value = "";
   document.getElementById("token-error").hidden = true;
+  dialog.returnValue = "";
   dialog.showModal();
 }
+
+// No button of the form, or the Enter key would press it as the first one.
+document.getElementById("token-cancel").addEventListener("click", () => dialog.close());
 
 dialog.addEventListener("close", async () => {
   const value = document.getElementById("token-input").value.trim();

@@ -13,6 +13,7 @@ from gateway.devices.point import Device, Point, PointType, Write
 from gateway.errors import MessageError
 from gateway.integrations.homeassistant.commands import SENDER, Command, CommandWriter, EntityError
 from gateway.message import Argument, InternalMsg
+from gateway.translation.client_commands import CommandError
 from gateway.translation.mqtt_map import MsgMap
 from tests.integrations.homeassistant.rendering import commanded
 from tests.support.proofs import loaded
@@ -153,7 +154,7 @@ def test_a_command_that_the_map_cannot_write_is_refused_with_the_line_to_add(
     data: Mapping[str, Any], remedy: str
 ) -> None:
     msg_map = loaded({"root": "home", "topics": ["home/#"], **data})
-    with pytest.raises(EntityError, match="the map") as raised:
+    with pytest.raises(CommandError, match="the map") as raised:
         writer(msg_map).of_value(BOOLEAN, True)
     assert raised.value.remedy == remedy
 
@@ -204,7 +205,7 @@ def test_where_check_is_content_each_value_is_read_as_what_is_meant(
     for make, values in makers:
         try:
             command = make()
-        except EntityError as err:
+        except CommandError as err:
             assert str(err) and err.remedy
             continue
         if not passes(msg_map, command):

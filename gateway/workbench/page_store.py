@@ -1,0 +1,127 @@
+"""Reads and writes a page file: whole, or not at all; and remembers what it has replaced."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections import deque
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+
+from gateway.configuration.page_file import page_file_of
+from gateway.core.paths import SERVICE_CONF
+from gateway.errors import GatewayError
+
+_MOST_KEPT = 20  # earlier texts
+_MODE = 0o640
+
+
+class StoreError(GatewayError):
+    """The page file cannot be read or written; with the remedy."""
+
+
+class PageStore:
+    """The page file of the configuration at `configuration`. The caller lets one thread use it at a time."""
+
+    def __init__(self, configuration: Path) -> None:
+        self._configuration = configuration
+        self.file = page_file_of(configuration.absolute())
+        self._earlier: deque[tuple[str | None, str]] = deque(maxlen=_MOST_KEPT)
+
+    def read(self) -> str | None:
+        """Return the text of the file; None if there is no file."""
+        try:
+            return self.file.read_text(encoding="utf-8-sig")
+        except FileNotFoundError:
+            if self.file.is_symlink():
+                raise StoreError(f"{self.file} is a link to nothing: remove it") from None
+            return None
+        except (OSError, UnicodeDecodeError) as err:
+            raise StoreError(f"{self.file} cannot be read: {getattr(err, 'strerror', None) or err}") from err
+
+    def edition(self) -> str:
+        """Return what identifies the present content of the configuration and of its page file."""
+        digest = sha256()
+        for path in (self._configuration, self.file):
+            try:
+                data = path.read_bytes()
+            except OSError as err:
+                data = b"" if err.errno == errno.ENOENT else str(err).encode()
+            digest.update(b"%d:" % len(data) + data)
+        return digest.hexdigest()[:32]
+
+    def remember(self, previous: str | None) -> None:
+        """Remember that the present content has replaced `previous`."""
+        self._earlier.append((previous, self.edition()))
+
+    def earlier(self) -> tuple[str | None] | None:
+        """Return, as a tuple of one, the text that the present content has replaced; None if that is not known."""
+        while self._earlier and self._earlier[-1][1] != self.edition():
+            self._earlier.clear()  # somebody else has changed the file since
+        return (self._earlier[-1][0],) if self._earlier else None
+
+    def forget(self) -> None:
+        """Forget the last text: it is that of the file again."""
+        if self._earlier:
+            self._earlier.pop()
+        if self._earlier:
+            self._earlier[-1] = (self._earlier[-1][0], self.edition())
+
+    def write(self, text: str | None) -> None:
+        """Replace the content of the file as a whole; None: remove the file. Raises `StoreError`."""
+        try:
+            status = self.file.lstat()
+        except FileNotFoundError:
+            status = None
+        except OSError as err:
+            raise self._error(err) from err
+        if status is not None and not stat.S_ISREG(status.st_mode):
+            kind = "a link" if stat.S_ISLNK(status.st_mode) else "no ordinary file"
+            raise StoreError(f"{self.file} is {kind}, through which the page does not write: remove it")
+        try:
+            folder = os.open(self.file.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as err:
+            raise self._error(err) from err
+        try:
+            if text is None:
+                with suppress(FileNotFoundError):
+                    os.unlink(self.file.name, dir_fd=folder)
+            else:
+                self._replace(folder, text)
+            os.fsync(folder)
+        except OSError as err:
+            raise self._error(err) from err
+        finally:
+            os.close(folder)
+
+    def _replace(self, folder: int, text: str) -> None:
+        name = f".{self.file.name}.{secrets.token_hex(6)}"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(name, flags, _MODE, dir_fd=folder)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fchmod(descriptor, _MODE)
+                os.fsync(descriptor)
+            os.rename(name, self.file.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(name, dir_fd=folder)
+            raise
+
+    def _error(self, err: OSError) -> StoreError:
+        folder = self.file.parent
+        why = f"{self.file} cannot be written: {err.strerror or err}"
+        if err.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+            return StoreError(f"{why}: make room, or download the result and put it there yourself")
+        remedy = f"let the user of the gateway write to {folder}"
+        if folder == SERVICE_CONF:
+            remedy = (
+                f"run: chown root:mqttgateway {folder}; chmod 1770 {folder}; then 'systemctl edit mqttgateway@' with "
+                f"the lines '[Service]' and 'ReadWritePaths={folder}', and restart the gateway (docs/workbench.md)"
+            )
+        return StoreError(f"{why}: {remedy}; or download the result and put it there yourself")

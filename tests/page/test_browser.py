@@ -1,0 +1,166 @@
+"""The page in a real browser: what a person sees, does and must not be able to do."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from tests.conftest import ExpectedLogs
+from tests.support.broker import Mosquitto
+from tests.support.browser import PHONE, Browser, Tab
+from tests.support.house import House
+from tests.support.waiting import wait_until
+from tests.support.web import OPEN, TOKEN
+
+DEVICE = "#device?interface=serial&device=planted-boiler"
+VIEWS = ("#overview", DEVICE, "#live", "#unknown", "#workbench")
+MARKUP = '<img src=x onerror="document.title=1"><script>document.title=2</script>&lt;b&gt;\u202e'
+
+
+ASKED = "return performance.getEntriesByType('resource').filter((each) => each.name.includes('/api/')).length"
+
+
+def has_asked(tab: Tab, at_least: int) -> bool:
+    """Return whether a view has asked the gateway so often."""
+    return int(tab.run(ASKED)) >= at_least
+
+
+def test_a_reading_appears_within_a_second_or_two(browser: Browser, seen_house: House) -> None:
+    with browser.tab(seen_house.page.address + DEVICE) as tab:
+        tab.wait_text("Temperature")
+        seen_house.say("T 23.75")
+        began = time.monotonic()
+        tab.wait_text("23.75")
+        assert time.monotonic() - began < 2.5  # the page asks each second; this machine may be busy
+        tab.wait_text("online")
+
+
+def test_a_command_is_sent_and_its_outcome_shown(browser: Browser, seen_house: House) -> None:
+    with browser.tab(seen_house.page.address + DEVICE) as tab:
+        tab.wait_text("Only whoever has the token of this page can send commands")
+        tab.use_token(TOKEN)
+        tab.click(".command[aria-label=Heater] button", "On")
+        seen_house.line.read_until(b"H1\n")
+        seen_house.say("H1")
+        tab.wait_text("✓ OK at")
+        tab.click(".command[aria-label=Heater] button", "Off")
+        seen_house.line.read_until(b"H0\n")
+        seen_house.say("ERR locked")
+        tab.wait_text("ERR locked")
+        assert TOKEN not in tab.driver.current_url
+        assert tab.run("return localStorage.length + document.cookie.length") == 0
+
+
+def test_a_wrong_token_is_refused_in_words(
+    browser: Browser, tmp_path: Path, shared_broker: Mosquitto, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("has sent a wrong token to the page")
+    with House(tmp_path, shared_broker, OPEN) as house:
+        address = house.page.address.replace("0.0.0.0", "127.0.0.1")
+        with browser.tab(address) as tab:
+            tab.allowed += ["401"]
+            tab.wait_text("This page needs its token")
+            assert "planted" not in tab.run("return document.documentElement.outerHTML")
+            tab.use_token("wrong-token-wrong-token")
+            tab.wait_text("this is not the token of this page")
+            tab.find("#token-input").send_keys(TOKEN)
+            tab.click("dialog button", "Use it")
+            tab.wait_text("planted-house")
+            tab.click("button", "Forget token")
+            tab.wait_text("This page needs its token")
+            assert "Boiler" not in tab.text
+
+
+@pytest.mark.parametrize("view", ["#overview", DEVICE, "#live", "#unknown"])
+def test_markup_of_a_device_is_a_text(browser: Browser, seen_house: House, view: str) -> None:
+    with browser.tab(seen_house.page.address + view) as tab:
+        tab.wait_text("planted-house")
+        wait_until(lambda: has_asked(tab, at_least=2), pause=0.05)
+        seen_house.say(f"N {MARKUP}")
+        seen_house.say(f"{MARKUP} is unknown")
+        if view == "#overview":
+            asked = int(tab.run(ASKED))
+            wait_until(lambda: has_asked(tab, asked + 3), pause=0.1)
+        else:
+            tab.wait_text("onerror=")
+        assert tab.run("return document.title") == "planted-house"
+        assert tab.run("return document.querySelectorAll('main img, main script').length") == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_phone_scrolls_in_one_direction_only(browser: Browser, seen_house: House, view: str, scheme: str) -> None:
+    seen_house.say("T 21.5")
+    seen_house.say(f"N {'x' * 300}")
+    seen_house.say(f"unknown {'y' * 300}")
+    with browser.tab(seen_house.page.address + view, PHONE, scheme) as tab:
+        tab.wait_text("planted-house")
+        wait_until(lambda: tab.run("return document.querySelector('main').innerText.length") > 0)
+        wait_until(lambda: tab.overflow <= 0, 3, lambda: f"{view} to fit: {tab.overflow} pixels", pause=0.05)
+        colours = tab.run("const s = getComputedStyle(document.body); return [s.color, s.backgroundColor]")
+        assert contrast(*colours) >= 7, colours
+
+
+def contrast(first: str, second: str) -> float:
+    """Return the contrast of two colours, as WCAG defines it."""
+
+    def luminance(colour: str) -> float:
+        parts = [float(each) / 255 for each in colour[colour.index("(") + 1 : -1].split(",")[:3]]
+        linear = [each / 12.92 if each <= 0.03928 else ((each + 0.055) / 1.055) ** 2.4 for each in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_by_keyboard_alone(browser: Browser, seen_house: House) -> None:
+    with browser.tab(seen_house.page.address) as tab:
+        tab.wait_text("Boiler")
+        tab.tab_to("Skip to the content")
+        tab.tab_to("Enter token")
+        tab.press(Keys.ENTER)
+        wait_until(lambda: tab.focused == "token-input")
+        tab.press(*TOKEN, Keys.ENTER)
+        tab.wait_text("Forget token")
+        tab.tab_to("Boiler")
+        tab.press(Keys.ENTER)
+        tab.wait_text("Commands")
+        tab.tab_to("On")
+        tab.press(Keys.SPACE)
+        seen_house.line.read_until(b"H1\n")
+        seen_house.say("H1")
+        tab.wait_text("✓ OK at")
+        assert "On" in tab.focused  # the focus stays while values change
+
+
+def test_another_site_reads_nothing(browser: Browser, seen_house: House) -> None:
+    """A page at another origin of this machine, and one that pretends to be this one by another name."""
+    with browser.tab(seen_house.page.address.replace("127.0.0.1", "localhost")) as tab:
+        tab.wait_text("planted-house")
+        script = """
+            const [address, done] = arguments;
+            const ask = (options) => fetch(address, options).then((r) => r.text()).catch(() => "nothing");
+            const kinds = [{}, {mode: "no-cors"}, {method: "POST", mode: "no-cors", body: "{}"}];
+            Promise.all(kinds.map(ask)).then(done)
+        """
+        tab.allowed += ["Content Security Policy", "violates", "Refused"]
+        answers = tab.driver.execute_async_script(script, f"{seen_house.page.address}api/overview")
+        assert answers == ["nothing"] * 3
+    with browser.tab() as tab:
+        tab.driver.get(f"{seen_house.page.address}../../etc/passwd")
+        tab.allowed += ["404"]
+        assert "root:" not in tab.text
+
+
+def test_the_gateway_goes_and_comes_back(browser: Browser, tmp_path: Path, shared_broker: Mosquitto) -> None:
+    with House(tmp_path, shared_broker) as house, browser.tab(house.page.address) as tab:
+        tab.allowed += ["ERR_CONNECTION", "ERR_EMPTY_RESPONSE"]
+        tab.wait_text("Boiler")
+        port = house.port
+        house.page.close()
+        tab.wait_text("The gateway does not answer. This page tries again.")
+        house.begin_page(house.options._replace(listen=f"127.0.0.1:{port}"))
+        wait_until(lambda: "does not answer" not in tab.text, what="the page to recover", pause=0.05)
