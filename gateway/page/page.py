@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import socket
+import threading
 from typing import Any
 
 from gateway import __version__
 from gateway.core.package_logger import package_logger
-from gateway.page.feed import Feed
+from gateway.page.feed import MOST_WAITING, Feed
 from gateway.page.files import file_routes
 from gateway.page.live import Live
 from gateway.page.overview import Overview
 from gateway.page.source import Source
+from gateway.page.unknown import Unknown
 from gateway.runtime.running_gateway import RunningGateway
 from gateway.web.access import NO_TLS, Access
 from gateway.web.app import App, Request, Route
@@ -27,10 +29,16 @@ class Page:
     def __init__(self, gateway: RunningGateway, options: WebOptions) -> None:
         self._options = options
         self._source = Source(gateway)
-        self._feeds = Feed(), Feed(is_raw=True)
+        places = threading.Semaphore(MOST_WAITING)
+        self._feeds = Feed(places), Feed(places, is_raw=True)
+        self._unknown = Unknown(self._source)
         name = socket.gethostname()
         access = Access(options, (name, name.partition(".")[0], f"{name.partition('.')[0]}.local"))
-        self._server = WebServer(options, App(access, self._routes()), self._release)
+        try:
+            self._server = WebServer(options, App(access, self._routes()), self._release)
+        except OSError:
+            self._unknown.close()
+            raise
         self.address = f"http://{options.listen.rpartition(':')[0]}:{self._server.port}/"
         LOG.info("the page is at %s%s", self.address, "" if options.is_local else f": {NO_TLS}")
 
@@ -39,12 +47,13 @@ class Page:
         self._server.close()
 
     def _release(self) -> None:
+        self._unknown.close()
         for feed in self._feeds:
             feed.close()
 
     def _routes(self) -> dict[tuple[str, str], Route]:
         source = self._source
-        views = (Overview(source), Live(source, *self._feeds))
+        views = (Overview(source), Live(source, *self._feeds), self._unknown)
         routes = {("GET", "/api/session"): Route(self._session, is_public=True), **file_routes()}
         for view in views:
             routes.update(view.routes())

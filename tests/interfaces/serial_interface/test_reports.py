@@ -127,10 +127,10 @@ def test_bytes_without_frames_are_logged_once_per_period(
     expected_logs: ExpectedLogs,
 ) -> None:  # fmt: skip
     expected_logs.expect("bytes discarded that contain no frame")
-    reports.no_frames(5000)
-    reports.no_frames(6000)
+    reports.no_frames(5000, b"x")
+    reports.no_frames(6000, b"x")
     clock.now += 600
-    reports.no_frames(7000)
+    reports.no_frames(7000, b"x")
     text = "bytes discarded that contain no frame: check baudrate, parity and framing"
     assert texts(caplog, request.node.name) == [f"5000 {text}", f"7000 {text} (2 times in the last 600 s)"]
 
