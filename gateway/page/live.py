@@ -20,18 +20,25 @@ class Live:
     """Answers what has come since a reader asked last: messages, or bytes of one interface."""
 
     def __init__(self, source: Source, messages: Feed, wire: Feed) -> None:
-        self._messages, self._wire = messages, wire
+        self._source, self._messages, self._wire = source, messages, wire
         self._writer = NoteWriter(lambda: source.gateway.configuration.secrets)
 
     def routes(self) -> dict[tuple[str, str], Route]:
         """Return the addresses."""
-        return {("GET", "/api/live"): Route(self._live), ("GET", "/api/wire"): Route(self._bytes)}
+        return {
+            ("GET", "/api/live"): Route(self._live),
+            ("GET", "/api/live/interfaces"): Route(self._interfaces),
+            ("GET", "/api/wire"): Route(self._bytes),
+        }
 
     def _live(self, request: Request) -> dict[str, Any]:
         query = request.query
         arguments = {name: query[name] for name in _FILTERS if query.get(name)}
         wanted = Wanted.of({**arguments, "drops": query.get("drops") == "1"})
         return self._news(self._messages, request, wanted.matches)
+
+    def _interfaces(self, _: Request) -> dict[str, Any]:
+        return {"interfaces": [interface.name for interface in self._source.gateway.configuration.interfaces]}
 
     def _bytes(self, request: Request) -> dict[str, Any]:
         interface = request.query.get("interface", "")
@@ -41,4 +48,4 @@ class Live:
         wait = min(float(request.number("wait", 0, 60)), _LONGEST_WAIT)
         news = feed.read(request.number("after", -1), wanted, wait)
         notes = [{"number": number, **json.loads(self._writer.line(note))["note"]} for number, note in news.notes]
-        return {"notes": notes, "next": news.next, "missed": news.missed}
+        return {"notes": notes, "next": news.next, "missed": news.missed, "has_gap": news.has_gap}
