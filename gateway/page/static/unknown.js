@@ -5,6 +5,8 @@ import { repeat, session, tell } from "./app.js";
 import { ago, clock, h, show } from "./dom.js";
 import { counted } from "./message.js";
 
+const FEW = 3; // groups that are shown open
+
 const KINDS = {
   rule: ["Frames that no rule takes", "frame"],
   "word out": ["Words that the map does not know, from the device", "message"],
@@ -21,7 +23,7 @@ export function open(main) {
   const sections = new Map(Object.entries(KINDS).map(([kind, [title]]) => [kind, { list: h("div"), section: h("section", { hidden: true, "aria-label": title }, h("h3", {}, title)) }]));
   for (const { list, section } of sections.values()) section.append(list);
   const cards = new Map(); // by the number of the group
-  main.append(h("h2", {}, "What the gateway could not use"), h("div", { class: "unknown-head" }, state, clear), [...sections.values()].map((each) => each.section));
+  main.append(h("h2", {}, "What the gateway could not use"), h("div", { class: "unknown-head" }, state, clear), ...[...sections.values()].map((each) => each.section));
 
   async function forget() {
     try {
@@ -47,7 +49,7 @@ export function open(main) {
       const own = groups.filter((group) => group.kind === kind);
       section.hidden = !own.length;
       own.forEach((group, index) => {
-        if (!cards.has(group.number)) cards.set(group.number, newCard(group));
+        if (!cards.has(group.number)) cards.set(group.number, newCard(group, groups.length <= FEW));
         const card = cards.get(group.number);
         card.update(group);
         // A card that a person is in stays where it is: moving it would take the focus, or a selection, away.
@@ -66,26 +68,32 @@ function isSelected(list) {
 }
 
 // A group: its head changes with each frame, what stands below only when there is something else to say.
-function newCard(group) {
-  const seen = h("span", { class: "soft" });
+function newCard(group, isOpen) {
   const times = h("strong");
+  const seen = h("span", { class: "soft" });
   const body = h("div");
-  const head = h("div", { class: "unknown-shape" }, h("code", {}, shapeOf(group)), h("span", { class: "soft" }, ` ${group.interface}`));
-  const element = h("article", { class: "panel unknown" }, head, h("p", { class: "unknown-count" }, times, " ", seen), body);
+  const shape = h("span", { class: "unknown-shape" }, h("code", {}, shapeOf(group)), h("span", { class: "soft" }, ` of ${group.interface}`));
+  const element = h("details", { class: "panel unknown", open: isOpen }, h("summary", {}, shape, times, seen), body);
+  let latest = group;
   let shown = "";
+  function fill() {
+    const { count, last, first, ...rest } = latest;
+    const text = JSON.stringify(rest);
+    if (!element.open || text === shown || (shown && (body.contains(document.activeElement) || isSelected(body)))) return;
+    const wasOpen = body.querySelector("details")?.open ?? false;
+    shown = text;
+    body.replaceChildren(...bodyOf(latest).filter(Boolean));
+    const unwanted = body.querySelector("details");
+    if (unwanted) unwanted.open = wasOpen;
+  }
+  element.addEventListener("toggle", fill);
   return {
     element,
-    update(latest) {
-      times.textContent = counted(latest.count, KINDS[latest.kind][1]);
-      seen.textContent = `${latest.count > 1 ? `since ${clock(latest.first)}, ` : ""}last ${ago((Date.now() - Date.parse(latest.last)) / 1000)}`;
-      const { count, last, ...rest } = latest;
-      const text = JSON.stringify(rest);
-      if (text === shown || (shown && element.contains(document.activeElement) && rest.rule === undefined)) return;
-      const isOpen = body.querySelector("details")?.open ?? false;
-      shown = text;
-      body.replaceChildren(...bodyOf(latest).filter(Boolean));
-      const details = body.querySelector("details");
-      if (details) details.open = isOpen;
+    update(news) {
+      latest = news;
+      times.textContent = counted(news.count, KINDS[news.kind][1]);
+      seen.textContent = `${news.count > 1 ? `since ${clock(news.first)}, ` : ""}last ${ago((Date.now() - Date.parse(news.last)) / 1000)}`;
+      fill();
     },
   };
 }
@@ -148,7 +156,7 @@ function pasted(title, text, what) {
     }
     setTimeout(() => (button.textContent = "Copy"), 3000);
   });
-  return h("div", { class: "pasted" }, h("p", {}, title), code, button);
+  return h("div", { class: "pasted" }, h("p", {}, title), button, code);
 }
 
 function workbench(group) {
