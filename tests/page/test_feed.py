@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.tap import MAX_NOTES, READ, TAP, Note
+from gateway.core.tap import MAX_NOTES, MAX_NOTES_BYTES, READ, TAP, Note
 from gateway.message import InternalMsg
 from gateway.page.feed import MOST_WAITING, Feed, News
 from tests.support.fake_clock import FakeClock
@@ -85,15 +85,29 @@ def test_an_answer_has_at_most_two_hundred_notes_and_the_next_one_goes_on_behind
     assert second.notes[0][0] == first.notes[-1][0] + 1
 
 
-def test_what_was_lost_in_the_middle_is_told_to_whoever_stood_before_it(feed: Feed) -> None:
-    """It was told only if notes had gone from the beginning: between two that were kept, it was passed over."""
+def test_what_the_tap_has_lost_is_told_to_whoever_is_behind(feed: Feed) -> None:
     begin = feed.read(-1, everything, 0.0)
     send(10)
-    numbers, _, read = read_all(feed, begin.next, 10)
+    read = read_all(feed, begin.next, 10)[2]
     send(MAX_NOTES + 500)  # at once: the tap itself keeps only so many for a follower
     numbers, missed, _ = read_all(feed, read.next, MAX_NOTES + 500)
     assert len(numbers) + missed == MAX_NOTES + 500
     assert missed > 0
+
+
+def test_what_the_tap_has_lost_between_notes_that_are_kept_is_told(feed: Feed) -> None:
+    """It was told only if notes had gone from the beginning."""
+    begin = feed.read(-1, everything, 0.0)
+    send(10)
+    read = read_all(feed, begin.next, 10)[2]
+    recorder = TAP.recorder
+    assert recorder is not None
+    for _ in range(6):  # of these, two can wait; beside them there is room for the ten small ones
+        recorder.frame_dropped("dev", "rule", "no", bytes(MAX_NOTES_BYTES * 2 // 5))
+    numbers, missed, _ = read_all(feed, read.next, 6)
+    assert len(numbers) + missed == 6
+    assert missed >= 2
+    assert len(feed.recent(everything, 100)) > len(numbers)
 
 
 @given(st.lists(st.integers(0, 700), min_size=1, max_size=6), st.integers(1, 3))
