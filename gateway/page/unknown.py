@@ -20,6 +20,7 @@ from gateway.core.unknown import (
     WORD_IN,
     WORD_OUT,
     Collector,
+    Example,
     Group,
 )
 from gateway.errors import MessageError, WordError
@@ -37,6 +38,11 @@ _ADVICE = {
     "frames are damaged, it is the line: the cable, its ground, its length, or a second sender.",
     PARTS: "A rule with join waits for the other frames of a text, and they do not come. Check its number and total.",
 }
+_MASKED = (
+    "This contains a secret of the configuration, which is masked here. So nothing is proposed, for that would contain "
+    "it, too, or parts of it. Write the rule, or the line of the map, by hand."
+)
+_CUT = "..."  # behind which a secret may be cut, too
 _NO_FRAME = "Check framing, baudrate and parity in the configuration, and the cable."
 _ENDS = ((b"\r\n", r"\r\n"), (b"\n", r"\n"), (b"\r", r"\r"), (b"\x00", r"\x00"), (b"\x03", r"\x03"))
 
@@ -97,7 +103,7 @@ class Unknown:
                         shown.append(entry)
                 else:
                     shown.append({**_entry(group), "advice": _advice(group)})
-        return {"groups": [_masked(entry, mask) for entry in shown], "forgotten": forgotten}
+        return {"groups": [_without_secrets(entry, mask) for entry in shown], "forgotten": forgotten}
 
 
 def _key(group: Group) -> tuple[int, int]:
@@ -210,8 +216,8 @@ def _entry(group: Group) -> dict[str, Any]:
         "reason": group.reason,
         "examples": [
             {
-                "text": example.data.decode("utf-8", "replace") if is_word else ascii(example.data)[2:-1],
-                "hex": "" if is_word else example.data.hex(" "),
+                "text": _text(example, is_word=is_word),
+                "hex": "" if is_word else f"{example.data.hex(' ')}{'' if example.is_whole else _CUT}",
                 "bytes": example.size,
                 "is_whole": example.is_whole,
             }
@@ -219,6 +225,12 @@ def _entry(group: Group) -> dict[str, Any]:
         ],
         "lines": [],
     }
+
+
+def _text(example: Example, *, is_word: bool) -> str:
+    if is_word:
+        return example.data.decode("utf-8", "replace")
+    return f"{ascii(example.data)[2:-1]}{'' if example.is_whole else _CUT}"
 
 
 def _advice(group: Group) -> str:
@@ -248,9 +260,27 @@ def framing_advice(data: bytes) -> str:
     return f"These bytes are no text. {_NO_FRAME} If the device sends bytes and no text, choose its framing (type)."
 
 
+def _without_secrets(entry: dict[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:
+    """Return what is shown of a group without secrets.
+
+    What was made of a text with a secret may have it in another form, or a part of it: that is left out.
+    """
+    texts = [each[form] for each in entry["examples"] for form in ("text", "hex")] + [entry["shape"]]
+    if all(mask(text) == text for text in texts):
+        return _masked_members(entry, mask)
+    is_word = entry["kind"] in (WORD_IN, WORD_OUT)
+    rest = {name: entry[name] for name in entry if name not in ("option", "rule", "ignore", "messages")}
+    shape = entry["shape"] if is_word or not entry["shape"] else entry["examples"][0]["text"]
+    return _masked_members({**rest, "shape": shape, "lines": [], "advice": _MASKED}, mask)
+
+
+def _masked_members(entry: Mapping[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:
+    return {name: _masked(each, mask) for name, each in entry.items()}
+
+
 def _masked(value: Any, mask: Callable[[str], str]) -> Any:
     if isinstance(value, str):
         return mask(value)
     if isinstance(value, Mapping):
-        return {name: _masked(each, mask) for name, each in value.items()}
+        return _masked_members(value, mask)
     return [_masked(each, mask) for each in value] if isinstance(value, list) else value

@@ -123,7 +123,7 @@ function examplesOf(group, isWord) {
   return h(
     "ul",
     { class: "examples", "aria-label": "Examples" },
-    group.examples.map((each) => h("li", {}, isWord ? "in " : "", h("code", {}, isBinary(each) ? each.hex : each.text || "(empty)"), each.is_whole ? "" : h("span", { class: "soft" }, ` … (${counted(each.bytes, "byte")})`))),
+    group.examples.map((each) => h("li", {}, isWord ? "in " : "", h("code", {}, isBinary(each) ? each.hex : each.text || "(empty)"), each.is_whole ? "" : h("span", { class: "soft" }, ` (${counted(each.bytes, "byte")})`))),
   );
 }
 
