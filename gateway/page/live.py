@@ -6,13 +6,15 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from gateway.control.protocol import encode_line
 from gateway.core.tap import Note
 from gateway.page.feed import Feed
 from gateway.page.source import Source
 from gateway.runtime.live_view import NoteWriter, Wanted
-from gateway.web.app import Request, Route
+from gateway.web.app import Content, Request, Route
 
 _LONGEST_WAIT = 20.0  # s; proxies end a request after 60
+_BEFORE, _BEHIND = encode_line({"note": {}}).split(b"{}")  # around a note: its line is written once for all views
 _FILTERS = ("device", "rule", "topic", "outcome")
 
 
@@ -31,7 +33,7 @@ class Live:
             ("GET", "/api/wire"): Route(self._bytes),
         }
 
-    def _live(self, request: Request) -> dict[str, Any]:
+    def _live(self, request: Request) -> Content:
         query = request.query
         arguments = {name: query[name] for name in _FILTERS if query.get(name)}
         wanted = Wanted.of({**arguments, "drops": query.get("drops") == "1"})
@@ -40,12 +42,14 @@ class Live:
     def _interfaces(self, _: Request) -> dict[str, Any]:
         return {"interfaces": [interface.name for interface in self._source.gateway.configuration.interfaces]}
 
-    def _bytes(self, request: Request) -> dict[str, Any]:
+    def _bytes(self, request: Request) -> Content:
         interface = request.query.get("interface", "")
         return self._news(self._wire, request, lambda note: note.interface == interface)
 
-    def _news(self, feed: Feed, request: Request, wanted: Callable[[Note], bool]) -> dict[str, Any]:
+    def _news(self, feed: Feed, request: Request, wanted: Callable[[Note], bool]) -> Content:
         wait = min(float(request.number("wait", 0, 60)), _LONGEST_WAIT)
         news = feed.read(request.number("after", -1), wanted, wait)
-        notes = [{"number": number, **json.loads(self._writer.line(note))["note"]} for number, note in news.notes]
-        return {"notes": notes, "next": news.next, "missed": news.missed, "has_gap": news.has_gap}
+        lines = (self._writer.line(note) for _, note in news.notes)
+        notes = b", ".join(line.removeprefix(_BEFORE).removesuffix(_BEHIND) for line in lines)
+        rest = json.dumps({"next": news.next, "missed": news.missed, "has_gap": news.has_gap}).encode("ascii")
+        return Content("application/json", b'{"notes": [%b], %b' % (notes, rest.removeprefix(b"{")))

@@ -19,7 +19,7 @@ from gateway.page.live import Live
 from gateway.page.source import Source
 from gateway.start_gateway import Gateway
 from gateway.web.access import RequestError, Visitor
-from gateway.web.app import Request
+from gateway.web.app import Content, Request
 from tests.support.configuration import write_conf
 from tests.support.waiting import wait_until
 
@@ -45,8 +45,10 @@ class View:
     def ask(self, path: str, **query: object) -> dict[str, Any]:
         texts = {name: str(value) for name, value in query.items()}
         answer = self._answers[path](Request(texts, {}, VISITOR))
+        if isinstance(answer, Content):
+            assert (answer.type, answer.tag) == ("application/json", "")
+            answer = json.loads(answer.data)
         assert isinstance(answer, dict)
-        json.dumps(answer)
         return answer
 
 
@@ -86,7 +88,7 @@ def test_a_message_is_told_with_its_whole_way(view: View) -> None:
         "read", "frame", "rule", "message", "publish", "sent", "acknowledged",
     ]  # fmt: skip
     assert (note["interface"], note["outcome"], note["direction"]) == ("a", "acknowledged", "from device")
-    assert note["number"] == begin["next"] == answer["next"] - 1
+    assert begin["next"] == answer["next"] - 1
     assert (answer["missed"], answer["has_gap"]) == (0, False)
 
 

@@ -143,11 +143,12 @@ export function open(main, parameters) {
       const lines = held.map((note) => (note.gap ? h("p", { class: "gap" }, note.gap) : inputs.show.value ? bytesLine(note) : messageLine(note)));
       held = [];
       heldBeyond = 0;
-      const top = scrollY;
-      const before = document.documentElement.scrollHeight;
+      const isReading = scrollY > list.offsetTop;
+      const anchor = isReading ? list.firstElementChild : null;
+      const before = anchor?.offsetTop ?? 0;
       list.prepend(...lines.reverse());
       while (list.childElementCount > MOST_LINES) list.lastElementChild.remove();
-      if (top > list.offsetTop) scrollTo(scrollX, top + document.documentElement.scrollHeight - before);
+      if (anchor?.isConnected) scrollBy(0, anchor.offsetTop - before);
     }
     describe();
     took = performance.now() - began;
