@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.configuration.settings import Configuration, InterfaceOptions
@@ -30,7 +30,7 @@ from gateway.page.source import Source
 from gateway.translation.field_map import FieldMap
 from gateway.web.app import Request, Route
 
-_MOST_PROPOSED = 50  # groups for which a rule is proposed in one request: it takes some ms each
+_MOST_PROPOSED = 10  # groups for which a rule is proposed in one request: it takes some ms each, of the data path, too
 _ADVICE = {
     VALUE: "A rule takes these frames, but none of their values can be read. Correct its converters (values), or let "
     "it take other frames.",
@@ -103,7 +103,10 @@ class Unknown:
                         shown.append(entry)
                 else:
                     shown.append({**_entry(group), "advice": _advice(group)})
-        return {"groups": [_without_secrets(entry, mask) for entry in shown], "forgotten": forgotten}
+        texts = "\n".join(_texts(shown))
+        if mask(texts) != texts:  # most have no secrets, which is found out for all of them at once
+            shown = [_without_secrets(entry, mask) for entry in shown]
+        return {"groups": shown, "forgotten": forgotten}
 
 
 def _key(group: Group) -> tuple[int, int]:
@@ -272,6 +275,14 @@ def _without_secrets(entry: dict[str, Any], mask: Callable[[str], str]) -> dict[
     rest = {name: entry[name] for name in entry if name not in ("option", "rule", "ignore", "messages")}
     shape = entry["shape"] if is_word or not entry["shape"] else entry["examples"][0]["text"]
     return _masked_members({**rest, "shape": shape, "lines": [], "advice": _MASKED}, mask)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(each)
 
 
 def _masked_members(entry: Mapping[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:

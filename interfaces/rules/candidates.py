@@ -46,7 +46,7 @@ def ignoring(frames: Sequence[bytes], encoding: str) -> Iterator[Options]:
     """Yield the options of rules that may ignore `frames`."""
     for extractor, _ in _extractors(frames, encoding):
         if "regex" in extractor:
-            extractor = {"regex": re.sub(r"\(\?P<\w+>([^()]*(?:\(\?:[^()]*\)\?)?[^()]*)\)", r"\1", extractor["regex"])}
+            extractor = {"regex": re.sub(r"\(\?P<\w+>([^()]*)\)", r"\1", extractor["regex"])}
         yield {**extractor, "ignore": True}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -15,13 +16,14 @@ from gateway.core.proposal import Proposal
 from gateway.errors import GatewayError
 from gateway.message import InternalMsg
 from interfaces.rules.candidates import Options, candidates, ignoring
-from interfaces.rules.decoding import DecodeRule, IgnoredFrame, PartialMessages, check_decode_rule
+from interfaces.rules.decoding import Decoder, DecodeRule, IgnoredFrame, PartialMessages, check_decode_rule
 from interfaces.rules.extractors import framing_of
 from interfaces.rules.message_template import CodecError
 from interfaces.serial_interface.rules import SerialRules
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _RESOLVED = frozenset(("true", "false", "null", "yes", "no", "on", "off", "y", "n"))
+_decoders: deque[tuple[Mapping[str, Any], Decoder]] = deque(maxlen=8)
 _BY_HAND = (
     "no rule could be proposed that reads all of these frames: look up in the manual of the device what they "
     "consist of, and write one (docs/serial.md, Decode)"
@@ -34,8 +36,8 @@ def propose(params: Mapping[str, Any], frames: Sequence[bytes], name: str, schem
     `schema` is that of all options of the interface.
     """
     try_all = partial(_working, params, frames, schema)
-    decoder = SerialRules(params).decoder
-    if all(_is_taken(decoder.decode, frame) for frame in frames):
+    decode = _decoder_of(params).decode
+    if all(_is_taken(decode, frame) for frame in frames):
         return Proposal(is_taken=True)
     framings = {framing_of(frame) for frame in frames}
     framing: Options = {"framing": framings.pop()} if len(framings) == 1 and framings != {""} else {}
@@ -44,6 +46,16 @@ def propose(params: Mapping[str, Any], frames: Sequence[bytes], name: str, schem
     rule, messages = next(try_all(framing, candidates(frames, encoding, device)), ("", ()))
     ignore = next(try_all(framing, ignoring(frames, encoding)), ("", ()))[0]
     return Proposal("decode", rule, ignore, tuple(messages), note="" if rule else _BY_HAND)
+
+
+def _decoder_of(params: Mapping[str, Any]) -> Decoder:
+    """Return the rules of an interface; those that were asked for last are kept, since there may be thousands."""
+    for known, decoder in tuple(_decoders):
+        if known is params:
+            return decoder
+    decoder = SerialRules(params).decoder
+    _decoders.append((params, decoder))
+    return decoder
 
 
 def _is_taken(decode: Any, frame: bytes) -> bool:

@@ -38,7 +38,7 @@ export function open(main, parameters) {
   const pauseButton = h("button", { type: "button", onclick: togglePause }, "Pause");
   const clearButton = h("button", { type: "button", onclick: clear }, "Clear");
   const problem = h("p", { class: "bad", role: "alert", hidden: true });
-  const state = h("p", { class: "soft", role: "status" });
+  const state = h("p", { class: "soft" });
   const list = h("div", { class: "messages" });
   const form = h("form", { class: "filters panel", "aria-label": "What is shown" }, label("Show", inputs.show), ofMessages, names, h("span", { class: "buttons" }, pauseButton, clearButton));
   form.addEventListener("submit", (event) => event.preventDefault());
@@ -108,6 +108,7 @@ export function open(main, parameters) {
           problem.hidden = false;
           return;
         }
+        if (error instanceof Refused && error.status === 401) return location.reload(); // the token is no longer that of the page
         tell(error.message);
         await sleep(2000, signal);
       }
