@@ -69,8 +69,11 @@ def _devices(note: Note) -> Iterator[str]:
         if stage == MESSAGE and isinstance(detail, InternalMsg):
             is_message = True
             yield _word(detail.device)
-    if not is_message:  # the document of a device, which has its own level in the topic
-        yield from (topic.split("/")[-2] for topic in _topics(note.steps) if "/" in topic)
+    for _, _, detail in () if is_message else note.steps:
+        if isinstance(detail, Arrival):  # the map could not read it: any level may be the device
+            yield from detail.topic.split("/")
+        elif isinstance(detail, Publication) and "/" in detail.topic:  # the document of a device: it has its own level
+            yield detail.topic.split("/")[-2]
 
 
 class NoteWriter:

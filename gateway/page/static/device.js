@@ -4,7 +4,7 @@ import { get, post } from "./api.js";
 import { repeat, session } from "./app.js";
 import { chartElement, draw } from "./chart.js";
 import { ago, clock, h } from "./dom.js";
-import { messageLine, outcomeClass, outcomeSign, spaced } from "./message.js";
+import { messageLine, outcome, spaced } from "./message.js";
 import { problemList } from "./problems.js";
 import { deviceLink, duration, keyed, number, setAttribute, setHidden, setStatus, setText, statusElement } from "./update.js";
 
@@ -191,7 +191,7 @@ function commandList(about) {
 }
 
 function commandForm(about, command) {
-  const outcome = h("output", { class: "outcome" });
+  const outcome = h("output", { class: "command-outcome" });
   const buttons = [];
   const button = (text, attributes = {}) => {
     const each = h("button", { disabled: !session.may_write, ...attributes }, text);
@@ -200,12 +200,12 @@ function commandForm(about, command) {
   };
   async function send(value) {
     for (const each of buttons) each.setAttribute("aria-busy", "true");
-    outcome.className = "outcome soft";
+    outcome.className = "command-outcome soft";
     outcome.textContent = "… it is being sent";
     try {
       showOutcome(outcome, await post("command", { ...about, point: command.key, value }));
     } catch (error) {
-      outcome.className = "outcome bad";
+      outcome.className = "command-outcome bad";
       outcome.textContent = `✕ not sent at ${clock(Date.now() / 1000)}: ${error.message}`;
     } finally {
       for (const each of buttons) each.removeAttribute("aria-busy");
@@ -277,9 +277,9 @@ function showOutcome(element, result) {
   const word = result.outcome;
   const took = result.ms === undefined ? "" : ` after ${result.ms < 1000 ? `${Math.round(result.ms)} ms` : duration(result.ms / 1000)}`;
   const where = result.where ? ` at the stage ${result.where}` : "";
-  element.className = `outcome ${outcomeClass(word)}`;
+  element.className = "command-outcome";
   element.replaceChildren(
-    h("strong", {}, `${outcomeSign(word)} ${word}`),
+    h("strong", {}, outcome(word)),
     ` at ${clock(result.time)}${took}${where}${result.reason ? `: ${result.reason}` : ""}`,
   );
 }
