@@ -11,7 +11,7 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.control.protocol import Answer
@@ -38,6 +38,7 @@ LONGEST_WAIT = 15.0
 """Seconds for an outcome to come."""
 
 _INTERVAL = 0.03  # s between two looks at what has come
+_MOST_VALUES, _LONGEST_VALUE = 20, 100  # choices, and characters of each, in a sentence
 _MOST_NOTES = 2000  # that are looked at in one go
 
 
@@ -156,7 +157,7 @@ def checked(point: Point, value: object) -> Argument:
     if values is not None:
         chosen = next((each for each in values if is_same(result, each) or is_same(value, each)), None)
         if chosen is None:
-            raise _wrong(point, f"one of {', '.join(json.dumps(each, ensure_ascii=False) for each in values[:20])}")
+            raise _wrong(point, _alternatives(values))
         return chosen
     if result is None or not is_value(result) or (isinstance(result, str) and len(result) > MAX_TEXT):
         raise _wrong(point, f"{TYPE_WORDS.get(point.type.value, 'one of its choices')}{_range(point)}")
@@ -174,7 +175,9 @@ def _typed(point: Point, value: object) -> Argument:
         return read_integer(value)
     if point.type is PointType.NUMBER:
         return read_number(value)
-    return value if isinstance(value, str | int | float | bool) else None
+    if point.type is PointType.CHOICE:
+        return value if isinstance(value, str | int | float | bool) else None
+    return value if isinstance(value, str) else None
 
 
 def _range(point: Point) -> str:
@@ -185,6 +188,12 @@ def _range(point: Point) -> str:
     if point.minimum is not None:
         return f" of at least {point.minimum:g}{unit}"
     return f" of at most {point.maximum:g}{unit}" if point.maximum is not None else ""
+
+
+def _alternatives(values: Sequence[Argument]) -> str:
+    texts = [json.dumps(each, ensure_ascii=False)[:_LONGEST_VALUE] for each in values[:_MOST_VALUES]]
+    more = ", ..." if len(values) > _MOST_VALUES else ""
+    return " or ".join(filter(None, [", ".join(texts[:-1]), texts[-1]])) + more
 
 
 def _wrong(point: Point, what: str) -> RequestError:

@@ -18,6 +18,7 @@ from gateway.message import Argument, InternalMsg, Publication, shown
 from gateway.page.feed import Feed
 from gateway.page.history import INTERVAL, History
 from gateway.page.notes import answer, documents
+from gateway.page.overview import problem_part
 from gateway.page.source import Source
 from gateway.runtime.health import InterfaceHealth, assess
 from gateway.runtime.interface_host import InterfaceHost
@@ -56,7 +57,7 @@ class DeviceView:
             "time": health.time,
             "interface": {"name": name, **interface_part(health.interfaces.get(name, InterfaceHealth()))},
             "devices": [status.id for status in health.devices.get(name, ())][:_MOST_RECENT],
-            "problems": [{"level": str(each.level), "what": each.what, "remedy": each.remedy} for each in about],
+            "problems": [problem_part(each) for each in about],
             **({} if device is None else device_part(device, self._source.masker())),
         }
 
@@ -176,7 +177,7 @@ def is_button(point: Point) -> bool:
 def values_of(point: Point) -> list[Argument] | None:
     """Return the only values that can be written to a point; None: any of its type."""
     if is_button(point):
-        return []
+        return None
     if point.type is PointType.BOOLEAN:
         known: Iterable[Argument] = (True, False)
     elif point.choices:

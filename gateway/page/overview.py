@@ -91,7 +91,7 @@ def overview(health: Health, names: Names) -> dict[str, Any]:
         "uptime": round(health.uptime),
         "level": str(verdict.level),
         "summary": summary(health),
-        "problems": [_problem(each) for each in verdict.problems],
+        "problems": [problem_part(each) for each in verdict.problems],
         "last_error": None if health.last_error is None else health.last_error._asdict(),
         "link": _link(health),
         "outbox": _outbox(health),
@@ -102,7 +102,8 @@ def overview(health: Health, names: Names) -> dict[str, Any]:
     }
 
 
-def _problem(problem: Problem) -> dict[str, Any]:
+def problem_part(problem: Problem) -> dict[str, Any]:
+    """Return what is shown of a problem."""
     return {
         "level": str(problem.level),
         "what": problem.what,

@@ -5,6 +5,7 @@ import { repeat, session } from "./app.js";
 import { chartElement, draw } from "./chart.js";
 import { ago, clock, h } from "./dom.js";
 import { messageLine, outcomeClass, outcomeSign, spaced } from "./message.js";
+import { problemList } from "./problems.js";
 import { deviceLink, duration, keyed, number, setAttribute, setHidden, setStatus, setText, statusElement } from "./update.js";
 
 const MOST_MESSAGES = 100;
@@ -77,10 +78,10 @@ function heading(about) {
   const state = statusElement();
   const heard = h("span", { class: "soft" });
   const words = h("p", { class: "soft" });
-  const problems = h("ul", { class: "problems" });
+  const problems = problemList();
   const trail = h("nav", { class: "trail", "aria-label": "Place" }, h("a", { href: "#overview" }, "Overview"), " › ", h("a", { href: deviceLink(about.interface), dir: "auto" }, about.interface));
   return {
-    element: h("section", { class: "headline", "aria-label": "Device" }, trail, h("h2", {}, title, " ", state, " ", heard), words, problems),
+    element: h("section", { class: "headline", "aria-label": "Device" }, trail, h("h2", {}, title, " ", state, " ", heard), words, problems.element),
     update({ device, interface: each, problems: found, time }) {
       const status = device?.status ?? each.status;
       setText(title, device ? device.name || device.id : each.name);
@@ -93,23 +94,9 @@ function heading(about) {
       setText(words, parts.filter(Boolean).join(" · "));
       const reason = device ? device.reason : each.reason;
       const shown = found.length || !reason ? found : [{ level: "degraded", what: reason, remedy: "" }];
-      keyed(problems, shown, (problem) => problem.remedy, problemItem, updateProblem);
-      setHidden(problems, !shown.length);
+      problems.update(shown, time);
     },
   };
-}
-
-function problemItem() {
-  const row = { what: h("span"), remedy: h("p", { class: "remedy" }) };
-  row.element = h("li", {}, row.what, row.remedy);
-  return row;
-}
-
-function updateProblem(row, problem) {
-  setAttribute(row.element, "class", problem.level);
-  setText(row.what, problem.what);
-  setText(row.remedy, problem.remedy);
-  setHidden(row.remedy, !problem.remedy);
 }
 
 // --- readings
@@ -172,7 +159,7 @@ function readingRow(reading) {
 }
 
 function updateReading(row, reading, now, history) {
-  const isText = reading.type === "text" || reading.type === "event" || reading.type === "choice";
+  const isText = reading.type === "text" || reading.type === "event";
   setAttribute(row.value, "class", isText ? "value text" : "value");
   setText(row.value, reading.is_set ? shown(reading.value, reading) : "–");
   setText(row.unit, reading.is_set ? reading.unit : "");
@@ -180,7 +167,8 @@ function updateReading(row, reading, now, history) {
   setText(row.time, reading.time === null ? "" : clock(reading.time));
   setText(row.age, reading.time === null ? "never" : ago(now - reading.time));
   setStatus(row.quality, reading.quality);
-  setText(row.reason, reading.reason || (reading.quality === "unknown" ? "there was no value yet" : ""));
+  setText(row.reason, reading.reason || (reading.quality === "unknown" ? "no value yet" : ""));
+  setAttribute(row.reason, "class", reading.reason ? "reason" : "soft");
 }
 
 // --- commands
@@ -353,7 +341,7 @@ function messageList() {
   const pause = h("button", { type: "button", "aria-pressed": "false" }, "Pause");
   const fresh = h("button", { type: "button", hidden: true });
   const missed = h("span", { class: "soft", role: "status" });
-  const none = h("p", { class: "soft" }, "There was no message yet since somebody looks.");
+  const none = h("p", { class: "soft" }, "No message has passed since somebody looks at this page: they are followed only then.");
   let waiting = [];
   let isPaused = false;
   let lost = 0;

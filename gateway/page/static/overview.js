@@ -4,10 +4,11 @@ import { get } from "./api.js";
 import { repeat } from "./app.js";
 import { chartElement, draw } from "./chart.js";
 import { ago, h } from "./dom.js";
+import { problemList } from "./problems.js";
 import { deviceLink, duration, keyed, number, setAttribute, setHidden, setStatus, setText, statusElement } from "./update.js";
 
 const MOST_SHOWN = 1000; // devices in the list; a filter finds the others
-const RATE_SECONDS = 5; // over which the rate of this moment is taken
+const RATE_SECONDS = 10; // over which the rate of this moment is taken
 const DROPPED = {
   dropped_old: "dropped as the oldest", refused_new: "refused as the newest", expired: "expired",
   dead_letters_dropped: "dead letters dropped",
@@ -48,17 +49,16 @@ export function open(main) {
 function headline() {
   const state = statusElement();
   const summary = h("span");
-  const problems = h("ul", { class: "problems" });
+  const problems = problemList({ hasLinks: true });
   const last = h("p", { class: "soft last-error" });
   const about = h("p", { class: "soft" });
   return {
-    element: h("section", { class: "headline", "aria-label": "State" }, h("h2", {}, state, " ", summary), problems, last, about),
+    element: h("section", { class: "headline", "aria-label": "State" }, h("h2", {}, state, " ", summary), problems.element, last, about),
     update(answer) {
       const count = answer.problems.length;
       setStatus(state, answer.level, answer.level === "well" ? "All is well" : count === 1 ? "One problem" : `${count} problems`);
       setText(summary, `— ${answer.summary}`);
-      setHidden(problems, !count);
-      keyed(problems, withKeys(answer.problems), (each) => each.key, problemItem, updateProblem(answer.time));
+      problems.update(answer.problems, answer.time);
       const error = answer.last_error;
       setHidden(last, !error);
       if (error) {
@@ -67,37 +67,6 @@ function headline() {
       }
       setText(about, `mqttgateway ${answer.version}, running for ${duration(answer.uptime)}, with ${answer.process.configuration}`);
     },
-  };
-}
-
-// What tells problems apart while their texts change, such as a count in them.
-function withKeys(problems) {
-  const seen = new Map();
-  return problems.map((each) => {
-    const about = `${each.interface}/${each.device}/${each.remedy}`;
-    const count = seen.get(about) ?? 0;
-    seen.set(about, count + 1);
-    return { ...each, key: `${about}/${count}` };
-  });
-}
-
-function problemItem(problem) {
-  const row = { what: h("span"), since: h("span", { class: "soft since" }), remedy: h("p", { class: "remedy" }), element: h("li") };
-  row.element.append(row.what, " ", row.since);
-  if (problem.interface) {
-    row.element.append(" ", h("a", { href: deviceLink(problem.interface, problem.device) }, `Show ${problem.device || problem.interface}`));
-  }
-  row.element.append(row.remedy);
-  return row;
-}
-
-function updateProblem(now) {
-  return (row, problem) => {
-    setAttribute(row.element, "class", problem.level);
-    setText(row.what, problem.what);
-    setText(row.since, problem.since === null ? "" : `for ${duration(Math.max(0, Math.floor(now - problem.since)))}`);
-    setText(row.remedy, problem.remedy);
-    setHidden(row.remedy, !problem.remedy);
   };
 }
 
@@ -131,7 +100,7 @@ function updateCards(cards, answer, rates, { interval, series }) {
     ["Connects", number(link.connects)],
   ]);
   draw(cards.link.chart, (series.round_trip ?? []).map((value) => value === null ? null : value * 1000), interval, { least: 0, unit: "ms" });
-  for (const [key, text] of [["in", "received"], ["out", "with the broker"]]) {
+  for (const [key, text] of [["in", "Received"], ["out", "With the broker"]]) {
     setText(cards[key].value, rates.text(key));
     setFacts(cards[key], [[text, number(answer.rates.counts[key])]]);
     draw(cards[key].chart, series[key] ?? [], interval, { least: 0, unit: "/s" });
@@ -163,19 +132,20 @@ function statusIn(element) {
 // The rates of this moment, from counters of the last seconds.
 class Rates {
   answers = [];
+  isFirst = true; // its counters may be those of a while ago: each question has the interfaces count again
 
   add(rates) {
     if (this.answers.at(-1)?.at === rates.at) return;
-    this.answers.push(rates);
+    if (!this.isFirst) this.answers.push(rates);
+    this.isFirst = false;
     while (this.answers.length > 2 && rates.at - this.answers[1].at >= RATE_SECONDS) this.answers.shift();
   }
 
   text(key, unit = "/s") {
     const [first, last] = [this.answers[0], this.answers.at(-1)];
-    const seconds = last.at - first.at;
-    if (seconds <= 0 || first.counts[key] === undefined) return "…";
-    const rate = Math.max(0, last.counts[key] - first.counts[key]) / seconds;
-    return `${rate >= 100 ? number(Math.round(rate)) : rate.toFixed(1)} ${unit}`;
+    if (first === last || first.counts[key] === undefined) return "…";
+    const rate = Math.max(0, last.counts[key] - first.counts[key]) / (last.at - first.at);
+    return `${rate >= 100 ? number(Math.round(rate)) : rate ? rate.toFixed(1) : "0"} ${unit}`;
   }
 }
 
