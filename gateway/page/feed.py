@@ -1,7 +1,7 @@
 """What the tap tells, numbered, for any number of readers; each asks for what came after the last number it has seen.
 
-The tap is followed while somebody reads. Readers wait for news in the threads of the web server, of which two are kept
-free for everything else: whoever would wait beyond that is answered at once.
+The tap is followed while somebody reads. Readers wait for news in the threads of the web server, of which three are
+kept free for everything else, such as commands: whoever would wait beyond that is answered at once.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import NamedTuple
 from gateway.core.tap import TAP, Follower, Note
 from gateway.web.server import THREADS
 
-MOST_WAITING = THREADS - 2
-"""Readers that wait at the same time."""
+MOST_WAITING = THREADS - 3
+"""Readers that wait at the same time, of all feeds."""
 
 _MOST_NOTES, _MOST_BYTES = 2000, 4 * 1024**2  # that are kept for readers who are slow
 _MOST_AT_ONCE = 200  # notes in an answer
@@ -33,10 +33,20 @@ class News(NamedTuple):
 
 
 class Feed:
-    """Notes of all messages, or with `is_raw` of all bytes, as `Tap.follow` gives them."""
+    """Notes of all messages, or with `is_raw` of all bytes, as `Tap.follow` gives them.
 
-    def __init__(self, *, is_raw: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+    `places` are those of the readers that wait, which several feeds share.
+    """
+
+    def __init__(
+        self,
+        *,
+        is_raw: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        places: threading.Semaphore | None = None,
+    ) -> None:
         self._is_raw = is_raw
+        self._places = places or threading.BoundedSemaphore(MOST_WAITING)
         self._clock = clock
         self._notes: deque[tuple[int, Note]] = deque()
         self._bytes = 0
@@ -58,7 +68,7 @@ class Feed:
             if after < 0 or after > self._next:  # a number of an earlier run
                 after = self._next
             news = self._after(after, wanted)
-            if news.notes or wait <= 0 or self._waiting >= MOST_WAITING:
+            if news.notes or wait <= 0 or not self._places.acquire(blocking=False):
                 return news
             self._waiting += 1
             try:
@@ -70,6 +80,7 @@ class Feed:
                     missed += news.missed
                 return news._replace(missed=missed)
             finally:
+                self._places.release()
                 self._waiting -= 1
                 self._read_at = self._clock()
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import socket
+import threading
 from typing import Any
 
 from gateway import __version__
 from gateway.core.package_logger import package_logger
 from gateway.page.command import Commands
 from gateway.page.device import DeviceView
-from gateway.page.feed import Feed
+from gateway.page.feed import MOST_WAITING, Feed
 from gateway.page.files import file_routes
 from gateway.page.history import History, Sampler
 from gateway.page.live import Live
@@ -30,7 +31,8 @@ class Page:
     def __init__(self, gateway: RunningGateway, options: WebOptions) -> None:
         self._options = options
         self._source = Source(gateway)
-        self._feeds = Feed(), Feed(is_raw=True)
+        places = threading.BoundedSemaphore(MOST_WAITING)
+        self._feeds = Feed(places=places), Feed(is_raw=True, places=places)
         self._history, self._commands = History(), Commands(self._source)
         name = socket.gethostname()
         access = Access(options, (name, name.partition(".")[0], f"{name.partition('.')[0]}.local"))

@@ -337,7 +337,7 @@ function countItem(key, name, view) {
 // --- messages
 
 function messageList() {
-  const list = h("div", { class: "messages" });
+  const list = h("div", { class: "scroll" });
   const pause = h("button", { type: "button", "aria-pressed": "false" }, "Pause");
   const fresh = h("button", { type: "button", hidden: true });
   const missed = h("span", { class: "soft", role: "status" });
@@ -379,12 +379,12 @@ function messageList() {
 function byteList() {
   const body = h("tbody");
   const note = h("p", { class: "soft" }, "All that is read from the interface and written to it, from now on, the newest first.");
-  const table = h("table", { class: "bytes" }, h("thead", {}, h("tr", {}, ["Time", "", "Bytes", "Text"].map((name) => h("th", { scope: "col" }, name)))), body);
-  const element = h("details", { class: "panel" }, h("summary", {}, h("h3", {}, "Raw bytes, live")), note, h("div", { class: "wide" }, table));
+  const table = h("table", { class: "bytes" }, h("thead", {}, h("tr", {}, ["Time", "", "Bytes"].map((name) => h("th", { scope: "col" }, name)))), body);
+  const element = h("details", { class: "panel" }, h("summary", {}, h("h3", {}, "Raw bytes, live")), note, h("div", { class: "scroll" }, table));
   return {
     element,
     add(answer) {
-      if (answer.missed) body.prepend(h("tr", {}, h("td", { colspan: 4, class: "warn" }, `▲ ${number(answer.missed)} reads and writes came too fast to be shown`)));
+      if (answer.missed) body.prepend(h("tr", {}, h("td", { colspan: 3, class: "warn" }, `▲ ${number(answer.missed)} reads and writes came too fast to be shown`)));
       for (const each of answer.notes) {
         const [stage] = each.stages;
         const isRead = stage.stage === "read";
@@ -393,9 +393,8 @@ function byteList() {
             "tr",
             {},
             h("td", { class: "mono" }, clock(each.time)),
-            h("td", { title: isRead ? "read" : "written" }, isRead ? "← read" : "→ written"),
-            h("td", { class: "mono" }, spaced(stage.hex ?? "")),
-            h("td", { class: "mono" }, stage.text ?? ""),
+            h("td", {}, isRead ? "→ read" : "← written"),
+            h("td", {}, h("code", {}, stage.text ?? ""), h("code", { class: "soft" }, spaced(stage.hex ?? ""))),
           ),
         );
       }

@@ -61,10 +61,7 @@ function headline() {
       problems.update(answer.problems, answer.time);
       const error = answer.last_error;
       setHidden(last, !error);
-      if (error) {
-        const times = error.times > 1 ? ` (${number(error.times)} times)` : "";
-        setText(last, `The last ${error.level} in the log, ${ago(answer.time - error.time)}: ${error.text}${times}`);
-      }
+      if (error) setText(last, `The last ${error.level} in the log, ${ago(answer.time - error.time)}: ${error.text}`);
       setText(about, `mqttgateway ${answer.version}, running for ${duration(answer.uptime)}, with ${answer.process.configuration}`);
     },
   };
