@@ -74,17 +74,17 @@ function undeclared(answer) {
 // --- what it is, and what is wrong
 
 function heading(about) {
-  const title = h("span", { dir: "auto" }, about.device || about.interface);
+  const title = h("span", { class: "clip", dir: "auto" }, about.device || about.interface);
   const state = statusElement();
   const heard = h("span", { class: "soft" });
-  const words = h("p", { class: "soft" });
+  const words = h("p", { class: "soft clip" });
   const problems = problemList();
   const trail = h("nav", { class: "trail", "aria-label": "Place" }, h("a", { href: "#overview" }, "Overview"), " › ", h("a", { href: deviceLink(about.interface), dir: "auto" }, about.interface));
   return {
     element: h("section", { class: "headline", "aria-label": "Device" }, trail, h("h2", {}, title, " ", state, " ", heard), words, problems.element),
     update({ device, interface: each, problems: found, time }) {
       const status = device?.status ?? each.status;
-      setText(title, device ? device.name || device.id : each.name);
+      setText(title, device ? device.name.trim() || device.id : each.name);
       setStatus(state, status);
       const age = device ? device.age : each.heard_at === null ? null : time - each.heard_at;
       setText(heard, age === null ? "never heard" : `heard ${ago(age)}`);
@@ -112,7 +112,7 @@ function shown(value, point) {
 }
 
 function title(point) {
-  if (point.name) return point.name;
+  if (point.name.trim()) return point.name;
   const words = point.key.replaceAll("_", " ");
   return words[0].toUpperCase() + words.slice(1);
 }
@@ -149,7 +149,7 @@ function readingRow(reading) {
   row.element = h(
     "tr",
     {},
-    h("th", { scope: "row", dir: "auto", title: reading.key }, title(reading)),
+    h("th", { scope: "row", title: reading.key }, h("span", { class: "clip", dir: "auto" }, title(reading))),
     h("td", { class: "number" }, row.value, " ", row.unit),
     h("td", { class: "trend" }, row.chart),
     h("td", { class: "when" }, row.time, " ", row.age),

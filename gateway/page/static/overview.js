@@ -252,7 +252,7 @@ function updateDevice(row, device) {
   setStatus(row.state, device.state, "");
   setAttribute(row.state, "title", device.state);
   setAttribute(row.element, "class", device.state);
-  setText(row.name, device.title || device.id);
+  setText(row.name, device.title.trim() || device.id);
   setText(row.age, device.age === null ? "never heard" : ago(device.age));
   const words = [device.title ? device.id : "", device.area, device.state === "online" ? "" : device.state];
   setText(row.about, words.filter(Boolean).join(" · "));
