@@ -20,7 +20,7 @@ export function open(main, parameters) {
   const messages = messageList();
   const bytes = byteList();
   const only = h("p", { class: "panel" });
-  const content = h("div", { hidden: true }, only, h("div", { class: "columns" }, readings.element, commands.element), frames.element, messages.element, bytes.element);
+  const content = h("div", { hidden: true }, only, h("div", { class: "columns" }, h("div", { class: "side" }, readings.element, frames.element), commands.element), messages.element, bytes.element);
   main.append(head.element, content);
 
   let after;
@@ -163,6 +163,7 @@ function updateReading(row, reading, now, history) {
   setAttribute(row.value, "class", isText ? "value text" : "value");
   setText(row.value, reading.is_set ? shown(reading.value, reading) : "–");
   setText(row.unit, reading.is_set ? reading.unit : "");
+  setHidden(row.unit, !row.unit.textContent);
   draw(row.chart, history.series[reading.key] ?? [], history.interval, { isStep: reading.type === "boolean", unit: reading.unit });
   setText(row.time, reading.time === null ? "" : clock(reading.time));
   setText(row.age, reading.time === null ? "never" : ago(now - reading.time));
@@ -312,7 +313,7 @@ function frameList(about) {
   const chart = chartElement("Frames");
   const where = about.device ? h("span", { class: "soft" }, `of the interface ${about.interface}, since its start`) : h("span", { class: "soft" }, "since its start");
   const none = h("p", { class: "soft" }, "This interface counts no frames.");
-  const element = h("section", { class: "panel" }, h("div", { class: "bar" }, h("h3", {}, "Frames"), where, h("span", { class: "grow" }), chart), list, none);
+  const element = h("section", { class: "panel frames" }, h("div", { class: "bar" }, h("h3", {}, "Frames"), where, h("span", { class: "grow" }), chart), list, none);
   return {
     element,
     update(answer, history) {
