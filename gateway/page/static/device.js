@@ -3,7 +3,7 @@
 import { get, post } from "./api.js";
 import { repeat, session } from "./app.js";
 import { chartElement, draw } from "./chart.js";
-import { ago, clock, h } from "./dom.js";
+import { ago, clock, h, show } from "./dom.js";
 import { messageLine, outcomeClass, outcomeSign, spaced } from "./message.js";
 import { problemList } from "./problems.js";
 import { deviceLink, duration, keyed, number, setAttribute, setHidden, setStatus, setText, statusElement } from "./update.js";
@@ -31,7 +31,7 @@ export function open(main, parameters) {
       const answer = await get("device", about);
       setHidden(content, false);
       head.update(answer);
-      only.replaceChildren(...undeclared(answer));
+      show(only, ...undeclared(answer));
       setHidden(only, Boolean(answer.device));
       readings.update(answer, history);
       commands.update(answer);
@@ -346,7 +346,7 @@ function messageList() {
   let waiting = [];
   let isPaused = false;
   let lost = 0;
-  function show() {
+  function showWaiting() {
     for (const note of waiting) list.prepend(messageLine(note));
     while (list.childElementCount > MOST_MESSAGES) list.lastElementChild.remove();
     waiting = [];
@@ -357,9 +357,9 @@ function messageList() {
     isPaused = !isPaused;
     setAttribute(pause, "aria-pressed", String(isPaused));
     setText(pause, isPaused ? "Go on" : "Pause");
-    if (!isPaused) show();
+    if (!isPaused) showWaiting();
   });
-  fresh.addEventListener("click", show);
+  fresh.addEventListener("click", showWaiting);
   return {
     element: h("section", { class: "panel" }, h("div", { class: "bar" }, h("h3", {}, "Last messages"), missed, h("span", { class: "grow" }), fresh, pause), none, list),
     add(answer) {
@@ -368,7 +368,7 @@ function messageList() {
       waiting.push(...answer.notes);
       waiting = waiting.slice(-MOST_MESSAGES);
       // Whoever reads one message, or has got to it by keyboard, does not want the others to push it away.
-      if (!isPaused && !list.querySelector("details[open]") && !list.contains(document.activeElement)) return show();
+      if (!isPaused && !list.querySelector("details[open]") && !list.contains(document.activeElement)) return showWaiting();
       setHidden(fresh, !waiting.length);
       setText(fresh, `Show ${number(waiting.length)} new`);
     },
