@@ -134,6 +134,7 @@ def test_each_state_that_lasts_is_one_problem_with_a_remedy(kind: str) -> None:
 )
 def test_the_remedy_for_a_port_fits_the_reason(reason: str, remedy: str) -> None:
     (problem,) = assess(boiler(is_available=False, reason=reason)).problems
+    assert (problem.interface, problem.device) == ("boiler", "")
     assert remedy in problem.remedy
 
 
