@@ -16,6 +16,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --quiet --disable-pip-version-check
 
+# Whatever the environment says: without bytecode that is kept, each process of a test compiles everything once more.
+unexport PYTHONDONTWRITEBYTECODE
+
 SUITES := bookworm trixie forky
 
 .PHONY: run test test-on $(SUITES) check unit fuzz bench fault-test crash-test restart-test page-test ha-test systemd-test vm-test \

@@ -67,7 +67,15 @@ class PayloadError(MessageError):
 
 
 class WordError(MessageError):
-    """One word of the message is not in the map, or is not allowed in a topic."""
+    """One word of the message is not in the map, or is not allowed in a topic.
+
+    `field` and `word` are those that a strict map has not; they are empty if that is not the error.
+    """
+
+    def __init__(self, why: str, field: str = "", word: str = "") -> None:
+        super().__init__(why)
+        self.field = field
+        self.word = word
 
 
 class RefusedError(MessageError):

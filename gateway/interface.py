@@ -17,7 +17,7 @@ import logging
 import math
 import select
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from gateway.commands import addresses_of, commands_of, execute, explain, is_addressed, signatures_of
@@ -27,6 +27,7 @@ from gateway.core.callback_error import log_callback_error
 from gateway.core.inbox import MsgList, poll_milliseconds
 from gateway.core.outage import Absences, Outages
 from gateway.core.package_logger import package_logger
+from gateway.core.proposal import Proposal
 from gateway.core.timers import Function, Timer, Timers, name_of
 from gateway.core.trouble import Trouble
 from gateway.devices.declaration import Signatures
@@ -133,6 +134,14 @@ class Interface:
             yield Problem((), f"  for another device: the commands of this interface are for {listed or 'none'}")
         else:
             yield from explain(cls, msg)
+
+    @classmethod
+    def propose(cls, params: Mapping[str, Any], frames: Sequence[bytes], name: str) -> Proposal:  # noqa: ARG003
+        """Return what to add to the options of the interface called `name`, so that it takes `frames`.
+
+        The page shows it beside frames that were dropped, and look alike.
+        """
+        return Proposal(note="this type of interface proposes nothing for a frame that it drops")
 
     def stats(self) -> dict[str, int]:
         """Return what the interface counts itself, by names in snake_case: integers that only grow.

@@ -301,7 +301,7 @@ class Gateway:
         with self._demo_broker():
             self.client.mg_connect()
             self._interfaces.start()
-            self._watch_hooks()
+            self._watch_main_thread()
             control = self._control = self._open_control()
             self._configure_page()
             # Nearly all objects that exist now stay until the end, and checking them for garbage would take
@@ -415,10 +415,10 @@ class Gateway:
 
     def _checks(self) -> Iterator[Callable[[], None]]:
         """Yield what has to be checked every few seconds."""
+        if self._manager.is_there and threading.get_ident() != self.main_thread:
+            yield self._tell_of_hang  # before the others, which may log: the main thread may hang in that
         yield from [host.check for host in self._interfaces]
         yield self._stop_if_hanging
-        if self._manager.is_there and threading.get_ident() != self.main_thread:
-            yield self._tell_of_hang
         if self.writer is not None:
             yield self.writer.check_files
         if self._control is not None:
@@ -448,9 +448,10 @@ class Gateway:
         if health.hang:
             self._manager.tell(headline(assess(health), health))
 
-    def _watch_hooks(self) -> None:
-        if self._interfaces.has_hooks:
-            self._watch.start_thread()  # the main thread calls the hooks, and cannot check anything while one hangs
+    def _watch_main_thread(self) -> None:
+        # While the main thread hangs, as in a hook, it can neither check anything nor tell systemd.
+        if self._interfaces.has_hooks or self._manager.is_there:
+            self._watch.start_thread()
 
     # --- reloading
 
@@ -500,7 +501,7 @@ class Gateway:
         self._configure_devices(previous.availability_topic(name) for name in removed)
         self._set_routes()
         self._interfaces.start()
-        self._watch_hooks()
+        self._watch_main_thread()
         self._clear_stale_topics()
         if at_restart:
             changes.append(f"restart the gateway to apply the changes of {', '.join(at_restart)}")

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Sets up what is named: `venv` (Python with venv, for .venv), `tools` (for the tests: a broker, what breaks links, what
-# counts system calls, a browser) or `bench` (for the benchmarks: a broker, and its clients).
+# counts system calls, what checks the metrics, a browser) or `bench` (for the benchmarks: a broker, and its clients).
 # Installs Debian packages where it may (as root); elsewhere it names what to install, and fails if CI is true.
 set -u
 
@@ -18,6 +18,7 @@ has() {  # package
     tool=$1
     [ "$1" = iproute2 ] && tool=tc
     [ "$1" = mosquitto-clients ] && tool=mosquitto_pub
+    [ "$1" = prometheus ] && tool=promtool
     [ "$1" = chromium-driver ] && tool=chromedriver
     PATH="$PATH:/usr/sbin:/sbin" command -v "$tool" > /dev/null
 }
@@ -29,7 +30,7 @@ venv)
     python3 -c 'import venv, ensurepip' 2> /dev/null || { echo "Python's venv is missing: apt install python3-venv" >&2; exit 1; }
     ;;
 tools | bench)
-    packages="mosquitto socat strace iproute2 faketime chromium chromium-driver"  # in Debian, most are the names of their tools, too
+    packages="mosquitto socat strace iproute2 faketime prometheus chromium chromium-driver"  # mostly the names of their tools
     [ "$1" = bench ] && packages="mosquitto mosquitto-clients"
     missing=""
     for package in $packages; do

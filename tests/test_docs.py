@@ -69,6 +69,7 @@ CHECKED_BLOCKS = {
     "yaml by-token": "test_docs_page",
     "yaml by-proxy": "test_docs_page",
     "yaml mqtt2prometheus": "test_docs_clients",
+    "yaml prometheus": "tests/page/test_metrics",
     "ini file=": "test_blocks_load_and_run_in_order (by the console block that follows)",
     "yaml wrong file=": "test_blocks_load_and_run_in_order (by the console block that follows)",
     "json map file=": "test_blocks_load_and_run_in_order, test_map_*",
@@ -109,7 +110,7 @@ CHECKED_BLOCKS = {
     "text openhab": "test_docs_clients",
 }
 
-OF_OTHER_PAGES = {"automation", "by-hand", "by-proxy", "by-token", "mqtt2prometheus"}
+OF_OTHER_PAGES = {"automation", "by-hand", "by-proxy", "by-token", "mqtt2prometheus", "prometheus"}
 
 _NAMES = [entry.name for entry in PAGES]
 

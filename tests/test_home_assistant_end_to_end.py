@@ -352,7 +352,7 @@ def test_an_announcement_that_the_broker_refuses_is_no_dead_letter(tmp_path: Pat
     ):
         wait_announced(broker, "-gateway", "other")
         wait_until(lambda: gateway.gateway.stats()["home_assistant"]["documents_refused"] == 1)
-        assert gateway.gateway.outbox.counts().set_aside == 0
+        assert gateway.gateway.outbox.counts().dead_letters == 0
         assert announced(broker, "boiler") is None
         gateway.reload(BOILER, OTHER)
         wait_announced(broker, "boiler")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -94,6 +97,18 @@ def test_it_is_ready_while_there_is_no_broker(tmp_path: Path, systemd: Systemd) 
         gateway.stop()
 
 
+@pytest.mark.parametrize(("options", "named", "code"), [({}, "waiting.outbox", 1), ({"nonsense": 1}, "nonsense", 78)])
+def test_why_it_cannot_start_is_in_the_status_line(
+    tmp_path: Path, systemd: Systemd, options: dict[str, Any], named: str, code: int
+) -> None:
+    (tmp_path / "waiting.outbox").mkdir()
+    file = str(tmp_path / "waiting.outbox")
+    conf = write_conf(tmp_path, free_port(), interface=trial("Recorder"), outbox={"file": file}, **options)
+    with GatewayProcess(conf, environment=systemd.environment) as gateway:
+        systemd.wait_status(named)
+        assert gateway.wait() == code
+
+
 def test_a_main_thread_that_hangs_is_in_the_status_line_until_it_goes_on(
     tmp_path: Path, systemd: Systemd, mosquitto: Mosquitto
 ) -> None:
@@ -111,6 +126,44 @@ def test_a_main_thread_that_hangs_is_in_the_status_line_until_it_goes_on(
         gateway.wait_log("returned after", timeout=30)
         systemd.wait_status("STATUS=link up")
         gateway.stop()
+
+
+def fill(pipe: int) -> None:
+    """Write to a pipe until it has no room."""
+    for size in (4096, 1):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                os.write(pipe, bytes(size))
+
+
+def empty(pipe: int) -> None:
+    """Read from a pipe all that is in it."""
+    with contextlib.suppress(BlockingIOError):
+        while os.read(pipe, 65536):
+            pass
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 13), reason="its handler for files asks a pipe for its position, and fails")
+def test_a_main_thread_that_hangs_without_a_hook_is_in_the_status_line_until_it_goes_on(
+    tmp_path: Path, systemd: Systemd, mosquitto: Mosquitto
+) -> None:
+    """It writes to a log file that does not answer, as a pipe that nobody reads."""
+    log = tmp_path / "log"
+    os.mkfifo(log)
+    pipe = os.open(log, os.O_RDWR | os.O_NONBLOCK)
+    interfaces = {"hall": trial("Recorder")}
+    conf = write_conf(tmp_path, mosquitto.port, interfaces=interfaces, log={"file": str(log), "traffic": True})
+    with mosquitto.client() as client, GatewayProcess(conf, environment=systemd.environment) as gateway:
+        systemd.wait_status("link up")
+        wait_until(lambda: "home/+/+/+/+/+/C (QoS" in mosquitto.log.read_text(), what="the subscription")
+        fill(pipe)
+        client.publish("home/f///d/me/C", "X")
+        systemd.wait_status("the main thread hangs: it is at ")
+        systemd.lines.clear()
+        empty(pipe)
+        systemd.wait_status("STATUS=link up")
+        gateway.stop()
+    os.close(pipe)
 
 
 HANGING = """

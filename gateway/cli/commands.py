@@ -286,9 +286,9 @@ COMMANDS: dict[str, Command] = {
         "Close the port of one interface of a running gateway, so that another program can use it, and open it again;\n"
         "or restart the interface. While it is closed, its devices are offline and its commands are answered with\n"
         "OFFLINE. It stays closed until it is opened, or the gateway starts again.\n\n"
-        "  mqttgateway interface close serial2mqtt boiler\n"
-        "  mqttgateway interface open serial2mqtt boiler\n"
-        "  mqttgateway interface restart --conf serial2mqtt.conf boiler",
+        "  mqttgateway interface close serial2mqtt serial\n"
+        "  mqttgateway interface open serial2mqtt serial\n"
+        "  mqttgateway interface restart --conf serial2mqtt.conf serial",
         missing="interface needs a gateway and an interface: mqttgateway interface close NAME INTERFACE",
     ),
     "log-level": Command(

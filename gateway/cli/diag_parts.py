@@ -31,6 +31,7 @@ from gateway.logs.redaction import Redactor, is_secret_name
 from gateway.runtime.start_report import changed_options, interface_line
 
 _LONGEST = 512 * 1024  # bytes of one file in the archive: the last ones
+_FOLDERS = ("PWD", "OLDPWD")  # variables of a shell: its current folder, and the one before
 _LONGEST_SECRET_FILE = 64 * 1024
 _COMMAND_SECONDS = 15.0
 _JOURNAL_LINES = "3000"
@@ -82,7 +83,7 @@ class _Collector:
     def _find(self, conf: str | None) -> Path | None:
         candidates = [conf] if conf is not None else []
         if isinstance(self._status, dict) and conf is None:
-            candidates.append(str(self._status.get("configuration", "")))
+            candidates.append(str(self._status.get("configuration_file", "")))
         for candidate in (*candidates, f"{self._name}.conf"):
             try:
                 return find_configuration(candidate, self._environment)
@@ -151,7 +152,7 @@ class _Collector:
         texts = [self._text, *self._maps.values()]
         used = {variable for text in texts for variable in variables(text)}
         for name, value in self._all_variables().items():
-            if name in used or is_secret_name(name):
+            if name in used or (is_secret_name(name) and name not in _FOLDERS):
                 learn(value)
         for value in self._variables_of_unit().values():
             learn(value)
@@ -202,19 +203,19 @@ class _Collector:
         for path in self._environment_files():
             names = _ASSIGNMENT.sub(r"\1=***", _read(path))
             yield Part(f"configuration/{path.name}", f"the names of the variables in {path}", names)
-        yield Part("check.txt", "whether the configuration can be used, and with which options", self._check())
+        yield Part("check.txt", "what check says, and the options", self._check())
         if isinstance(self._status, str):
             yield Part("status.txt", "why the gateway does not tell its state", self._status)
         else:
             yield Part(
                 "status.json",
-                "the health of the running gateway, its parts and its counters",
+                "how the gateway is, with all counters",
                 json.dumps(self._status, indent=2),
             )
             yield Part("tap.txt", f"the messages of {_TAP_SECONDS:g} s, stage by stage", self._taps())
         yield Part("outbox.txt", "the files of the outbox, and their sizes", self._outbox())
         journal = _run("journalctl", "--no-pager", "-o", "short-iso-precise", "-n", _JOURNAL_LINES, "-u", self._unit)
-        yield Part("journal.txt", f"the end of the journal of {self._unit}", journal)
+        yield Part("journal.txt", f"the journal of {self._unit}", journal)
         for path in self._log_files():
             yield Part(f"log/{path.name}", f"the end of the log file {path}", _read(path))
         yield Part("versions.txt", "Python, packages, system", "\n".join(_versions()))

@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None, signals: EarlySignals | None = 
         missing = _missing(command, options)
         if missing:
             parser.error(missing)
-        code = _run(options, signals) if command is None else _execute(command, options)
+        code = _run_told(options, signals) if command is None else _execute(command, options)
         sys.stdout.flush()
         return code
     except ConfigurationError as err:
@@ -129,6 +129,18 @@ def _execute(command: Command, options: argparse.Namespace) -> int:
     with _without_garbage_collection():
         configuration = _loader(options)()
     return command.load()(configuration, options)
+
+
+def _run_told(options: argparse.Namespace, signals: EarlySignals | None) -> int:
+    """Run a gateway as `_run` does; if it cannot start, systemd shows why."""
+    try:
+        return _run(options, signals)
+    except GatewayError as err:
+        if os.environ.get("NOTIFY_SOCKET"):
+            from gateway.runtime.service_manager import ServiceManager
+
+            ServiceManager(os.environ, str).tell(str(err))
+        raise
 
 
 def _run(options: argparse.Namespace, signals: EarlySignals | None) -> int:

@@ -148,7 +148,7 @@ def _export(store: OutboxStore, options: argparse.Namespace) -> None:
     for row in _rows(store, options):
         print(json.dumps({**_common(row), "lane": Lane(row.lane).name.lower()}, ensure_ascii=False))  # noqa: T201
     for dead in _dead_letters(store, options):
-        print(json.dumps({**_common(dead), "set_aside": dead.reason}, ensure_ascii=False))  # noqa: T201
+        print(json.dumps({**_common(dead), "dead_letter": dead.reason}, ensure_ascii=False))  # noqa: T201
 
 
 def _purge(store: OutboxStore, options: argparse.Namespace) -> None:

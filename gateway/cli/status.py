@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from gateway.cli.running import ask_gateway, gateway_name, reading_reply
@@ -18,7 +19,7 @@ _EXIT_CODES = {"well": 0, "degraded": 1, "down": 2}
 _DOWN = _EXIT_CODES["down"]
 _WIDTH = 80  # columns of a terminal
 _NAMES = 14  # columns of the names at the beginning of a line
-_NOT_COUNTED = ("oldest", "set_aside")  # of the outbox; the latter are its dead letters, but for those of earlier runs
+_NOT_COUNTED = ("oldest",)  # of the outbox
 _MOST_SHOWN = 20  # frames and counters of one line
 
 
@@ -66,21 +67,20 @@ def _details(reply: Mapping[str, Any]) -> Iterator[str]:
     link, process, error = reply["link"], reply["process"], reply["last_error"]
     yield ""
     yield from _line("gateway", f"{reply['version']}, process id {reply['pid']}, up for {_duration(reply['uptime'])}")
-    known = f" ({reply['configuration_hash']})" if reply["configuration_hash"] else ""
-    yield from _line("configuration", f"{reply['configuration']}{known}")
+    known = f" ({reply['configuration']})" if reply["configuration"] else ""
+    yield from _line("configuration", f"{reply['configuration_file']}{known}")
     yield from _line("link", _link(link))
-    for interface in reply["interfaces"]:
+    now = _moment(reply["time"])
+    for name, interface in reply["interfaces"].items():
         counts = _counts(interface, "failures", "pushed", "refused", "inbox")
         heard = f", last frame {_when(interface['last_frame'])}, {_good(interface)}" if interface["last_frame"] else ""
-        yield from _line(
-            "interface", f"{interface['name']} ({interface['type']}): {interface['status']}{counts}{heard}"
-        )
+        yield from _line("interface", f"{name} ({interface['type']}): {interface['status']}{counts}{heard}")
         if interface["frames"]:
             yield from _line("frames", _counts(interface["frames"], *list(interface["frames"])[:_MOST_SHOWN])[2:], 2)
         if interface["last_failure"]:
             failure = interface["last_failure"]
             yield from _line("last failure", f"{_when(failure['time'])} {failure['reason']}")
-        yield from _devices(interface["devices"])
+        yield from _devices(interface["devices"], now)
     outbox = {name: value for name, value in reply["outbox"].items() if name not in _NOT_COUNTED}
     oldest = f", the oldest for {_duration(reply['outbox']['oldest'])}" if outbox["waiting"] else ""
     yield from _line("outbox", f"{outbox.pop('file') or 'in memory'}{_counts(outbox, *outbox)}{oldest}")
@@ -101,21 +101,21 @@ def _good(interface: Mapping[str, Any]) -> str:
 
 
 def _link(link: Mapping[str, Any]) -> str:
-    session = ", session resumed" if link["session_present"] else ""
+    session = ", session resumed" if link["session"] else ""
     session += "" if link["is_caught_up"] or not session else ", messages queued in it are still arriving"
     connected = {0: "never connected", 1: "connected once"}.get(link["connects"], f"connected {link['connects']} times")
     since = f", since {_when(link['since'])}" if link["since"] else ""
-    trip = f", round trip {1000 * link['round_trip']:.1f} ms" if link["round_trip"] is not None else ""
-    return f"{link['state']}: {link['broker']}, {link['protocol']}{session}, {connected}{since}{trip}"
+    trip = f", round trip {link['round_trip_ms']:.1f} ms" if link["round_trip_ms"] is not None else ""
+    return f"{link['state']}: {link['server']}, {link['protocol']}{session}, {connected}{since}{trip}"
 
 
-def _devices(devices: Mapping[str, Any]) -> Iterator[str]:
+def _devices(devices: Mapping[str, Any], now: float) -> Iterator[str]:
     left = dict(devices["counts"])
     for device in devices["shown"]:
         left[device["status"]] -= 1
         reason = f", {device['reason']}" if device["reason"] else ""
-        ago = device["heard_ago"]
-        heard = "not heard yet" if ago is None else f"heard {_duration(ago)} ago"
+        last = device["last_heard"]
+        heard = f"heard {_duration(now - _moment(last))} ago" if last else "not heard yet"
         yield from _line("device", f"{device['id']}: {device['status']}{reason}; {heard}", 2)
     more = _counts(left, *left)[2:]
     if more:
@@ -141,9 +141,14 @@ def _counts(counters: Mapping[str, Any], *names: str) -> str:
     return "".join(f", {counters[name]} {name.replace('_', ' ')}" for name in names if counters[name])
 
 
-def _when(moment: float) -> str:
+def _moment(text: str) -> float:
+    """Return the moment (s, Unix time) that a reply contains."""
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _when(text: str) -> str:
     """Return a moment for people: the time of day if it is today, otherwise the date, too."""
-    local, today = time.localtime(moment), time.localtime()
+    local, today = time.localtime(_moment(text)), time.localtime()
     return time.strftime("%H:%M:%S" if local[:3] == today[:3] else "%Y-%m-%d %H:%M:%S", local)
 
 

@@ -72,6 +72,8 @@ def _events(name: str, options: argparse.Namespace) -> Iterator[dict[str, Any] |
             continue
         if not is_first:
             _say(f"the gateway {name!a} runs again")
+        elif sys.stdout.isatty():  # a person would not know whether nothing happens, or nothing is followed
+            _say(f"following {name} (Ctrl-C ends)")
         is_first = False
         reason = "it was killed, or has ended this view because it was not read"
         for event in events:

@@ -78,7 +78,10 @@ def who_may_read(path: Path) -> Access | None:
     status = _stat(path)
     if status is None or not status.st_mode & stat.S_IROTH or not _is_reached_by_all(path):
         return None
-    return Access(path, "it contains a secret, and every user can read it", "run chmod o-r on it")
+    remedy = "run chmod o-r on it"
+    if os.geteuid() not in (0, status.st_uid) and status.st_gid not in (os.getegid(), *os.getgroups()):
+        remedy = f"run chgrp {_group(os.getegid())} on it, or this program could not read it any more, and chmod o-r"
+    return Access(path, "it contains a secret, and every user can read it", remedy)
 
 
 def who_may_change_code(path: Path) -> Access | None:

@@ -55,6 +55,7 @@ def _own_schema(cls: type[Any]) -> Mapping[str, Any]:
     return getattr(cls, "SCHEMA", None) or {"additionalProperties": True}
 
 
+@cache
 def common_schema() -> Mapping[str, Any]:
     """Return the JSON Schema of the options that all interfaces have."""
     return read_schema(_path("interface_schema.json"))
@@ -83,11 +84,13 @@ def repetition_schema() -> Mapping[str, Any]:
     return definition
 
 
+@cache
 def device_schema() -> Mapping[str, Any]:
     """Return the JSON Schema of a device of an interface."""
     return read_schema(_path("device_schema.json"))
 
 
+@cache
 def map_schema() -> Mapping[str, Any]:
     """Return the JSON Schema of a map."""
     return read_schema(_path("map_schema.json"))

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gateway.control.place import connect, folders_to_search, peer_of
+from gateway.control.place import connect, folders_to_search, names_in, peer_of
 from gateway.control.protocol import MAX_REPLY, ControlError, decode_line, decode_reply, encode_request
 from gateway.core.own_files import NotOwnError, open_own_folder
 
@@ -17,6 +17,7 @@ LONGEST_ANSWER = 35.0
 """Seconds to wait for an answer: more than the gateway allows itself, so that its own reason arrives."""
 
 _READ_CHUNK = 64 * 1024
+_MOST_NAMES = 10  # of other gateways that an error names
 
 
 class NotRunningError(ControlError):
@@ -95,6 +96,7 @@ def _reply(name: str, sock: socket.socket, line: bytes) -> tuple[bytes, bytearra
 def _connect(name: str, environment: Mapping[str, str]) -> socket.socket:
     """Return a connection to the gateway called `name`. Raises `NotRunningError`."""
     searched: list[str] = []
+    others: dict[str, None] = {}
     problem = ""
     for path in dict.fromkeys(folders_to_search(environment)):
         try:
@@ -105,6 +107,7 @@ def _connect(name: str, environment: Mapping[str, str]) -> socket.socket:
         except OSError:
             continue
         searched.append(str(path))
+        others |= dict.fromkeys(names_in(folder)[:_MOST_NAMES])
         try:
             sock = connect(folder, name, LONGEST_ANSWER)
             if peer_of(sock).uid in (0, os.geteuid(), os.fstat(folder).st_uid):
@@ -123,5 +126,7 @@ def _connect(name: str, environment: Mapping[str, str]) -> socket.socket:
             continue
         finally:
             os.close(folder)
+    others.pop(name, None)
     where = f" (searched {', '.join(searched)})" if searched else ""
-    raise NotRunningError(f"no gateway called {name!a} runs here{where}{problem}: start it, or name another one")
+    which = f" of these: {', '.join(ascii(other)[1:-1] for other in list(others)[:_MOST_NAMES])}" if others else ""
+    raise NotRunningError(f"no gateway called {name!a} runs here{where}{problem}: start it, or name another one{which}")

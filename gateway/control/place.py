@@ -21,6 +21,7 @@ _LONGEST_ADDRESS = 107  # bytes: sun_path of unix(7), with its NUL
 _LONGEST_LOCK = 1.0  # s that another gateway may take to create its socket
 _RETRY = 0.01  # s
 _BACKLOG = 8
+_ENDING = ".sock"
 _UCRED = struct.Struct("3i")  # unix(7), SO_PEERCRED
 
 
@@ -44,6 +45,14 @@ def folders_to_search(environment: Mapping[str, str]) -> Iterator[Path]:
     yield for_units
     with contextlib.suppress(OSError):
         yield from sorted(path for path in for_units.iterdir() if path.is_dir())
+
+
+def names_in(folder: int) -> list[str]:
+    """Return the names of the gateways that have a socket in the folder with the descriptor `folder`."""
+    try:
+        return sorted(file.removesuffix(_ENDING) for file in os.listdir(folder) if file.endswith(_ENDING))
+    except OSError:
+        return []
 
 
 def address_of(folder: int, name: str) -> str:

@@ -209,6 +209,11 @@ class MgClient(HookedClient):
         return list(self.sender.states.suspended)
 
     @property
+    def refused_topics(self) -> Collection[str]:
+        """The topics that wait because the broker has refused a message on them without saying why."""
+        return list(self.sender.refused_topics)
+
+    @property
     def forbidden_run_topic(self) -> str:
         """The topic ROOT/NAME/run, if the broker forbids it; otherwise `""`."""
         run = self.memory.run
@@ -344,9 +349,14 @@ class MgClient(HookedClient):
         if self._state_machine.state is LinkState.UP:
             self.receiver.tick()
             if self._time_to_question == 0:
-                self.link.guard(lambda: self.memory.ask(self.mg_ask))
+                self.link.guard(self._ask)
             self.memory.run.check()
         self.link.check()
+
+    def _ask(self) -> None:
+        """Ask the broker how late its messages are; at once, so that no wait of this loop counts as the broker's."""
+        self.memory.ask(self.mg_ask)
+        self._send()
 
     @property
     def _time_to_question(self) -> float:

@@ -66,6 +66,13 @@ class BrokerMemory:
         if self.run.is_used:
             self._publish(self.run.token)
 
+    def use_topic_again(self) -> None:
+        """Use the topic on a link on which the broker has refused it. The link must have no session."""
+        self.run.connecting()
+        self.run.link_up(session_present=False)
+        if self.run.is_used:
+            self._publish(self.run.token)
+
     def ask(self, ping: Callable[[], None]) -> None:
         """Ask how late messages may be: by publishing a token, or by calling `ping` where tokens are forbidden."""
         if self.run.is_used:

@@ -94,6 +94,7 @@ class Receiver:
         """The filters that the broker has refused on this link, with its reasons. Replaced as a whole."""
         self._retries = Backoff(_FIRST_RETRY, _LAST_RETRY, no_jitter)
         self._retry_at = math.inf
+        self._was_run_refused = False  # by a SUBACK: then the broker will not end the link over it
         self._recall = recall
         self._recall_until = math.inf
 
@@ -198,6 +199,7 @@ class Receiver:
         is_refused = any(code.is_failure for code in codes)
         if is_refused and topic_filter == self._run.topic:
             self._run.forbid()
+            self._was_run_refused = True
         elif is_refused and topic_filter in self._recall.filters:
             LOG.info("the broker does not let the gateway read %a: what it retains there stays unknown", topic_filter)
             if self._recall.filters == (topic_filter,):
@@ -214,6 +216,9 @@ class Receiver:
             refused = FilterRefused(text, key=topic_filter, level=logging.ERROR)
             if refused.trigger:
                 LOG.error(refused.report)
+        elif topic_filter == self._run.topic and self._was_run_refused:
+            self._was_run_refused = False
+            LOG.info("the broker accepts the filter %a now", topic_filter)
         elif topic_filter in self.refused:
             self.refused = {each: reason for each, reason in self.refused.items() if each != topic_filter}
             LOG.info("the broker accepts the filter %a now", topic_filter)
@@ -228,7 +233,12 @@ class Receiver:
     def time_left(self) -> float:
         """The seconds until `tick` has something to do."""
         leaving = self._leave_at if self._leaving and self.is_subscribed else math.inf
-        return max(0.0, min(leaving, self._recall_until, self._retry_at) - self._clock())
+        run = self._run.time_left if self._is_run_to_be_tried else math.inf
+        return min(run, max(0.0, min(leaving, self._recall_until, self._retry_at) - self._clock()))
+
+    @property
+    def _is_run_to_be_tried(self) -> bool:
+        return self._was_run_refused and not self._run.is_used
 
     def tick(self) -> None:
         """Subscribe to refused filters again, and unsubscribe from old ones, when it is time for that.
@@ -244,6 +254,10 @@ class Receiver:
         if self._clock() >= self._retry_at:
             self._retry_at = math.inf
             self._subscribe(self.refused)
+        if self._is_run_to_be_tried and not self._run.time_left:
+            self._subscribe_with_retained(self._run.topic)  # before a token is published there
+            self._memory.use_topic_again()
+            self._update_is_subscribed()
         if not self._leaving or not self.is_subscribed or self._clock() < self._leave_at:
             return
         _, mid = self._client.unsubscribe(list(self._leaving))

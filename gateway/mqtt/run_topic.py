@@ -67,6 +67,11 @@ class RunTopic:
         self._use_again_at = clock()
 
     @property
+    def time_left(self) -> float:
+        """The seconds until a topic that was refused may be used again."""
+        return max(0.0, self._use_again_at - self._clock())
+
+    @property
     def is_waiting(self) -> bool:
         """Whether the first token of this link is still to come back."""
         return self._is_waiting

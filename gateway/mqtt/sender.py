@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from gateway.core.package_logger import package_logger
@@ -21,7 +22,7 @@ from gateway.mqtt.packets import PublishProperties, publish_properties, publish_
 from gateway.mqtt.paho_hooks import HookedClient, InFlight
 from gateway.mqtt.poison import PoisonDetector, Verdict
 from gateway.mqtt.quarantine import Quarantine
-from gateway.mqtt.reason_codes import can_be_sent_again, puback_words
+from gateway.mqtt.reason_codes import can_be_sent_again, is_clear, puback_words
 from gateway.mqtt.refusals import Refusals
 from gateway.mqtt.retained_states import RetainedStates
 from gateway.outbox.outbox import Outbox
@@ -36,8 +37,7 @@ _MAX_IN_FLIGHT = 1000  # publications; with QoS 0, so many are written together
 _MAX_UNSENT = 256 * 1024  # bytes that the connection has not accepted; beyond that, nothing more is sent
 
 _NOT_AUTHORIZED = 0x87  # reason code of a PUBACK (MQTT 5, 3.4.2.1)
-_QUOTA_PAUSE = 5.0  # s without any publication for a broker that reports that its quota is exceeded,
-_DOUBT_PAUSE = 1.0  # and for one that refuses a message without a clear reason
+_QUOTA_PAUSE = 5.0  # s without any publication for a broker that reports that its quota is exceeded
 _SUSPICIOUS = 10.0  # s after a publication was sent within which it may be the reason for the end of the link
 _CLOSED = "the broker closed the link right after it, three times"
 _PROBATION = 1.0  # s that a link must last before a suspect is sent on it: a link that flaps proves nothing
@@ -82,8 +82,8 @@ class Sender:
         self.states = RetainedStates(clock)
         self.poison = PoisonDetector()
         self._quarantine = Quarantine(clock)
-        self._refusals = Refusals()
-        self._put_off: list[Entry] = []  # refused, and to be sent again, in their order, when the pause is over
+        self._refusals = Refusals(outbox, clock)
+        self._put_off: list[Entry] = []  # over the quota, and to be sent again, in their order, after the pause
         self._in_flight: deque[InFlight] = deque()
         self._unacknowledged = 0  # of them, those with QoS 1
         self._limits = BrokerLimits()
@@ -98,6 +98,8 @@ class Sender:
         self._has_settled = False  # any message, on this link
         self._acknowledged = 0  # publications that the broker has acknowledged on this link, states among them
         self._is_new_link = False
+        self._are_states_behind = False  # for want of room; then they and messages take turns
+        self._is_turn_of_states = False
         self._must_requeue = False
         self._resent = self._refused = self._deferred = self._downgraded = 0
 
@@ -114,8 +116,9 @@ class Sender:
             "unacknowledged": self._unacknowledged,
             "acknowledged_on_link": self._acknowledged,
             "resent": self._resent,
-            "refused": self._refused,
+            "refused": self._refused + self._refusals.given_up,
             "deferred": self._deferred,
+            "kept_back": len(self._refusals),
             "downgraded": self._downgraded,
             "quarantined": len(self._quarantine.entries),
         }
@@ -125,6 +128,11 @@ class Sender:
         """The seconds for which the broker has accepted nothing of what was sent; 0 if nothing is in flight."""
         is_sent = self._in_flight and not self._is_waiting
         return self._clock() - max(self._oldest_since, self._up_since) if is_sent else 0.0
+
+    @property
+    def refused_topics(self) -> Collection[str]:
+        """The topics that wait because the broker has refused a message on them without saying why."""
+        return self._refusals.topics
 
     @property
     def limits(self) -> BrokerLimits:
@@ -140,7 +148,7 @@ class Sender:
     def time_left(self) -> float:
         """The seconds until `send_pending` may have something to do without the main thread being woken for it."""
         is_paused = not self._is_waiting and self._clock() < self._not_before
-        retry = math.inf if self._is_waiting else self._quarantine.time_left
+        retry = math.inf if self._is_waiting else min(self._quarantine.time_left, self._refusals.time_left)
         return min(self._not_before - self._clock() if is_paused else math.inf, self.states.time_left, retry)
 
     # --- the link
@@ -166,7 +174,8 @@ class Sender:
         is_too_much = self._room() < 0
         # A suspect is sent after the states: if they are acknowledged and it ends the link all the same, it is to
         # blame.
-        has_to_wait = self._must_requeue or self.poison.one_by_one or bool(self._put_off)
+        is_kept_back = bool(self._put_off or self._refusals.topics)
+        has_to_wait = self._must_requeue or self.poison.one_by_one or is_kept_back
         if has_to_wait or is_too_much or not all(map(self._is_allowed, self._in_flight)):
             self._requeue_in_flight()
         for sent in self._in_flight:
@@ -253,12 +262,12 @@ class Sender:
         """Let the client forget everything that is in flight, and return it to the outbox."""
         self._must_requeue = False
         self._client.mg_forget_in_flight()
-        entries = _entries(self._in_flight)
+        entries = [*self._put_off, *self._refusals.release(), *_entries(self._in_flight)]
+        self._put_off.clear()
         self._in_flight.clear()
         self._unacknowledged = 0
         self.states.reset_published()
-        self._outbox.requeue(entries)
-        self._requeue_put_off()
+        self._outbox.requeue(sorted(entries, key=attrgetter("number")))
 
     # --- out
 
@@ -280,7 +289,8 @@ class Sender:
     @property
     def has_more(self) -> bool:
         """Whether `send_pending` would send something from the outbox now."""
-        return (self._outbox.has_waiting or bool(self._put_off)) and self._room_now() > 0
+        has_waiting = self._outbox.has_waiting and not self._refusals.is_full
+        return (has_waiting or bool(self._put_off) or self._refusals.is_due) and self._room_now() > 0
 
     def send_directly(self, publications: Sequence[Publication]) -> bool | None:
         """Write publications that never were in the outbox, if it is empty; return None if that is not possible.
@@ -311,6 +321,10 @@ class Sender:
         if self._is_new_link:
             self.publish_states()
             self._is_new_link = self.states.has_pending
+        elif self._are_states_behind and (room := self._room_now()):
+            self._is_turn_of_states = not self._is_turn_of_states
+            if self._is_turn_of_states:
+                self.publish_states(max(1, room // 2))
         if self._quarantine.entries and self._quarantine.is_due:
             self._release_quarantine(is_trial=False)
         if self._put_off and self._may_send:
@@ -320,18 +334,33 @@ class Sender:
         begin = len(self._in_flight)
         batch = self._batch
         is_all = False
+        if self._refusals.is_due and not self._send_refused():
+            return False
         try:
-            while not is_all and len(batch.entries) < _MAX_IN_FLIGHT and (room := self._room_now()):
+            while (
+                not is_all
+                and not self._refusals.is_full
+                and len(batch.entries) < _MAX_IN_FLIGHT
+                and (room := self._room_now())
+            ):
                 entries = self._outbox.take(room)
                 is_all = len(entries) < room
                 if self._quarantine.entries:
                     entries = self._quarantine.filter(entries)
                     is_all = is_all or self._quarantine.is_full
+                if self._refusals.topics:
+                    entries = self._refusals.filter(entries)
+                    is_all = is_all or self._refusals.is_full
                 if not self._send_entries(entries, batch):
                     return False
         finally:
             self._write(batch)
         return len(self._in_flight) > begin
+
+    def _send_refused(self) -> bool:
+        """Send again what the broker has refused without saying why; return False if the link just ended."""
+        room = self._room_now()
+        return room == 0 or all(map(self._publish, self._refusals.take_due(room)))
 
     def _send_entries(self, entries: list[Entry], batch: _Batch) -> bool:
         """Send `entries`, the first of them in `batch` if nothing is in flight; return False if the link just ended."""
@@ -368,14 +397,17 @@ class Sender:
         batch.entries.clear()
         batch.offsets.clear()
 
-    def publish_states(self) -> None:
-        """Publish the states that have changed, and those that are to be tried again."""
+    def publish_states(self, most: int = _MAX_IN_FLIGHT) -> None:
+        """Publish the states that have changed, and those that are to be tried again, up to `most` of them."""
         states = self.states
+        self._are_states_behind = False
         if states.is_idle:
             return
         states.resume_due()
         if states.has_pending and self._may_send:
-            states.publish_pending(self._publish_state, self._room)
+            end = len(self._in_flight) + most
+            states.publish_pending(self._publish_state, lambda: min(self._room(), end - len(self._in_flight)))
+            self._are_states_behind = states.has_pending
 
     def _publish_state(self, topic: str, payload: bytes) -> InFlight | None:
         qos, retain = self._degraded(1, True)
@@ -460,7 +492,9 @@ class Sender:
                 continue
             if not sent.refusal:
                 delivered.append(sent.entry)
-                self._refusals.accepted(sent.qos)
+                if self._refusals.is_active and sent.qos and self._refusals.accepted(sent.entry):
+                    LOG.info("%s accepts all messages again", self._where)
+                    self.states.resume_all()
                 if self._put_off:
                     self._drop_outdated(sent.entry.publication)
             else:
@@ -488,23 +522,24 @@ class Sender:
             LOG.info("the broker accepts the state %a again", state.topic)
 
     def _entry_refused(self, entry: Entry, reason: int) -> None:
-        if self._refusals.is_final(entry.number, reason):
-            topic = entry.publication.topic
+        topic = entry.publication.topic
+        is_quota = can_be_sent_again(reason)
+        if not is_quota and (is_clear(reason) or not self._refusals.refused(entry)):
             is_forbidden = reason == _NOT_AUTHORIZED
             remedy = f"allow the gateway to publish on {topic!a} in the broker's access rules" if is_forbidden else ""
             self._refused += 1
             self._outbox.dead_letter(entry, f"the broker refused it: {puback_words(reason)}", remedy)
             return
         self._deferred += 1
-        is_quota = can_be_sent_again(reason)
-        pause, remedy = (_QUOTA_PAUSE, "the broker's quotas") if is_quota else (_DOUBT_PAUSE, "the broker's log")
+        what, remedy = ("messages", "quotas") if is_quota else (f"messages on {topic!a}", "log")
         refuses = BrokerRefuses(
-            f"{self._where} does not accept messages at the moment: {puback_words(reason)}", key=self._where
+            f"{self._where} does not accept {what} at the moment: {puback_words(reason)}", key=self._where
         )
         if refuses.trigger:
-            LOG.warning("%s: they will be sent again: check %s", refuses.report, remedy)
-        self._not_before = self._clock() + pause
-        self._put_off.append(entry)
+            LOG.warning("%s: they will be sent again: check the broker's %s", refuses.report, remedy)
+        if is_quota:
+            self._not_before = self._clock() + _QUOTA_PAUSE
+            self._put_off.append(entry)
 
     def _drop_outdated(self, accepted: Publication) -> None:
         """End the states that were put off, and would replace the newer one that the broker has accepted meanwhile."""

@@ -25,9 +25,9 @@ class OutboxCounts(NamedTuple):
     """What has become of the publications so far; `waiting` and `in_flight` are those of this moment.
 
     `restored` ones waited on disk when the gateway started; `superseded` ones were states that a newer one replaced.
-    `set_aside` ones became dead letters; `not_accepted` ones were refused by the broker as well, and are made anew by
-    whoever has put them. `dead_letters_dropped` were dead letters, of this run or an earlier one, that
-    were dropped because only the last ones are kept.
+    `dead_letters` are those of this run; `dead_letters_dropped` were dropped because only the last ones are kept, and
+    may be of an earlier run. `not_accepted` ones were refused by the broker as well, and are made anew by whoever has
+    put them.
     """
 
     accepted: int = 0
@@ -37,7 +37,7 @@ class OutboxCounts(NamedTuple):
     dropped_old: int = 0
     refused_new: int = 0
     expired: int = 0
-    set_aside: int = 0
+    dead_letters: int = 0
     not_accepted: int = 0
     dead_letters_dropped: int = 0
     waiting: int = 0
@@ -54,7 +54,7 @@ class OutboxCounts(NamedTuple):
             ("dropped as the oldest", self.dropped_old),
             ("refused as the newest", self.refused_new),
             ("expired", self.expired),
-            ("dead letters", self.set_aside),
+            ("dead letters", self.dead_letters),
             ("not accepted", self.not_accepted),
             ("dead letters dropped", self.dead_letters_dropped),
             ("kept on disk", kept),
@@ -65,7 +65,7 @@ class OutboxCounts(NamedTuple):
     @property
     def dropped(self) -> int:
         """How many were not delivered and never will be."""
-        return self.dropped_old + self.refused_new + self.expired + self.set_aside
+        return self.dropped_old + self.refused_new + self.expired + self.dead_letters
 
 
 COUNTERS = tuple(name for name in OutboxCounts._fields if name not in ("waiting", "in_flight"))

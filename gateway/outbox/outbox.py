@@ -355,7 +355,7 @@ class Outbox:
                 self._waiters.notify()
             return
         with self._lock:
-            self._counts["set_aside"] += 1
+            self._counts["dead_letters"] += 1
             self._end((entry,), dropped=reason)
             if self.retained.get(topic) == payload:
                 self._remember(topic, b"")
@@ -376,6 +376,10 @@ class Outbox:
         with self._lock:
             self._supersede(entry)
             self._waiters.notify()
+
+    def is_expired(self, entry: Entry) -> bool:
+        """Return whether the lifetime of an entry is over; then `take` drops it."""
+        return self._is_expired(entry, self._clock())
 
     def requeue(self, entries: Iterable[Entry]) -> None:
         """Put entries in flight that were never sent back at the front of their lanes, in their order.

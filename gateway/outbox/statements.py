@@ -31,7 +31,7 @@ CREATE TABLE set_aside (
 ) STRICT;
 CREATE TABLE retained (topic TEXT PRIMARY KEY, payload BLOB NOT NULL) STRICT, WITHOUT ROWID;
 """
-"""The tables of a new file. Dead letters are in `set_aside`."""
+"""The tables of a new file. Dead letters are in `set_aside`: another name would keep earlier versions from the file."""
 
 UPGRADES: Mapping[int, str] = {
     1: """

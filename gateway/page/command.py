@@ -37,6 +37,7 @@ MOST_WAITING = 2
 LONGEST_WAIT = 15.0
 """Seconds for an outcome to come."""
 
+_FOR_A_PLACE = 0.5  # s; most outcomes come within milliseconds
 _INTERVAL = 0.03  # s between two looks at what has come
 _MOST_VALUES, _LONGEST_VALUE = 20, 100  # choices, and characters of each, in a sentence
 _MOST_NOTES = 2000  # that are looked at in one go
@@ -69,7 +70,7 @@ class Commands:
         arrival = self._written(host, ClientCommands(
             host.options.msg_map, device.device, host.options.own_address, SENDER
         ), point, checked(point, request.body.get("value")))  # fmt: skip
-        if not self._waiting.acquire(blocking=False):
+        if not self._waiting.acquire(timeout=_FOR_A_PLACE):
             raise RequestError(
                 "503 Service Unavailable", "other commands are still waiting for their outcome: send it again later"
             )

@@ -17,7 +17,7 @@ from gateway.logs.masking import Masker
 from gateway.message import Argument, InternalMsg, Publication, shown
 from gateway.page.feed import Feed
 from gateway.page.history import INTERVAL, History
-from gateway.page.notes import answer, documents
+from gateway.page.notes import answer, beginning
 from gateway.page.overview import problem_part
 from gateway.page.source import Source
 from gateway.runtime.health import InterfaceHealth, assess
@@ -25,7 +25,7 @@ from gateway.runtime.interface_host import InterfaceHost
 from gateway.runtime.live_view import NoteWriter
 from gateway.translation.client_commands import can_write
 from gateway.web.access import RequestError
-from gateway.web.app import Request, Route
+from gateway.web.app import Content, Request, Route
 
 _MOST_RECENT = 50  # messages that whoever opens the view sees of what has passed
 _LONGEST_VALUE = 1000  # characters of a text that are shown
@@ -71,7 +71,7 @@ class DeviceView:
         }
         return {"interval": INTERVAL, "series": series, "frames": self._history.of(("frames", name))}
 
-    def _last_messages(self, request: Request) -> dict[str, Any]:
+    def _last_messages(self, request: Request) -> Content:
         host, device = find(self._source, request.query)
         wanted = of_device(host, device.device if device is not None else None, self._topics(device))
         after = request.number("after", -1)
@@ -79,7 +79,7 @@ class DeviceView:
         if after >= 0:
             return answer(self._writer, news)
         recent = [each for each in self._messages.recent(wanted, _MOST_RECENT) if each[0] < news.next]
-        return {"notes": documents(self._writer, recent), "next": news.next, "missed": 0}
+        return beginning(self._writer, recent, news.next)
 
     def _topics(self, device: DeviceSnapshot | None) -> frozenset[str]:
         configuration = self._source.gateway.configuration

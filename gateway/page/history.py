@@ -33,6 +33,7 @@ MOST_SERIES = 2000
 Key: TypeAlias = tuple[str, ...]
 """What a series is of: ("in",), ("frames", interface), or ("point", interface, device, point)."""
 
+_COUNTING = 0.2  # s, for interfaces to count: numbers of some time before would make rates that go up and down
 _SLICE, _PAUSE = 16, 0.001  # devices that are read without a pause; s, for threads that wait for a lock
 
 
@@ -118,6 +119,8 @@ class Sampler:
 
     def _sample(self) -> dict[Key, float]:
         source = self._source
+        refresh(source.gateway)
+        self._closed.wait(_COUNTING)
         health = source.health()
         values: dict[Key, float] = {("outbox",): health.outbox.waiting}
         if health.link.round_trip is not None:
@@ -152,8 +155,7 @@ def numeric(value: Argument) -> float | None:
 def counters(gateway: RunningGateway) -> dict[Key, int]:
     """Return how many messages have come and gone, and how many frames of each interface have come.
 
-    Where an interface does not count frames, its messages are counted. Each of them is asked to count again, which it
-    does in its own thread, so that the numbers are those of the last call.
+    Frames are as of the last `refresh`. Where an interface does not count them, its messages are counted.
     """
     result: dict[Key, int] = {
         ("in",): gateway.received.get("received", 0),
@@ -161,8 +163,13 @@ def counters(gateway: RunningGateway) -> dict[Key, int]:
     }
     for name, host in dict(gateway.hosts).items():
         result["frames", name] = host.last_device_stats().get("frames_received", host.outlet.pushed)
-        host.refresh_stats()
     return result
+
+
+def refresh(gateway: RunningGateway) -> None:
+    """Have the interfaces count their frames again, which each does soon, in its own thread."""
+    for host in dict(gateway.hosts).values():
+        host.refresh_stats()
 
 
 class Rates:

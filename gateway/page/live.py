@@ -10,7 +10,7 @@ from gateway.page.feed import Feed
 from gateway.page.notes import answer
 from gateway.page.source import Source
 from gateway.runtime.live_view import NoteWriter, Wanted
-from gateway.web.app import Request, Route
+from gateway.web.app import Content, Request, Route
 
 _LONGEST_WAIT = 20.0  # s; proxies end a request after 60
 _FILTERS = ("device", "rule", "topic", "outcome")
@@ -20,24 +20,31 @@ class Live:
     """Answers what has come since a reader asked last: messages, or bytes of one interface."""
 
     def __init__(self, source: Source, messages: Feed, wire: Feed) -> None:
-        self._messages, self._wire = messages, wire
+        self._source, self._messages, self._wire = source, messages, wire
         self._writer = NoteWriter(lambda: source.gateway.configuration.secrets)
 
     def routes(self) -> dict[tuple[str, str], Route]:
         """Return the addresses."""
-        return {("GET", "/api/live"): Route(self._live), ("GET", "/api/wire"): Route(self._bytes)}
+        return {
+            ("GET", "/api/live"): Route(self._live),
+            ("GET", "/api/live/interfaces"): Route(self._interfaces),
+            ("GET", "/api/wire"): Route(self._bytes),
+        }
 
-    def _live(self, request: Request) -> dict[str, Any]:
+    def _live(self, request: Request) -> Content:
         query = request.query
         arguments = {name: query[name] for name in _FILTERS if query.get(name)}
         wanted = Wanted.of({**arguments, "drops": query.get("drops") == "1"})
         return self._news(self._messages, request, wanted.matches)
 
-    def _bytes(self, request: Request) -> dict[str, Any]:
+    def _interfaces(self, _: Request) -> dict[str, Any]:
+        return {"interfaces": [interface.name for interface in self._source.gateway.configuration.interfaces]}
+
+    def _bytes(self, request: Request) -> Content:
         interface = request.query.get("interface", "")
         return self._news(self._wire, request, lambda note: note.interface == interface)
 
-    def _news(self, feed: Feed, request: Request, wanted: Callable[[Note], bool]) -> dict[str, Any]:
+    def _news(self, feed: Feed, request: Request, wanted: Callable[[Note], bool]) -> Content:
         wait = min(float(request.number("wait", 0, 60)), _LONGEST_WAIT)
         news = feed.read(request.number("after", -1), wanted, wait)
         return answer(self._writer, news)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from zlib import crc32
 
-from gateway.page.history import INTERVAL, History, Key, counters
+from gateway.page.history import INTERVAL, History, Key, counters, refresh
 from gateway.page.source import Source
 from gateway.routing.device_memory import DeviceStatus
 from gateway.runtime.health import Health, InterfaceHealth, Problem, assess, summary
@@ -49,6 +49,7 @@ class Overview:
             if health is not self._health:
                 gateway = self._source.gateway
                 counts = {"/".join(key): count for key, count in counters(gateway).items()}
+                refresh(gateway)  # for the next answer
                 rates = {"at": round(time.monotonic(), 3), "counts": counts}
                 self._health, self._answer = health, {**overview(health, self._known_names()), "rates": rates}
             return self._answer

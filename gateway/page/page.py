@@ -16,6 +16,7 @@ from gateway.page.history import History, Sampler
 from gateway.page.live import Live
 from gateway.page.overview import Overview
 from gateway.page.source import Source
+from gateway.page.unknown import Unknown
 from gateway.page.workbench import Workbench
 from gateway.runtime.running_gateway import RunningGateway
 from gateway.web.access import NO_TLS, Access
@@ -34,12 +35,16 @@ class Page:
         self._source = Source(gateway)
         places = threading.Semaphore(MOST_WAITING)
         self._feeds = Feed(places), Feed(places, is_raw=True)
-        self._history, self._commands = History(), Commands(self._source)
+        self._history, self._commands, self._unknown = History(), Commands(self._source), Unknown(self._source)
         name = socket.gethostname()
         access = Access(options, (name, name.partition(".")[0], f"{name.partition('.')[0]}.local"))
         self.routes = self._routes()
         """What answers, by method and path."""
-        self._server = WebServer(options, App(access, self.routes), self._release)
+        try:
+            self._server = WebServer(options, App(access, self.routes), self._release)
+        except OSError:
+            self._unknown.close()
+            raise
         self._sampler = Sampler(self._source, self._history)
         self.address = f"http://{options.listen.rpartition(':')[0]}:{self._server.port}/"
         LOG.info("the page is at %s%s", self.address, "" if options.is_local else f": {NO_TLS}")
@@ -52,6 +57,7 @@ class Page:
     def _release(self) -> None:
         self._source.close()
         self._commands.close()
+        self._unknown.close()
         for feed in self._feeds:
             feed.close()
 
@@ -62,11 +68,16 @@ class Page:
             DeviceView(source, history, self._feeds[0]),
             self._commands,
             Live(source, *self._feeds),
+            self._unknown,
             Workbench(source, self._feeds[0]),
         )
         routes = {("GET", "/api/session"): Route(self._session, is_public=True), **file_routes()}
         for view in views:
             routes.update(view.routes())
+        if self._options.metrics:
+            from gateway.page.metrics import Metrics  # its library takes 7 MiB
+
+            routes.update(Metrics(source).routes())
         return routes
 
     def _session(self, request: Request) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from gateway.core.package_logger import TRAFFIC, package_logger
 from gateway.core.receipt import Receipt
 from gateway.core.tap import HELD, TAP
 from gateway.core.trouble import Recurrence
+from gateway.core.unknown import UNKNOWN
 from gateway.devices.document import outcome_text, with_filtered_request
 from gateway.devices.reading import bad_values, without_bad_values
-from gateway.errors import FilteredError, MessageError, RefusedError
+from gateway.errors import FilteredError, MessageError, RefusedError, WordError
 from gateway.message import Argument, InternalMsg, Lane, Publication, ReplyTo
 from gateway.outbox.flush import Batch
 from gateway.outbox.outbox import Outbox
@@ -343,6 +344,8 @@ class Outlet:
             self.refused += 1
             batch.error = err
             log_refused(self.name, msg, err)
+            if (unknown := UNKNOWN.collector) is not None and isinstance(err, WordError):
+                unknown.word(self.name, err, msg, is_incoming=False)
             if not isinstance(err, FilteredError):
                 self.refusals.record(str(err), time.monotonic())
             if isinstance(err, RefusedError):  # by a filter, before the devices have observed it

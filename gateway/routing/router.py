@@ -28,6 +28,7 @@ from gateway.core.package_logger import TRAFFIC, package_logger
 from gateway.core.tap import TAP, Step
 from gateway.core.throttled_exception import MAX_UNTRUSTED_KEYS, ThrottledException
 from gateway.core.topic import filter_levels, topic_problem
+from gateway.core.unknown import UNKNOWN
 from gateway.devices.document import JSON_KINDS
 from gateway.errors import FilteredError, MessageError, PayloadError, RefusedError, TopicError, WordError
 from gateway.message import HEALTH, REQUEST_ENDS, RUN, Arrival, InternalMsg, Publication, ReplyTo
@@ -215,6 +216,8 @@ class Router:
                     delivery.turned_away("gateway", "it is the state of another gateway")
                 return
             self._refuse(err, delivery)
+            if (unknown := UNKNOWN.collector) is not None and isinstance(err, WordError):
+                unknown.word(next(iter(route.inboxes), ""), err, arrival.topic, is_incoming=True)
             if isinstance(err, PayloadError):
                 self._prepare_unreadable(route, delivery, err)
             return

@@ -112,6 +112,7 @@ class HealthGatherer:
             stalled_for=client.stalled_for,
             refused_filters=client.refused_filters,
             refused_states=list(client.refused_states),
+            refused_topics=list(client.refused_topics),
             forbidden_run_topic=client.forbidden_run_topic,
         )
 
@@ -125,7 +126,7 @@ class HealthGatherer:
             file=str(file) if writer is not None and file is not None else "",
             waiting=stats["waiting"] + stats["in_flight"],
             oldest=outbox.oldest_age,
-            dead_letters=stats["set_aside"] if writer is None else writer.dead_letters,
+            dead_letters=stats["dead_letters"] if writer is None else writer.dead_letters,
             dropped={kind: stats[kind] for kind in _DROPPED},
             level_percent=stats["level_percent"],
             is_crowded=outbox.is_crowded,

@@ -31,6 +31,7 @@ _RECENT = 600.0  # s for which the last error in the log is in the headline, if 
 
 _PLUG = "check plug, cable and power"
 _PORT_REMEDIES = {  # by a part of the reason why a device cannot be opened
+    "there is no such device": "plug it in, or correct the port in the configuration",
     "no permission": "let the user that the gateway runs as use it",
     "another program or interface has it open": "end the other program, or correct the port in the configuration",
 }
@@ -89,6 +90,7 @@ class LinkHealth(NamedTuple):
     stalled_for: float = 0.0
     refused_filters: Mapping[str, str] = {}
     refused_states: Sequence[str] = ()
+    refused_topics: Sequence[str] = ()
     forbidden_run_topic: str = ""
 
 
@@ -381,13 +383,16 @@ def _refusals(link: LinkHealth) -> Iterator[Problem]:
     if not link.is_up:
         return
     remedy = "allow it in the broker's access rules"
-    if link.forbidden_run_topic:
-        yield Problem(Level.DEGRADED, f"the broker forbids the topic {link.forbidden_run_topic}", remedy)
     for topic_filter, reason in list(link.refused_filters.items())[:_MOST_DEVICES]:
         what = f"the broker refuses the subscription to {_cut(topic_filter)}: {_cut(reason)}"
         yield Problem(Level.DEGRADED, what, remedy)
     for topic in link.refused_states[:_MOST_DEVICES]:
         yield Problem(Level.DEGRADED, f"the broker does not accept {_cut(topic)}", remedy)
+    for topic in link.refused_topics[:_MOST_DEVICES]:
+        what = f"the broker refuses messages on {_cut(topic)} without saying why: they wait"
+        yield Problem(Level.DEGRADED, what, "see the broker's log")
+    if link.forbidden_run_topic:  # the gateway manages without it
+        yield Problem(Level.DEGRADED, f"the broker forbids the topic {link.forbidden_run_topic}", remedy)
 
 
 def _line(text: str) -> str:

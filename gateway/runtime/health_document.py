@@ -14,7 +14,7 @@ from typing import Any
 
 from gateway.message import iso_time
 from gateway.routing.device_memory import DeviceStatus
-from gateway.runtime.health import Health, InterfaceHealth, Verdict
+from gateway.runtime.health import Health, InterfaceHealth, LinkHealth, Verdict
 
 LARGEST = 64 * 1024
 """Bytes of a document; less, if the broker accepts only smaller packets."""
@@ -58,8 +58,31 @@ def as_time(moment: float | None) -> str | None:
         return None
 
 
+def link_in_document(link: LinkHealth) -> dict[str, Any]:
+    """Return the link as documents contain it."""
+    return {
+        "server": link.broker,
+        "protocol": link.protocol,
+        "session": link.session_present,
+        "connects": link.connects,
+        "since": as_time(link.since),
+        "round_trip_ms": None if link.round_trip is None else round(1000 * link.round_trip, 1),
+    }
+
+
+def interface_in_document(interface: InterfaceHealth) -> dict[str, Any]:
+    """Return an interface as documents contain it, but for the reason why it does not work."""
+    return {
+        "status": interface.status,
+        "since": as_time(interface.since),
+        "last_frame": as_time(interface.heard_at),
+        "last_good_frame": as_time(interface.understood_at),
+        "frames": {name: count for name, count in interface.frames.items() if count},
+    }
+
+
 def _whole(health: Health, verdict: Verdict) -> dict[str, Any]:
-    link, outbox, error, process = health.link, health.outbox, health.last_error, health.process
+    outbox, error, process = health.outbox, health.last_error, health.process
     return {
         "name": health.name,
         "version": health.version,
@@ -71,14 +94,7 @@ def _whole(health: Health, verdict: Verdict) -> dict[str, Any]:
         ],
         "configuration": health.configuration_hash,
         "uptime": round(health.uptime),
-        "link": {
-            "server": link.broker,
-            "protocol": link.protocol,
-            "session": link.session_present,
-            "connects": link.connects,
-            "since": as_time(link.since),
-            "round_trip_ms": None if link.round_trip is None else round(1000 * link.round_trip, 1),
-        },
+        "link": link_in_document(health.link),
         "outbox": {
             "waiting": outbox.waiting,
             "oldest": round(outbox.oldest),
@@ -105,13 +121,7 @@ def _interface_items(health: Health) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _interface(interface: InterfaceHealth) -> dict[str, Any]:
     reason = interface.closed or interface.hang or interface.failure or interface.reason
-    described = {
-        "status": interface.status,
-        "since": as_time(interface.since),
-        "last_frame": as_time(interface.heard_at),
-        "last_good_frame": as_time(interface.understood_at),
-        "frames": {name: count for name, count in interface.frames.items() if count},
-    }
+    described = interface_in_document(interface)
     return {**described, "reason": reason[:_LONGEST]} if reason else described
 
 

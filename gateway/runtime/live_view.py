@@ -21,7 +21,8 @@ class Wanted(NamedTuple):
     """Which notes a client wants to see. An empty text: all of them. Words are patterns with `*` and `?`.
 
     `device` is compared with the name of the interface and with the device of the message, `outcome` with the outcome
-    and with the stage at which a message was dropped. `drops`: only what was dropped.
+    and with the stage at which a message was dropped, in any case: codes are in capitals, and stages are not.
+    `drops`: only what was dropped.
     """
 
     device: str = ""
@@ -43,7 +44,8 @@ class Wanted(NamedTuple):
         """Return whether `note` is to be shown."""
         if self.drops and note.outcome != DROPPED:
             return False
-        if self.outcome and not any(fnmatchcase(word, self.outcome) for word in (note.outcome, note.where) if word):
+        ends = (note.outcome.lower(), note.where.lower())
+        if self.outcome and not any(fnmatchcase(word, self.outcome.lower()) for word in ends if word):
             return False
         if self.device and not any(fnmatchcase(name, self.device) for name in _devices(note)):
             return False
@@ -67,8 +69,11 @@ def _devices(note: Note) -> Iterator[str]:
         if stage == MESSAGE and isinstance(detail, InternalMsg):
             is_message = True
             yield _word(detail.device)
-    if not is_message:  # the document of a device, which has its own level in the topic
-        yield from (topic.split("/")[-2] for topic in _topics(note.steps) if "/" in topic)
+    for _, _, detail in () if is_message else note.steps:
+        if isinstance(detail, Arrival):  # the map could not read it: any level may be the device
+            yield from detail.topic.split("/")
+        elif isinstance(detail, Publication) and "/" in detail.topic:  # the document of a device: it has its own level
+            yield detail.topic.split("/")[-2]
 
 
 class NoteWriter:

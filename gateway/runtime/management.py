@@ -14,7 +14,7 @@ from gateway.core.allowance import Allowance
 from gateway.core.package_logger import package_logger
 from gateway.core.throttled_exception import ThrottledException
 from gateway.errors import GatewayError
-from gateway.logs.levels import set_level
+from gateway.logs.levels import CONFIGURED, set_level
 from gateway.message import Arrival, Lane, Publication, ReplyTo
 from gateway.runtime.interface_host import InterfaceHost
 from gateway.runtime.running_gateway import RunningGateway
@@ -71,7 +71,8 @@ def _host(gateway: RunningGateway, arguments: Mapping[str, Any]) -> tuple[str, I
     host = hosts.get(name)
     if host is None:
         shown = ", ".join(list(hosts)[:20]) + (", ..." if len(hosts) > 20 else "")
-        raise GatewayError(f"there is no interface {name!a:.80}: there are {shown}")
+        problem = f"there is no interface {name!a:.80}" if name else "the request names no interface"
+        raise GatewayError(f"{problem}: the interfaces are: {shown}")
     return name, host
 
 
@@ -86,7 +87,8 @@ def _done(name: str, host: InterfaceHost, answer: Answer) -> Callable[[str], Non
 def _set_level(_: RunningGateway, arguments: Mapping[str, Any], answer: Answer) -> None:
     level, part = arguments.get("level", ""), arguments.get("part", "")
     set_level(part, level)
-    LOG.info("the log level of %s is %s now, on request", part or "the whole log", level)
+    shown = "that of the configuration again" if level == CONFIGURED else f"{level} now"
+    LOG.info("the level of %s is %s, on request", part or "the whole log", shown)
     answer({"level": level, "part": part})
 
 

@@ -22,7 +22,7 @@ from gateway.mqtt.link_state import LinkState
 from gateway.routing.device_memory import DeviceStatus
 from gateway.routing.stale_retained import topics_to_forget
 from gateway.runtime.health import Health, assess, headline, summary
-from gateway.runtime.health_document import STATUS
+from gateway.runtime.health_document import STATUS, as_time, interface_in_document, link_in_document
 from gateway.runtime.interface_host import InterfaceHost
 from gateway.runtime.management import management_kinds
 from gateway.runtime.running_gateway import RunningGateway
@@ -95,67 +95,60 @@ def _verdict(health: Health) -> dict[str, Any]:
         "summary": summary(health),
         "is_alive": not health.hang,
         "problems": [
-            {"level": str(each.level), "what": each.what, "remedy": each.remedy, "since": each.since}
+            {"level": str(each.level), "what": each.what, "remedy": each.remedy, "since": as_time(each.since)}
             for each in verdict.problems
         ],
     }
 
 
 def _status(gateway: RunningGateway, _: Mapping[str, Any], answer: Answer) -> None:
-    """Answer with the state of the gateway. It reads only what is replaced as a whole, or has a lock of its own."""
+    """Answer with the state of the gateway. It reads only what is replaced as a whole, or has a lock of its own.
+
+    What the health document contains as well has its names and its forms there.
+    """
     configuration, hosts = gateway.configuration, gateway.hosts
     stats = gateway.stats()  # it makes the interfaces count
     health = gateway.health()
     masker = Masker(configuration.secrets)
-    devices = _devices(health.devices)
+    devices = _devices(health.devices, health.time)
     link, error = health.link, health.last_error
     answer({
         **_verdict(health),
         "version": health.version,
+        "time": as_time(health.time),
         "pid": health.pid,
         "uptime": round(health.uptime, 1),
-        "configuration": health.configuration,
-        "configuration_hash": health.configuration_hash,
+        "configuration": health.configuration_hash,
+        "configuration_file": health.configuration,
         "link": {
+            **link_in_document(link),
             "state": link.state,
-            "broker": link.broker,
-            "protocol": link.protocol,
-            "session_present": link.session_present,
             "is_caught_up": link.is_caught_up,
-            "connects": link.connects,
-            "since": link.since,
-            "round_trip": link.round_trip,
             "last_failure": link.failure,
         },
-        "interfaces": [
-            {
-                "name": name,
+        "interfaces": {
+            name: {
                 "type": interface.type,
-                "status": interface.status,
-                "available": interface.is_available is True,
-                "since": interface.since,
-                "last_frame": interface.heard_at,
-                "last_good_frame": interface.understood_at,
+                **interface_in_document(interface),
                 "failures": hosts[name].failures,
                 "last_failure": _failure_of(hosts[name], masker),
                 "pushed": hosts[name].outlet.pushed,
                 "refused": hosts[name].outlet.refused,
                 "inbox": len(hosts[name].inbox),
-                "frames": {kind: count for kind, count in interface.frames.items() if count},
                 "devices": devices[name],
             }
             for name, interface in health.interfaces.items()
             if name in hosts
-        ],
+        },
         "outbox": {
             "file": health.outbox.file or None,
             "oldest": round(health.outbox.oldest, 1),
-            "dead_letters": health.outbox.dead_letters,
             **gateway.outbox.counts()._asdict(),
+            "dead_letters": health.outbox.dead_letters,  # with those of earlier runs
         },
         "commands": {"outcomes": dict(health.outcomes), "refused": dict(health.refused)},
         "received": gateway.received,
-        "last_error": None if error is None else error._asdict(),
+        "last_error": None if error is None else {**error._asdict(), "time": as_time(error.time)},
         "process": health.process._asdict(),
         "stats": stats,
     })  # fmt: skip
@@ -168,7 +161,7 @@ def _tap(gateway: RunningGateway, arguments: Mapping[str, Any], answer: Answer) 
     answer.follow({"name": gateway.configuration.name, "version": __version__}, view)
 
 
-def _devices(statuses: Mapping[str, Sequence[DeviceStatus]]) -> dict[str, dict[str, Any]]:
+def _devices(statuses: Mapping[str, Sequence[DeviceStatus]], now: float) -> dict[str, dict[str, Any]]:
     """Return the devices of each interface: how many have each status, and some of them, first those that are offline.
 
     Of all interfaces together, up to `_MOST_SHOWN` devices are shown, or the reply could become too large.
@@ -184,17 +177,17 @@ def _devices(statuses: Mapping[str, Sequence[DeviceStatus]]) -> dict[str, dict[s
             "id": status.id,
             "status": STATUS[status.is_online],
             "reason": status.reason[:_LONGEST_REASON] if status.is_online is False else "",
-            "heard_ago": None if status.age is None else round(status.age, 1),
+            "last_heard": None if status.age is None else as_time(now - status.age),
         })  # fmt: skip
     return result
 
 
 def _failure_of(host: InterfaceHost, masker: Masker) -> dict[str, Any] | None:
-    """Return when (s, Unix time) the interface of `host`, or its device, failed last, and why; None if it never has."""
+    """Return when the interface of `host`, or its device, failed last, and why; None if it never has."""
     if host.outlet.device_availability.last_failure is None:
         return None
     when, reason = host.outlet.device_availability.last_failure
-    return {"time": when, "reason": masker.mask(reason)[:_LONGEST_REASON]}
+    return {"time": as_time(when), "reason": masker.mask(reason)[:_LONGEST_REASON]}
 
 
 def _forget(gateway: RunningGateway, arguments: Mapping[str, Any], answer: Answer) -> None:

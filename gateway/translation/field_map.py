@@ -71,7 +71,7 @@ class FieldMap:
         mqtt = self._written.get(word)
         if mqtt is None:
             if word and self.maptype == "strict":
-                raise WordError(f"{self.field}: {quote(word)} is not in the map: add it there, or make the map loose")
+                raise self._missing(word)
             mqtt = word
         back = self._read.get(mqtt, mqtt)
         if back != word:
@@ -86,9 +86,13 @@ class FieldMap:
         internal = self._read.get(word)
         if internal is None:
             if word and self.maptype == "strict":
-                raise WordError(f"{self.field}: {quote(word)} is not in the map: add it there, or make the map loose")
+                raise self._missing(word)
             internal = word
         return internal
+
+    def _missing(self, word: str) -> WordError:
+        what = f"{self.field}: {quote(word)} is not in the map: add it there, or make the map loose"
+        return WordError(what, self.field, word)
 
     def knows(self, word: str) -> bool:
         """Return whether the MQTT `word` is in the map."""

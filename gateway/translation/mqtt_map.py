@@ -166,8 +166,11 @@ class MsgMap:
     def _no_form_error(self, msg: InternalMsg, errors: Sequence[MessageError]) -> MessageError:
         if not errors:
             return TopicError(f"the syntax of the map has no topic for a {'command' if msg.iscmd else 'status'}")
-        kind = PayloadError if any(isinstance(err, PayloadError) for err in errors) else WordError
-        return kind("; ".join(dict.fromkeys(map(str, errors))))
+        text = "; ".join(dict.fromkeys(map(str, errors)))
+        if any(isinstance(err, PayloadError) for err in errors):
+            return PayloadError(text)
+        missing = next((err for err in errors if isinstance(err, WordError) and err.word), WordError(text))
+        return WordError(text, missing.field, missing.word)
 
     def answer(self, outcome: InternalMsg) -> Publication:
         """Return the outcome of a command for a response topic, if no form of a status has a place for it.

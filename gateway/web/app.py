@@ -71,7 +71,7 @@ class Request(NamedTuple):
 
 
 class Content(NamedTuple):
-    """An answer that is not JSON: its type, and its bytes; `tag` identifies them, so that a browser asks only once."""
+    """An answer as bytes, with their type; `tag` identifies them, so that a browser asks only once; `""`: none does."""
 
     type: str
     data: bytes
@@ -114,8 +114,10 @@ class App:
             reason = f"this failed, which is a bug: {type(err).__name__}: the log of the gateway shows where"
             status, answer = "500 Internal Server Error", {"error": reason}
         if isinstance(answer, Content):
-            more = (*more, ("Cache-Control", "no-cache"), *([("ETag", answer.tag)] if answer.tag else []))
-            if answer.tag and answer.tag in environ.get("HTTP_IF_NONE_MATCH", ""):  # a proxy that compresses adds W/
+            is_kept = bool(answer.tag)
+            more = (*more, ("Cache-Control", "no-cache" if is_kept else "no-store"))
+            more = (*more, ("ETag", answer.tag)) if is_kept else more
+            if is_kept and answer.tag in environ.get("HTTP_IF_NONE_MATCH", ""):  # a proxy that compresses adds W/
                 start_response("304 Not Modified", [*HEADERS, *more])
                 return []
             kind, data = answer.type, answer.data

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 _PATIENCE = 10.0  # s after the first byte until which the first frame must have ended
-_SHOWN = 40  # bytes that are remembered, so that the log can show how the device begins
+_KEPT = 300  # bytes that are remembered, so that one can see how the device begins: several lines
 
 
 class NoFrame(NamedTuple):
@@ -26,6 +26,8 @@ class FrameWatch:
         self._count = 0
         self.beginning = b""
         """How what has come begins."""
+        self.last = b""
+        """What has come last."""
         self._since: float | None = None
         self._frames = self._discarded = 0  # all of them, at the last frame, or when they were reported
         self.is_waiting = True
@@ -41,8 +43,8 @@ class FrameWatch:
         if data and self._since is None:
             self._since = now
         self._count += len(data)
-        if len(self.beginning) < _SHOWN:
-            self.beginning += data[: _SHOWN - len(self.beginning)]
+        if len(self.beginning) < _KEPT:
+            self.beginning += data[: _KEPT - len(self.beginning)]
 
     def end(self) -> None:
         """Record that a frame has ended."""

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from gateway.core.inbox import MsgList
+from gateway.core.proposal import Proposal
 from gateway.core.tap import READ, TAP, WRITTEN
 from gateway.core.trouble import Trouble
 from gateway.devices.declaration import Signatures
@@ -86,6 +87,14 @@ class SerialInterface(DeviceInterface):
         from interfaces.serial_interface.explain import explain_command
 
         yield from explain_command(params, msg, time.time)
+
+    @classmethod
+    def propose(cls, params: Mapping[str, Any], frames: Sequence[bytes], name: str) -> Proposal:
+        """Return rules that take `frames`, or ignore them."""
+        from gateway.configuration.schemas import interface_schema  # only for the page
+        from interfaces.serial_interface.propose import propose
+
+        return propose(params, frames, name, interface_schema(cls))
 
     @classmethod
     def simulated_device(cls) -> type[SimulatedDevice]:

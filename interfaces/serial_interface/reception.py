@@ -14,6 +14,7 @@ from interfaces.serial_interface.reports import DropReason, shown_bytes
 _PATIENCE = 5.0  # s for which nothing was usable, until that is trouble
 _PATIENCE_WITH_RULES = 600.0  # the same for frames without a rule, if rules have matched others: they may be rare
 _MISSES = 3  # requests of one kind in a row without an answer, until that is trouble
+_MAX_BEGINNING = 40  # bytes that are shown if there is no frame in them
 _MOST_NAMED = 3  # requests that are named
 
 _NO_FRAME = "the device sends, but no frame is complete"
@@ -66,7 +67,7 @@ class Reception:
             return
         if previous is None or previous.remedy == _LINE:
             since = now if previous is None else previous.since
-            begins = f"; it begins with {ascii(beginning)[1:]}" if beginning else ""
+            begins = f"; it begins with {ascii(beginning[:_MAX_BEGINNING])[1:]}" if beginning else ""
             self._useless = _Useless(since, now, f"{_NO_FRAME}{begins}", _LINE, is_rule=False)
 
     def dropped(self, reason: DropReason, frame: bytes, error: str, now: float) -> None:

@@ -15,6 +15,7 @@ from gateway.core.counting import counted
 from gateway.core.package_logger import package_logger
 from gateway.core.tap import TAP
 from gateway.core.throttled_exception import ThrottledException, kind_of
+from gateway.core.unknown import CHECKSUM, PARTS, RULE, UNKNOWN, VALUE
 
 LOG = package_logger(__name__)
 
@@ -22,6 +23,7 @@ _MAX_KINDS = 100  # kinds of frames without a rule that are distinguished
 _LOGGED_KINDS = 20  # of which so many are logged as soon as they occur
 _MAX_KIND_LENGTH = 40  # bytes of a frame that distinguish its kind
 _MAX_SENT = 60  # characters of a frame where the log shows what the device has sent
+_MAX_BEGINNING = 40  # bytes that the log shows if there is no frame in them
 _MAX_COMMAND = 300  # characters of a frame in the command that the log shows
 _NUMBER = re.compile(rb"[-+]?[0-9][0-9.]*")
 
@@ -91,6 +93,14 @@ _WHERE = {
 }
 """At which stage a frame is dropped, as those who follow messages are told."""
 
+_KINDS = {
+    DropReason.BAD_CHECKSUM: CHECKSUM,
+    DropReason.UNREADABLE: VALUE,
+    DropReason.UNMATCHED: RULE,
+    DropReason.UNJOINED: PARTS,
+}
+"""As what a frame is collected that could not be used."""
+
 
 class Reports:
     """Logs the warnings of the device of the interface `name`. `clock` returns monotonic seconds."""
@@ -115,6 +125,8 @@ class Reports:
         recorder, is_unmatched = TAP.recorder, reason is DropReason.UNMATCHED
         if recorder is not None:
             recorder.frame_dropped(self.name, _WHERE[reason], error or "no rule matches", frame)
+        if (unknown := UNKNOWN.collector) is not None:
+            unknown.frame(self.name, _KINDS[reason], frame, error or "no rule matches")
         is_new_kind = is_unmatched and self._is_new_kind(frame)
         level = logging.INFO if is_unmatched or reason is DropReason.UNJOINED else logging.WARNING
         # Noise on a line gives checksum errors of many texts; they are one kind of warning.
@@ -158,9 +170,11 @@ class Reports:
             key=self.name,
         )
 
-    def no_frames(self, count: int) -> None:
-        """Log that `count` bytes have been discarded, and that there was no frame in them."""
+    def no_frames(self, count: int, last: bytes) -> None:
+        """Log that `count` bytes have been discarded, and that there was no frame in them; `last` came last."""
         discarded = counted(count, "byte discarded that contains no frame", "bytes discarded that contain no frame")
+        if (unknown := UNKNOWN.collector) is not None:
+            unknown.noise(self.name, last, discarded)
         self._warn(
             NoFrames,
             f"{self.name}: {discarded}: check baudrate, parity and framing",
@@ -169,10 +183,13 @@ class Reports:
 
     def no_frame_ended(self, count: int, beginning: bytes, seconds: float) -> None:
         """Log that the device has sent `count` bytes within `seconds`, and no frame has ended."""
+        if (unknown := UNKNOWN.collector) is not None:
+            unknown.noise(self.name, beginning, f"{counted(count, 'byte')} in {seconds:.0f} s and no frame ended")
+        shown = ascii(beginning[:_MAX_BEGINNING])[1:]
         self._warn(
             NoFrames,
             f"{self.name}: {counted(count, 'byte')} in {seconds:.0f} s and no frame ended: "
-            f"check framing (the terminator?), baudrate and parity; the bytes begin with {ascii(beginning)[1:]}",
+            f"check framing (the terminator?), baudrate and parity; the bytes begin with {shown}",
             key=f"{self.name} open-ended",
         )
 

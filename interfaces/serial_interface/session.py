@@ -198,7 +198,7 @@ class Session:
     def receive(self, data: bytes, now: float) -> Iterator[InternalMsg]:
         """Accept the bytes that have arrived at `now`; yield the messages of the frames that are complete."""
         if data:
-            self._last_byte = now
+            self._last_byte, self._watch.last = now, data
             if self._echo:
                 data = self._echo.received(data)
             if self._watch.is_waiting:
@@ -393,7 +393,7 @@ class Session:
         discarded = self._watch.without_frame(self._counts["frames_received"], framer.discarded_bytes)
         if discarded > framer.max_length:
             self._watch.forget_discarded(framer.discarded_bytes)
-            self._reports.no_frames(discarded)
+            self._reports.no_frames(discarded, self._watch.last)
             self.reception.bytes_came(b"", self._last_byte)
 
     # --- to the device

@@ -216,6 +216,17 @@ def test_what_is_no_secret_can_still_be_read(planted: Planted, tmp_path: Path) -
     assert "no gateway called 'cellar' runs here" in files["status.txt"]
 
 
+def test_the_current_folder_is_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    conf = tmp_path / "hall.conf"
+    conf.write_text("root: home\ntopics: []\ninterface: {type: dummy}\n")
+    monkeypatch.setenv("PWD", str(tmp_path))
+    monkeypatch.setenv("OLDPWD", "/dev")
+    monkeypatch.setenv("PWD_OF_BROKER", "a-secret")
+    files = archive_of(tmp_path, "--conf", str(conf))
+    assert str(conf) in files["check.txt"]
+    assert "/dev/" in files["ports.txt"] or "0 serial ports" in files["ports.txt"]
+
+
 def test_the_archive_is_private_replaces_nothing_and_tells_what_is_in_it(
     planted: Planted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

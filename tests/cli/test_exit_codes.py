@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,7 +14,7 @@ import pytest
 from tests.support.broker import Mosquitto, free_port
 from tests.support.configuration import shipped_conf, write_conf
 from tests.support.docs import page, rows
-from tests.support.gateway_process import COMMAND, GatewayProcess
+from tests.support.gateway_process import GatewayProcess, run_line
 from tests.support.peer import Peer, serve
 from tests.support.simulation import SimulateProcess
 from tests.support.waiting import wait_until
@@ -73,9 +72,8 @@ class Scene:
 
     def ended(self, line: str) -> int:
         """Return the exit code of a command line."""
-        ran = subprocess.run([*COMMAND, *line.split()], cwd=self.folder, env=self._environment, capture_output=True,
-                             stdin=subprocess.DEVNULL, timeout=30, check=False)  # fmt: skip
-        assert b"Traceback" not in ran.stdout + ran.stderr, ran.stderr
+        ran = run_line(line.split(), self.folder, self._environment, timeout=30)
+        assert "Traceback" not in ran.stdout + ran.stderr, ran.stderr
         return ran.returncode
 
     def running(self, name: str = "lamp", *arguments: str) -> GatewayProcess:

@@ -69,7 +69,7 @@ def test_an_export_is_a_json_object_a_line(full: Path, capsys: pytest.CaptureFix
         "event",
     )
     assert (lines[1]["payload_base64"], lines[1]["retain"]) == ("/wo=", True)
-    assert lines[3]["set_aside"] == "too large for the broker"
+    assert lines[3]["dead_letter"] == "too large for the broker"
 
 
 def test_a_purge_removes_what_it_is_told_to_and_only_if_it_is_meant(

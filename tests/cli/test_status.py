@@ -13,16 +13,16 @@ from gateway.cli import status
 from gateway.control.client import NotRunningError
 
 LINK = {
-    "state": "up", "broker": "b:1883", "protocol": "MQTT 5", "session_present": False, "is_caught_up": True,
-    "connects": 1, "last_failure": "", "since": None, "round_trip": 0.00123,
+    "state": "up", "server": "b:1883", "protocol": "MQTT 5", "session": False, "is_caught_up": True,
+    "connects": 1, "last_failure": "", "since": None, "round_trip_ms": 1.23,
 }  # fmt: skip
 
 
 def reply(**parts: Any) -> dict[str, Any]:
     return {
         "name": "gw", "level": "well", "summary": "link up (b:1883, MQTT 5)", "headline": "?", "is_alive": True,
-        "problems": [], "version": "1", "pid": 1, "uptime": 1.0, "configuration": "gw.conf",
-        "configuration_hash": "0123456789ab", "link": LINK, "interfaces": [],
+        "problems": [], "version": "1", "time": "1970-01-01T00:00:10.000Z", "pid": 1, "uptime": 1.0,
+        "configuration": "0123456789ab", "configuration_file": "gw.conf", "link": LINK, "interfaces": {},
         "outbox": {"file": None, "oldest": 0.0, "waiting": 0}, "received": {},
         "commands": {"outcomes": {}, "refused": {}}, "last_error": None,
         "process": {"memory": 40 * 1024**2, "threads": 5, "descriptors": 16}, **parts,
@@ -51,7 +51,7 @@ def test_how_often_the_gateway_was_connected_is_a_phrase(
 
 
 OFFLINE = {
-    "level": "degraded", "remedy": "check plug, cable and power", "since": 0.0,
+    "level": "degraded", "remedy": "check plug, cable and power", "since": None,
     "what": "boiler is offline: cannot open /dev/serial/by-id/usb-FTDI_FT232R_USB_UART-if00-port0: no such device",
 }  # fmt: skip
 
@@ -111,13 +111,16 @@ def test_no_gateway_and_one_of_another_version_are_down(
 def test_what_a_device_has_sent_does_nothing_to_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run(monkeypatch, reply(last_error={"time": 0.0, "level": "error", "text": "\x1b[2J", "times": 3}))
+    run(
+        monkeypatch,
+        reply(last_error={"time": "1970-01-01T00:00:00.000Z", "level": "error", "text": "\x1b[2J", "times": 3}),
+    )
     out = capsys.readouterr().out
     assert "\\x1b[2J (3 times)" in out and "\x1b" not in out
 
 
 INTERFACE = {
-    "name": "line", "type": "SerialInterface", "status": "online", "failures": 0, "pushed": 0, "refused": 0, "inbox": 0,
+    "type": "SerialInterface", "status": "online", "failures": 0, "pushed": 0, "refused": 0, "inbox": 0,
     "frames": {}, "last_failure": None, "last_frame": None, "last_good_frame": None,
     "devices": {"counts": {}, "shown": []},
 }  # fmt: skip
@@ -127,26 +130,27 @@ INTERFACE = {
     ("frames", "end"),
     [
         ({}, ": online outbox"),
-        ({"last_frame": 9.0}, "last frame 1970-01-01 00:00:09, and no good one outbox"),
+        ({"last_frame": "1970-01-01T00:00:09.120Z"}, "last frame 1970-01-01 00:00:09, and no good one outbox"),
         (
-            {"last_frame": 9.0, "last_good_frame": 2.0},
+            {"last_frame": "1970-01-01T00:00:09.120Z", "last_good_frame": "1970-01-01T00:00:02.000Z"},
             "last frame 1970-01-01 00:00:09, the last good one 1970-01-01 00:00:02 outbox",
         ),
     ],
 )
 def test_when_the_device_was_heard_and_understood_last(
-    frames: dict[str, float], end: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    frames: dict[str, str], end: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(time, "localtime", time.gmtime)
-    assert run(monkeypatch, reply(interfaces=[INTERFACE | frames])) == 0
+    assert run(monkeypatch, reply(interfaces={"line": INTERFACE | frames})) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "line (SerialInterface)" in out
     assert end in out
 
 
-def test_what_no_broker_has_accepted_has_one_name(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    outbox = {"file": "gw.outbox", "oldest": 0.0, "dead_letters": 3, "delivered": 8, "set_aside": 2, "waiting": 0}
-    assert run(monkeypatch, reply(outbox=outbox)) == 0
-    assert "outbox        gw.outbox, 3 dead letters, 8 delivered\n" in capsys.readouterr().out
+def test_how_long_ago_a_device_was_heard(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    heard = {"id": "boiler", "status": "online", "reason": "", "last_heard": "1970-01-01T00:00:07.500Z"}
+    never = {"id": "lamp", "status": "unknown", "reason": "", "last_heard": None}
+    devices = {"counts": {"online": 1, "unknown": 1}, "shown": [heard, never]}
+    assert run(monkeypatch, reply(interfaces={"line": INTERFACE | {"devices": devices}})) == 0
+    out = capsys.readouterr().out
+    assert "  device      boiler: online; heard 2 s ago\n  device      lamp: unknown; not heard yet\n" in out

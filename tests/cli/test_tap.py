@@ -131,6 +131,24 @@ def test_it_ends_after_so_many_messages_or_after_some_time(
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_in_a_terminal_it_tells_that_it_follows(conf: Path, gateway: GatewayProcess) -> None:
+    """With a filter, nothing may come for hours; into a program goes nothing but messages."""
+    arguments = [*COMMAND, "tap", "--conf", str(conf), "--drops", "--for", "0.5"]
+    terminal, end = os.openpty()
+    with os.fdopen(terminal, "rb"), os.fdopen(end, "wb") as out:
+        done = subprocess.run(arguments, stdout=out, stderr=subprocess.PIPE, text=True, check=True)
+    assert done.stderr == "mqttgateway: following gw (Ctrl-C ends)\n"
+    assert subprocess.run(arguments, capture_output=True, text=True, check=True).stderr == ""
+
+
+def test_another_name_is_answered_with_the_names_that_there_are(gateway: GatewayProcess) -> None:
+    done = subprocess.run([*COMMAND, "status", "gatway"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert re.search(
+        r"no gateway called 'gatway' runs here .*: start it, or name another one of these: .*\bgw\b", done.stderr
+    )
+
+
 def test_what_cannot_be_followed_is_an_error_in_one_line(conf: Path) -> None:
     done = run_command(conf, "tap")
     assert done.returncode == 1

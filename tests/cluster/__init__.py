@@ -9,6 +9,8 @@ connects to another node when it loses its own. The proxies record what the node
     lost by the broker  acknowledged by a node, and never received
     out of order        a number received after a higher one on the same topic; repetitions do not count
 
+What is out of order may be the broker's doing: the proxies know whether the gateway has sent it so.
+
 Of each kill, it measures how long the gateway is without a node, how long the subscriber receives nothing new, and how
 long no command reaches the device. After it, the node that the gateway is on must have the documents of the gateway as
 they are now, and not as they were when the gateway was connected to this node before.

@@ -81,6 +81,7 @@ def _run(cluster: Cluster, folder: Path, seed: int, kills: int, rate: int) -> bo
 
 def _print(verdict: Verdict, trial: Trial, seconds: float, resident: int) -> None:
     print(f"  {verdict}")
+    print(f"  sent out of order by the gateway: {len(trial.sent_out_of_order)}")
     print(
         f"  {len(trial.kills)} kills in {seconds:.0f} s; all received {trial.waiting_at_end:.1f} s after the last line"
     )

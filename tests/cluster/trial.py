@@ -53,6 +53,8 @@ class Trial:
         self.kills: list[Kill] = []
         self.sessions_lost = 0
         """How often the cluster has forgotten the session of the subscriber."""
+        self.sent_out_of_order: list[Entry] = []
+        """What the gateway has sent for the first time on a connection after a higher number of its topic."""
         self.waiting_at_end = 0.0
         """Seconds until all was delivered, after the last line."""
         self._folder = folder
@@ -65,6 +67,8 @@ class Trial:
         self._connacks: list[tuple[float, int]] = []  # when the gateway was connected to which node
         self._in_flight: dict[tuple[int, int, bytes], Entry] = {}
         self._acknowledged: list[Entry] = []
+        self._sent: set[tuple[int, int, Entry]] = set()  # by node and connection
+        self._highest: dict[tuple[int, int, str], int] = {}  # of these, by device
         self._pings = 0
 
     def run(self, kills: int) -> Verdict:
@@ -214,6 +218,13 @@ class Trial:
             at = node, connection
             if is_up and packet.kind == PUBLISH and packet.qos and (entry := entry_of(packet.topic, packet.payload)):
                 self._in_flight[*at, packet.mid] = entry
+                device, number = entry
+                if (*at, entry) in self._sent:
+                    return
+                self._sent.add((*at, entry))
+                if number < self._highest.get((*at, device), -1):
+                    self.sent_out_of_order.append(entry)
+                self._highest[*at, device] = number
             elif not is_up and packet.kind == PUBACK and packet.reason < 0x80:
                 acknowledged = self._in_flight.pop((*at, packet.mid), None)
                 if acknowledged is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import signal
 import subprocess
@@ -140,6 +141,27 @@ def test_who_may_read_depends_on_the_way_too(folder: Path) -> None:
         file.chmod(mode)
         folder.chmod(folder_mode)
         assert (who_may_read(file) is not None) is is_read
+
+
+@pytest.mark.root
+def test_a_program_that_reads_as_all_others_do_keeps_a_way_to_read(folder: Path) -> None:
+    """A service reads a file of root: chmod alone would keep it from its own configuration."""
+    file = folder / "file"
+    file.write_text("")
+    file.chmod(0o644)
+    for group, remedy in (
+        (4_000_000, f"run chgrp {grp.getgrgid(STRANGER).gr_name} on it, "),
+        (STRANGER, "run chmod o-r on it"),
+    ):
+        os.chown(file, 0, group)
+        os.setegid(STRANGER)
+        os.seteuid(STRANGER)
+        try:
+            access = who_may_read(file)
+        finally:
+            os.seteuid(0)
+            os.setegid(0)
+        assert access is not None and access.remedy.startswith(remedy)
 
 
 @pytest.mark.parametrize("name", ["helper.py", "__pycache__", "__pycache__/helper.cpython-311.pyc", "fast.so"])

@@ -3,13 +3,13 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gateway.configuration.interface_loader import find_interface
@@ -135,11 +135,16 @@ _keys = st.sampled_from(("a", "b", "_a"))
 _patterns = st.sampled_from(("^_", "a", "^$", "^[0-9]+$", "b$"))
 
 
+def _some_of(members: Mapping[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    """Draw up to three of `members`: hardly any value fits a schema with more keywords."""
+    names = st.lists(st.sampled_from([*members]), max_size=3, unique=True)
+    return names.flatmap(lambda drawn: st.fixed_dictionaries({name: members[name] for name in drawn}))
+
+
 def _schema_of(inner: st.SearchStrategy[Any], *more_references: str) -> st.SearchStrategy[Any]:
     schemas = st.lists(inner, min_size=1, max_size=3)
-    return st.fixed_dictionaries(
-        {},
-        optional={
+    return _some_of(
+        {
             "type": _types | st.lists(_types, min_size=1, max_size=3),
             "enum": st.lists(_values, min_size=1, max_size=3),
             "const": _values,
@@ -170,9 +175,8 @@ def _schema_of(inner: st.SearchStrategy[Any], *more_references: str) -> st.Searc
 
 
 _schemas = st.recursive(st.booleans() | _schema_of(st.booleans()), _schema_of, max_leaves=5)
-_unknown = st.fixed_dictionaries(
-    {},
-    optional={
+_unknown = _some_of(
+    {
         "oneOf": st.lists(_schemas, min_size=2, max_size=2),
         "not": _schemas,
         "uniqueItems": st.just(True),
@@ -190,6 +194,7 @@ _unknown = st.fixed_dictionaries(
 )  # fmt: skip
 
 
+@settings(max_examples=300)
 @given(
     _values,
     _schema_of(_schemas | _unknown, "#/$defs/a", "#/$defs/b", "#/$defs/a/items"),

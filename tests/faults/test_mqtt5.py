@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,27 @@ def test_a_message_refused_by_reason_code_becomes_a_dead_letter(tmp_path: Path) 
             stream.stop()
             assert count_of_load(peer.packets(PUBLISH)) == 300
             assert stream.seen == sorted(stream.seen, key=lambda entry: entry[1])
+
+
+def test_topics_that_are_refused_for_some_time_hold_back_no_others(tmp_path: Path) -> None:
+    """RabbitMQ refuses what is for a subscriber as long as the node with the queue of that subscriber is down."""
+    is_back = threading.Event()
+
+    def not_d1_yet(packet: Packet) -> int:
+        return 0x83 if "/d1/" in packet.topic and not is_back.is_set() else 0
+
+    with Peer(serve(reasons=not_d1_yet)) as peer:
+        with Stream(tmp_path, peer.port, count=3000, rate=1000, seen=peer.acknowledged) as stream:
+            gateway = stream.start()
+            wait_until(lambda: len(stream.seen) == 2000, what=lambda: f"the others: {stream.verdict()}: {stream.log}")
+            refused = count_of_load(peer.packets(PUBLISH)) - 2000
+            assert refused < 200, "those that were in flight, and the first of them a few times more"
+            wait_named(gateway, "the broker refuses messages on home/load///d1/gw/S without saying why")
+            is_back.set()
+            assert stream.finish() == Verdict(3000, 3000, 0)
+            gateway.wait_log("accepts all messages again")
+            assert "dead letter" not in gateway.log
+            stream.stop()
 
 
 @pytest.mark.parametrize("reason", [0x8B, 0x8E, 0x98])

@@ -129,7 +129,7 @@ def test_dead_letters_that_are_refused_again_are_not_multiplied(
             return done.stdout
 
         def refused() -> int:
-            count: int = json.loads(run_command(conf, "status", "--json").stdout)["outbox"]["set_aside"]
+            count: int = json.loads(run_command(conf, "status", "--json").stdout)["stats"]["outbox"]["dead_letters"]
             return count
 
         with GatewayProcess(conf) as gateway, broker.client("home/heat") as listener:

@@ -76,7 +76,7 @@ def test_a_message_that_closes_the_link_is_dead_lettered_and_the_others_are_sent
             link.put(f"t/{number}", b"bad" if number == 5 else b"good")
         drain(link)
         counts = link.outbox.counts()
-        assert (counts.delivered, counts.set_aside) == (9, 1)
+        assert (counts.delivered, counts.dead_letters) == (9, 1)
         bad = [pkt for pkt in peer.packets(PUBLISH) if pkt.payload == b"bad"]
         assert len(bad) >= 6  # three times among others, three times alone
         assert link.bounds[-1] == 1, "once the message is known, there is no reason to wait"
@@ -110,7 +110,7 @@ def test_other_messages_whose_acknowledgements_are_lost_with_the_link_are_not_de
             link.put(f"t/{number}", b"bad" if number == 2 else b"good")
         drain(link)
         counts = link.outbox.counts()
-        assert (counts.delivered, counts.set_aside) == (8, 1)
+        assert (counts.delivered, counts.dead_letters) == (8, 1)
 
 
 @pytest.mark.parametrize("reason", [0x95, 0x99, 0x82])
@@ -136,7 +136,7 @@ def test_no_message_is_blamed_where_the_broker_has_another_reason(reason: int, e
         link.connect()
         link.put("t", b"good")
         drain(link)
-        assert (link.outbox.counts().delivered, link.outbox.counts().set_aside) == (1, 0)
+        assert (link.outbox.counts().delivered, link.outbox.counts().dead_letters) == (1, 0)
 
 
 def test_no_message_is_blamed_that_was_not_written_yet(expected_logs: ExpectedLogs) -> None:
@@ -150,7 +150,7 @@ def test_no_message_is_blamed_that_was_not_written_yet(expected_logs: ExpectedLo
         link.put("t", b"good")
         link.client.mg_connect()
         link.run_until(lambda: link.outbox.counts().delivered == 1, "the message", timeout=30)
-        assert link.outbox.counts().set_aside == 0
+        assert link.outbox.counts().dead_letters == 0
 
 
 def test_no_message_is_blamed_that_was_sent_long_before(expected_logs: ExpectedLogs) -> None:
@@ -164,7 +164,7 @@ def test_no_message_is_blamed_that_was_sent_long_before(expected_logs: ExpectedL
             peer.conversations[-1].hang_up()
             link.run_until(lambda expected=count: link.client.connects > expected, "the next link")  # type: ignore[misc]
         drain(link)
-        assert link.outbox.counts().set_aside == 0
+        assert link.outbox.counts().dead_letters == 0
 
 
 @VERSIONS
@@ -185,7 +185,7 @@ def test_no_message_is_lost_if_the_broker_is_killed_repeatedly(
             link.run_until(lambda: "nothing listens" in link.failure, "the loss")
             mosquitto.start()
         drain(link)
-        assert link.outbox.counts().set_aside == 0
+        assert link.outbox.counts().dead_letters == 0
         assert link.outbox.counts().delivered == 2400
 
 
@@ -234,7 +234,7 @@ def test_a_message_that_the_broker_cuts_off_is_dead_lettered_too(expected_logs: 
             link.pass_time(0.1)
             if len(link.outbox) == 1:
                 link.put("o", b"company")
-            return link.outbox.counts().set_aside == 1
+            return link.outbox.counts().dead_letters == 1
 
         link.run_until(is_dead_lettered, "the dead letter", timeout=30)
         drain(link)
@@ -255,7 +255,7 @@ def test_a_state_that_closes_the_link_is_suspended_and_its_will_stays(
         text = peer.packets(PUBLISH)
         assert sum(pkt.payload == b"online" for pkt in text) == 6  # three times among others, three times alone
         assert sum(pkt.payload == b"well" for pkt in peer.conversations[-1].of_kind(PUBLISH)) == 1
-        assert (link.outbox.counts().delivered, link.outbox.counts().set_aside) == (10, 0)
+        assert (link.outbox.counts().delivered, link.outbox.counts().dead_letters) == (10, 0)
         assert all(pkt.body[7] & 4 for pkt in peer.packets(CONNECT)), (
             "if the gateway is killed now, its availability becomes offline all the same"
         )
@@ -349,7 +349,7 @@ def test_no_message_is_blamed_where_every_publish_ends_the_link(
             return link.client.connects > 40
 
         link.run_until(has_tried_often, "forty links", timeout=30)
-        assert link.outbox.counts().set_aside == 0
+        assert link.outbox.counts().dead_letters == 0
         is_well.set()
         drain(link)
         assert link.outbox.counts().delivered == 5
@@ -393,12 +393,12 @@ def test_a_message_that_ends_the_link_again_after_others_were_accepted_is_dead_l
         trouble.clear()
         link.put("good/2", b"2")
         drain(link)
-        assert (link.outbox.counts().delivered, link.outbox.counts().set_aside) == (2, 0)
+        assert (link.outbox.counts().delivered, link.outbox.counts().dead_letters) == (2, 0)
         link.put("bad/1", b"bad")
         link.put("good/3", b"3")
         link.put("bad/1", b"behind it")
         drain(link)
-        assert (link.outbox.counts().delivered, link.outbox.counts().set_aside) == (4, 1)
+        assert (link.outbox.counts().delivered, link.outbox.counts().dead_letters) == (4, 1)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
@@ -431,12 +431,12 @@ def test_no_message_is_blamed_where_every_nth_publish_ends_the_link(count: int, 
             return link.client.connects > 50
 
         link.run_until(has_tried_often, "fifty links", timeout=40)
-        assert link.outbox.counts().set_aside == 0
+        assert link.outbox.counts().dead_letters == 0
         is_well.set()
         drain(link)
         accepted = [payload for topic, payload in peer.acknowledged() if topic == "t"]
         assert list(dict.fromkeys(accepted)) == [b"0", b"1", b"2", b"3"]
-        assert link.outbox.counts().set_aside == 0
+        assert link.outbox.counts().dead_letters == 0
 
 
 def test_a_topic_that_waits_for_its_first_message_uses_no_more_than_a_window(expected_logs: ExpectedLogs) -> None:
@@ -462,4 +462,4 @@ def test_a_topic_that_waits_for_its_first_message_uses_no_more_than_a_window(exp
         began = link.clock.shift
         drain(link)
         assert link.clock.shift - began < 700, "at the latest when the longest delay is over"
-        assert link.outbox.counts().set_aside == 0
+        assert link.outbox.counts().dead_letters == 0

@@ -192,6 +192,46 @@ def test_a_recall_ends_without_a_token_as_well() -> None:
     assert Bench(run_topic="").recalled == [None], "without the topic, nobody knows when it is over"
 
 
+def test_a_run_topic_that_the_broker_refuses_is_subscribed_to_again_on_the_same_link(
+    expected_logs: ExpectedLogs,
+) -> None:
+    """A node of a cluster refuses filters while the cluster elects a leader."""
+    expected_logs.expect("the broker does not let the gateway write and read the topic 'gw/run'")
+    bench = Bench("home/#", run_topic="gw/run", recalled=())
+    bench.receiver.on_suback(1, [GRANTED])
+    bench.receiver.on_suback(2, [REFUSED])
+    is_used = []
+    for delay in (10.0, 20.0):
+        is_used.append(bench.memory.run.is_used)
+        assert bench.receiver.time_left == delay
+        bench.clock.now += delay
+        bench.receiver.tick()
+        is_used.append(bench.memory.run.is_used)
+        bench.receiver.tick()
+        mid = len(bench.client.subscribes)
+        bench.receiver.on_suback(mid, [REFUSED if delay == 10.0 else GRANTED])
+    assert subscribed(bench) == ["home/#", "gw/run", "gw/run", "gw/run"]
+    bench.receive_own("gw/run", bench.memory.run.token)
+    assert is_used == [False, True, False, True]
+    assert not bench.memory.run.is_waiting
+    assert bench.receiver.time_left == math.inf
+
+
+def test_a_run_topic_whose_token_does_not_come_back_is_left_alone_on_the_same_link(expected_logs: ExpectedLogs) -> None:
+    """Some brokers end the link over such a topic."""
+    expected_logs.expect("the broker does not let the gateway write and read the topic 'gw/run'")
+    bench = Bench(run_topic="gw/run", recalled=())
+    bench.answer()
+    bench.memory.run.token_acknowledged(bench.memory.run.token)
+    bench.clock.now += 11.0
+    bench.memory.run.check()
+    assert not bench.memory.run.is_used
+    bench.clock.now += 1000.0
+    bench.receiver.tick()
+    assert subscribed(bench) == ["gw/run"]
+    assert bench.receiver.time_left == math.inf
+
+
 def test_a_recall_that_the_broker_refuses_is_no_error() -> None:
     bench = Bench(run_topic="gw/run")
     bench.receiver.on_suback(1, [REFUSED])

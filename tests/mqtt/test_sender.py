@@ -200,26 +200,32 @@ def test_a_refused_message_is_dead_lettered_and_one_over_the_quota_is_sent_again
     assert (stats["refused"], stats["deferred"], stats["in_flight"]) == (1, 1, 1)
 
 
-@pytest.mark.parametrize("code", [0x80, 0x83, 0x97])
+@pytest.mark.parametrize(("code", "tried"), [(0x80, [b"0"]), (0x83, [b"0"]), (0x97, [b"0", b"1", b"2"])])
 def test_a_broker_that_refuses_everything_for_some_time_loses_nothing_and_no_order(
-    code: int, bench_v5: Bench, expected_logs: ExpectedLogs
+    code: int, tried: list[bytes], bench_v5: Bench, expected_logs: ExpectedLogs
 ) -> None:
-    """RabbitMQ answers 0x83 as long as the node with the queue of any subscriber is down."""
-    expected_logs.expect("nowhere does not accept messages at the moment: ")
+    """RabbitMQ answers 0x83 as long as the node with the queue of a subscriber is down."""
+    expected_logs.expect("nowhere does not accept messages")
     bench = bench_v5
     bench.outbox.put_all([Publication("t", b"%d" % number, 1) for number in range(3)])
+    expected = [b"0", b"1", b"2"]
     for _ in range(20):
         bench.send()
         packets = bench.received()
-        assert [each.payload for each in packets] == [b"0", b"1", b"2"], "again, in their order"
+        assert [each.payload for each in packets] == expected, "again, in their order"
         for each in packets:
             bench.answer(each.mid, code)
         bench.clock.now += bench.sender.time_left
-    bench.send()
-    for each in bench.received():
-        bench.answer(each.mid)
+        expected = tried
+    received = []
+    for _ in range(2):
+        bench.send()
+        for each in bench.received():
+            received.append(each.payload)
+            bench.answer(each.mid)
+    assert received == [b"0", b"1", b"2"]
     counts = bench.outbox.counts()
-    assert (counts.delivered, counts.set_aside) == (3, 0)
+    assert (counts.delivered, counts.dead_letters) == (3, 0)
 
 
 @pytest.mark.parametrize(("lane", "expected"), [(Lane.LATEST, []), (Lane.EVENT, [b"1"])])
@@ -227,7 +233,7 @@ def test_a_state_that_is_put_off_does_not_replace_a_newer_one(
     lane: Lane, expected: list[bytes], bench_v5: Bench, expected_logs: ExpectedLogs
 ) -> None:
     """The node of the cluster that had refused the older one was back for the newer one."""
-    expected_logs.expect("nowhere does not accept messages at the moment: Implementation specific error")
+    expected_logs.expect("nowhere does not accept messages on 't' at the moment: Implementation specific error")
     bench = bench_v5
     for payload in (b"1", b"2"):
         bench.outbox.put(Publication("t", payload, 1, retain=True, lane=lane))
@@ -238,7 +244,7 @@ def test_a_state_that_is_put_off_does_not_replace_a_newer_one(
     bench.send()
     assert [each.payload for each in bench.received()] == expected, "of events, each matters"
     counts = bench.outbox.counts()
-    assert (counts.delivered, counts.set_aside) == (1, 0)
+    assert (counts.delivered, counts.dead_letters) == (1, 0)
     assert bench.outbox.stats()["superseded"] == (lane is Lane.LATEST)
 
 
@@ -255,20 +261,61 @@ def test_what_is_put_off_goes_first_on_the_next_link(bench_v5: Bench, expected_l
     assert [each.payload for each in bench.received()] == [b"0", b"1", b"2", b"3"]
 
 
-def test_a_message_that_is_refused_again_after_others_were_accepted_is_dead_lettered(
+def test_a_message_that_is_refused_again_after_others_of_its_topic_were_accepted_is_dead_lettered(
     bench_v5: Bench, expected_logs: ExpectedLogs
 ) -> None:
-    expected_logs.expect("nowhere does not accept messages at the moment: Implementation specific error")
-    expected_logs.expect("dead letter: 1 byte to 'bad': the broker refused it: Implementation specific error")
+    expected_logs.expect("nowhere does not accept messages on 't' at the moment: Implementation specific error")
+    expected_logs.expect("dead letter: 3 bytes to 't': the broker refused it: Implementation specific error")
     bench = bench_v5
-    bench.outbox.put_all([Publication(topic, b"1", 1) for topic in ("bad", "good", "good")])
-    for _ in range(3):
+    bench.outbox.put_all([Publication("t", payload, 1) for payload in (b"bad", b"good", b"good")])
+    for _ in range(2):
         bench.send()
         for each in bench.received():
-            bench.answer(each.mid, 0x83 if each.topic == "bad" else 0)
-        bench.clock.now += bench.sender.time_left
+            bench.answer(each.mid, 0x83 if each.payload == b"bad" else 0)
+        bench.clock.now += 1.0
     counts = bench.outbox.counts()
-    assert (counts.delivered, counts.set_aside) == (2, 1)
+    assert (counts.delivered, counts.dead_letters) == (2, 1)
+    assert (bench.sender.stats()["refused"], bench.sender.stats()["kept_back"]) == (1, 0)
+
+
+def test_a_state_that_was_refused_is_published_once_the_broker_accepts_all_messages_again(
+    bench_v5: Bench, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect(
+        "nowhere does not accept messages on 't' at the moment", "does not accept the state 'document'"
+    )
+    bench = bench_v5
+    bench.sender.states.set("document", b"{}")
+    bench.outbox.put(Publication("t", b"1", 1))
+    bench.send()
+    for each in bench.received():
+        bench.answer(each.mid, 0x83)
+    bench.clock.now += 1.0
+    bench.send()
+    (again,) = bench.received()
+    bench.answer(again.mid)
+    bench.sender.publish_states()
+    bench.client.loop_write()
+    assert [each.topic for each in bench.received()] == ["document"]
+
+
+def test_what_is_kept_back_is_sent_in_its_order_on_the_next_link(bench_v5: Bench, expected_logs: ExpectedLogs) -> None:
+    """The first of its topic had been sent again, and was not answered."""
+    expected_logs.expect("nowhere does not accept messages on 't' at the moment: Implementation specific error")
+    bench = bench_v5
+    bench.outbox.put_all([Publication("t", b"%d" % number, 1) for number in range(3)])
+    bench.send()
+    for each in bench.received()[:2]:
+        bench.answer(each.mid, 0x83)
+    bench.outbox.put_all([Publication(topic, topic.encode(), 1) for topic in ("t", "u")])
+    bench.clock.now += 1.0
+    bench.send()
+    assert [each.payload for each in bench.received()] == [b"0", b"u"]
+    bench.sender.link_lost(may_be_a_message=False)
+    bench.link_up()
+    assert not bench.sender.refused_topics
+    bench.send()
+    assert [each.payload for each in bench.received()] == [b"0", b"1", b"2", b"t", b"u"]
 
 
 def test_a_state_that_the_broker_refuses_is_suspended(bench_v5: Bench, expected_logs: ExpectedLogs) -> None:
@@ -428,3 +475,42 @@ def test_nothing_is_sent_directly_if_each_message_has_to_be_checked(bench: Bench
     bench.link_up(BrokerLimits(maximum_packet=10))
     bench.sender.send_pending()
     assert bench.sender.send_directly([PLAIN]) is None
+
+
+# --- states and messages
+
+
+def test_a_state_that_changes_while_a_backlog_is_sent_does_not_wait_for_all_of_it(bench: Bench) -> None:
+    """Behind a slow link, that of a day can take hours: a device that is offline must not be online until then."""
+    bench.outbox.put_all([Publication("t", b"%d" % number, 1) for number in range(COUNT)])
+    bench.send()
+    waiting = bench.received()
+    bench.sender.states.set("availability", b"offline")
+    before = 0
+    while waiting[0].topic != "availability":
+        bench.answer(waiting.pop(0).mid)
+        bench.send()
+        bench.sender.publish_states()
+        bench.client.loop_write()
+        waiting += bench.received()
+        before += 1
+    assert before <= 102, "those in flight, and not many more"
+
+
+def test_states_that_change_all_the_time_leave_room_for_messages(bench: Bench) -> None:
+    bench.outbox.put_all([Publication("t", b"%d" % number, 1) for number in range(COUNT)])
+    bench.send()
+    waiting = bench.received()
+    answered = []
+    for turn in range(2 * COUNT):
+        for number in range(3):
+            bench.sender.states.set(f"state/{number}", b"%d" % turn)
+        packet = waiting.pop(0)
+        answered.append(packet.topic)
+        bench.answer(packet.mid)
+        bench.send()
+        bench.sender.publish_states()
+        bench.client.loop_write()
+        waiting += bench.received()
+    assert answered.count("t") >= COUNT - 20
+    assert answered.count("state/0") >= 20

@@ -23,7 +23,7 @@ def losses(clock: FakeClock, expected_logs: ExpectedLogs) -> LossLog:
 
 
 def test_the_counts_of_a_run_are_put_into_words() -> None:
-    counts = OutboxCounts(accepted=9, delivered=3, superseded=1, set_aside=2, waiting=4, in_flight=1)
+    counts = OutboxCounts(accepted=9, delivered=3, superseded=1, dead_letters=2, waiting=4, in_flight=1)
     assert counts.in_words(kept=4) == (
         "3 delivered, 1 superseded by newer ones, 2 dead letters, 4 kept on disk, 1 not delivered"
     )

@@ -382,7 +382,7 @@ class Bench:
         counts = self.outbox.counts()
         assert counts.accepted == self.accepted
         assert counts.accepted + counts.refused_new == self.puts
-        assert counts.dropped == counts.dropped_old + counts.refused_new + counts.expired + counts.set_aside
+        assert counts.dropped == counts.dropped_old + counts.refused_new + counts.expired + counts.dead_letters
         assert self.puts == counts.delivered + counts.dropped + counts.waiting + counts.in_flight
         assert counts.delivered == self.settled
         assert counts.in_flight == len(self.in_flight)
@@ -651,7 +651,7 @@ def test_a_dead_letter_is_not_republished(expected_logs: ExpectedLogs) -> None:
     outbox.put(retained("a", b"1"))
     outbox.dead_letter(outbox.take(1)[0], "too large")
     outbox.republish_retained()
-    assert (outbox.take(1), outbox.counts().set_aside) == ([], 1)
+    assert (outbox.take(1), outbox.counts().dead_letters) == ([], 1)
 
 
 @pytest.mark.parametrize("kind", [Outbox, DurableOutbox])
@@ -667,7 +667,7 @@ def test_what_is_derived_is_neither_kept_nor_a_dead_letter(kind: type[Outbox]) -
     outbox.dead_letter(one, "too large", "send less")
     outbox.settle([other])
     assert first.dropped == "too large" and second.is_delivered and not outbox.retained
-    assert (outbox.counts().not_accepted, outbox.counts().set_aside, outbox.count_derived()) == (1, 0, 0)
+    assert (outbox.counts().not_accepted, outbox.counts().dead_letters, outbox.count_derived()) == (1, 0, 0)
 
 
 def test_republishing_keeps_to_the_limits(expected_logs: ExpectedLogs) -> None:

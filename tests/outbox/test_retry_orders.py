@@ -301,7 +301,7 @@ def test_dead_letters_beyond_those_that_are_kept_are_counted_and_logged(
         scene.refuse()
     scene.end()
     counts = scene.outbox.counts()
-    assert (counts.set_aside, counts.dead_letters_dropped, counts.dropped) == (3, 3, 3)
+    assert (counts.dead_letters, counts.dead_letters_dropped, counts.dropped) == (3, 3, 3)
     assert str(counts) == "0 delivered, 3 dead letters, 3 dead letters dropped"
     assert len(scene.stored()[1]) == 1000
 

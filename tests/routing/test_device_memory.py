@@ -759,3 +759,16 @@ def test_it_is_known_which_documents_a_template_may_still_make() -> None:
     assert bench.memory.may_find("home/gw/b_lamp/state")
     for topic in ("home/gw/boiler/state", "home/gw/c_lamp/state", "home/other/b_lamp/state"):
         assert not bench.memory.may_find(topic)
+
+
+def test_a_snapshot_has_the_readings_of_one_device_and_when_it_was_heard() -> None:
+    bench = Bench(BOILER)
+    assert bench.memory.snapshot("other") is None
+    bench.now = 5.0
+    bench.push(status(21.5))
+    bench.advance(2.0)
+    snapshot = bench.memory.snapshot("boiler")
+    assert snapshot is not None and snapshot.device == BOILER
+    assert (snapshot.is_online, snapshot.age, snapshot.readings["temperature"].value) == (True, 2.0, 21.5)
+    bench.push(status(22.0))
+    assert snapshot.readings["temperature"].value == 21.5

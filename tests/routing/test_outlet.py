@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.core.package_logger import TRAFFIC
+from gateway.core.unknown import UNKNOWN, WORD_OUT, Collector
 from gateway.devices.point import Device, Feed, Point, PointType
 from gateway.errors import DeliveryError
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg, Lane, Publication, ReplyTo, ReportRule
@@ -678,3 +679,17 @@ def test_no_device_is_added_for_a_message_that_cannot_be_sent(expected_logs: Exp
     assert desk.outlet.devices.stats()["devices"] == 0
     desk.outlet.push(InternalMsg(device="ab", action="T", arguments={"on": True, "x": float("nan")}))
     assert desk.outlet.devices.topics[0] == "home/gw/x_ab/state"
+
+
+def test_a_word_that_the_map_does_not_know_is_collected_while_somebody_wants_to_know(
+    desk: Desk, expected_logs: ExpectedLogs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected_logs.expect("'LAMP_UP' is not in the map")
+    assert not desk.outlet.push(InternalMsg(action="LAMP_UP"))
+    collector = Collector()
+    monkeypatch.setattr(UNKNOWN, "collector", collector)
+    assert not desk.outlet.push(InternalMsg(action="LAMP_UP"))
+    assert not desk.outlet.push(InternalMsg(action="LAMP_UP", device="x"))
+    ((group,), _) = collector.groups()
+    assert (group.interface, group.kind, group.field, group.shape) == ("dev", WORD_OUT, "action", "LAMP_UP")
+    assert (group.times, len(group.examples)) == (2, 2)

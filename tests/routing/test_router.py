@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.core.inbox import MsgList
 from gateway.core.package_logger import TRAFFIC
+from gateway.core.unknown import UNKNOWN, WORD_IN, Collector
 from gateway.message import Arrival, InternalMsg, Lane, Publication, ReplyTo
 from gateway.outbox.outbox import Outbox
 from gateway.routing.command_guard import CommandGuard, CommandOptions
@@ -953,3 +954,17 @@ def test_a_listener_gets_the_payloads_of_its_topic_which_no_map_has_to_read(hous
     assert heard == [b"online"] and house.router.counts["availability"] == 1 and not pulled(house.lamp)
     house.router.set_routes([], [])
     assert list(house.router.filters) == []
+
+
+def test_a_word_that_the_map_does_not_know_is_collected_while_somebody_wants_to_know(
+    house: House, monkeypatch: pytest.MonkeyPatch, expected_logs: ExpectedLogs
+) -> None:
+    expected_logs.expect("2 levels after the root")
+    house.router.deliver(Arrival("home/a////me/C", b"dance"))
+    collector = Collector()
+    monkeypatch.setattr(UNKNOWN, "collector", collector)
+    house.router.deliver(Arrival("home/a////me/C", b"dance"))
+    house.router.deliver(Arrival("home/a/b", b"no topic of the map"))
+    ((group,), _) = collector.groups()
+    assert (group.interface, group.kind, group.field, group.shape) == ("lamp", WORD_IN, "action", "dance")
+    assert (group.times, [example.data for example in group.examples]) == (1, [b"home/a////me/C"])

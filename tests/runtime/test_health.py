@@ -104,6 +104,8 @@ PROBLEMS: dict[str, tuple[Health, Level, str, float | None]] = {
                "the broker refuses the subscription to home/#: Not authorized", None),
     "state": (health(link=UP._replace(refused_states=["home/hall/availability"])), Level.DEGRADED,
               "the broker does not accept home/hall/availability", None),
+    "topic": (health(link=UP._replace(refused_topics=["home/load///d1/gw/S"])), Level.DEGRADED,
+              "the broker refuses messages on home/load///d1/gw/S without saying why: they wait", None),
     "run topic": (health(link=UP._replace(forbidden_run_topic="home/hall/run")), Level.DEGRADED,
                   "the broker forbids the topic home/hall/run", None),
     "log file": (health(log_failure="gw.log: No space left on device"), Level.DEGRADED,
@@ -125,13 +127,14 @@ def test_each_state_that_lasts_is_one_problem_with_a_remedy(kind: str) -> None:
 @pytest.mark.parametrize(
     ("reason", "remedy"),
     [
-        ("cannot open p: there is no such device", "check plug"),
+        ("cannot open p: there is no such device", "plug it in, or correct the port"),
         ("cannot open p: no permission", "let the user"),
         ("cannot open p: another program or interface has it open", "end the other program"),
     ],
 )
 def test_the_remedy_for_a_port_fits_the_reason(reason: str, remedy: str) -> None:
     (problem,) = assess(boiler(is_available=False, reason=reason)).problems
+    assert (problem.interface, problem.device) == ("boiler", "")
     assert remedy in problem.remedy
 
 
@@ -156,6 +159,13 @@ def test_the_gravest_problem_comes_first() -> None:
         f"0 of 1 device online; {DEVICE_OFFLINE}"
     )
     assert summary(ill) == "no link to the broker localhost:1883; 0 of 1 device online"
+
+
+def test_a_subscription_that_is_refused_is_graver_than_the_topic_of_the_gateway_itself() -> None:
+    ill = health(link=UP._replace(forbidden_run_topic="home/hall/run", refused_filters={"home/#": "Not authorized"}))
+    assert "the broker refuses the subscription to home/#: Not authorized, and 1 more problem" in headline(
+        assess(ill), ill
+    )
 
 
 def test_the_headline_names_one_problem_and_counts_the_others() -> None:
@@ -204,7 +214,7 @@ healths = st.builds(
     link=st.builds(LinkHealth, is_up=st.booleans(), broker=texts, protocol=names, connects=numbers, since=moments,
                    failure=texts, round_trip=st.none() | st.floats(0, 100), stalled_for=st.floats(0, 100),
                    refused_filters=st.dictionaries(texts, texts, max_size=7),
-                   refused_states=st.lists(texts, max_size=7),
+                   refused_states=st.lists(texts, max_size=7), refused_topics=st.lists(texts, max_size=7),
                    forbidden_run_topic=texts,
                    interruptions=st.none() | st.tuples(st.floats(0, 4e9), texts)),
     outbox=st.builds(OutboxHealth, file=texts, waiting=numbers, oldest=st.floats(0, 1e9),

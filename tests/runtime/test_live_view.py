@@ -92,6 +92,8 @@ def test_a_document_is_found_by_its_device_and_a_drop_by_its_stage() -> None:
     assert Wanted(outcome="map", drops=True).matches(dropped)
     assert document(dropped)["where"] == "map"
     assert not Wanted(outcome="filter").matches(dropped)
+    assert Wanted(outcome="Map").matches(dropped)
+    assert Wanted(outcome="timeout").matches(Note(0.0, "dev", state, "TIMEOUT"))
 
 
 def test_a_wrong_filter_is_refused() -> None:
@@ -178,3 +180,11 @@ def test_words_of_an_interface_that_are_no_texts_end_no_view(filters: dict[str, 
     note = Note(1.0, "dev", steps, DROPPED, "map", "no")
     assert Wanted(**filters).matches(note) is not bool(filters)
     json.dumps(document(note))
+
+
+@pytest.mark.parametrize(("device", "is_wanted"), [("tank", True), ("water", True), ("t?nk", True), ("pump", False)])
+def test_a_command_that_the_map_cannot_read_is_found_by_the_levels_of_its_topic(device: str, is_wanted: bool) -> None:
+    """It was found by the level before the last one, which is its sender: so not by the device that it was for."""
+    arrived: list[Step] = [(ARRIVED, 1.0, Arrival("home/water///tank/me/C", b"dance"))]
+    note = Note(0.0, "", arrived, DROPPED, "map", "action: 'dance' is not in the map")
+    assert Wanted(device=device).matches(note) == is_wanted

@@ -73,13 +73,15 @@ def test_a_closed_interface_stays_closed_until_it_is_opened(tmp_path: Path, mosq
         conf.write_text(json.dumps(write))
         assert "one: options" in run(conf, "reload")
         assert run(conf, "interface", "restart", "other") == "other: running\n"
-        assert [each["status"] for each in status_of(gateway)["interfaces"]] == ["closed", "online"]
+        assert [each["status"] for each in status_of(gateway)["interfaces"].values()] == ["closed", "online"]
         assert run(conf, "interface", "open", "one") == "one: running\n"
         listener.wait_topic("home/gw/lamp/availability", b"online")
         assert outcome_of(listener, "LAMP_ON")["response"] == "OK"
         wait_until(lambda: status_of(gateway)["level"] == "well")
         assert run(conf, "interface", "open", "one") == "one: running\n", "again"
-        assert "there is no interface 'x': there are one, other" in run(conf, "interface", "open", "x", code=1)
+        assert "there is no interface 'x': the interfaces are: one, other" in run(
+            conf, "interface", "open", "x", code=1
+        )
         gateway.stop()
 
 
@@ -98,9 +100,10 @@ def test_the_log_level_is_changed(tmp_path: Path, mosquitto: Mosquitto) -> None:
         gateway.wait_log("connected to")
         assert run(conf, "log-level", "debug", "--part", "mqtt") == "mqtt: debug\n"
         assert run(conf, "log-level", "debug", "--part", "one") == "one: debug\n", "an interface"
-        gateway.wait_log("the log level of one is debug now, on request")
+        gateway.wait_log("the level of one is debug now, on request")
         assert run(conf, "log-level", "info") == "the whole log: info\n"
         assert run(conf, "log-level", "configured") == "the whole log: configured\n"
+        gateway.wait_log("the level of the whole log is that of the configuration again, on request")
         assert "'nope' is no part of the program" in run(conf, "log-level", "info", "--part", "nope", code=1)
         gateway.stop()
 

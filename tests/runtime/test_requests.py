@@ -9,6 +9,7 @@ import socket
 import stat
 import time
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -54,7 +55,7 @@ def status_of(conf: Path, *arguments: str, code: int | None = None) -> str:
     return ran.stdout or ran.stderr
 
 
-def set_aside(topic: str, payload: bytes, retain: int = 0, since: float = 1_700_000_000.0) -> DeadLetterRow:
+def dead_letter(topic: str, payload: bytes, retain: int = 0, since: float = 1_700_000_000.0) -> DeadLetterRow:
     return DeadLetterRow(None, since, topic, payload, 1, retain, "the broker refused it")
 
 
@@ -76,16 +77,15 @@ def test_status_shows_the_state_of_the_gateway(tmp_path: Path, mosquitto: Mosqui
         gateway.wait_log("connected to")
         gateway.wait_log("will be restarted")
         status = json.loads(status_of(conf, "--json"))
-        assert (status["name"], status["pid"], status["configuration"]) == ("gw", gateway.process.pid, str(conf))
+        assert (status["name"], status["pid"], status["configuration_file"]) == ("gw", gateway.process.pid, str(conf))
         link = status["link"]
-        assert (link["state"], link["broker"], link["protocol"]) == ("up", f"127.0.0.1:{mosquitto.port}", "MQTT 5")
-        good, bad = status["interfaces"]
-        assert (good["name"], good["type"], good["available"], good["failures"]) == ("good", "Recorder", True, 0)
-        assert bad["name"] == "bad"
+        assert (link["state"], link["server"], link["protocol"]) == ("up", f"127.0.0.1:{mosquitto.port}", "MQTT 5")
+        good, bad = status["interfaces"]["good"], status["interfaces"]["bad"]
+        assert (good["type"], good["status"], good["failures"]) == ("Recorder", "online", 0)
         assert bad["failures"] >= 1
         assert good["last_failure"] is None
         assert "ValueError: broken" in bad["last_failure"]["reason"]
-        assert abs(time.time() - bad["last_failure"]["time"]) < 60
+        assert abs(time.time() - datetime.fromisoformat(bad["last_failure"]["time"]).timestamp()) < 60
         assert status["outbox"]["file"] == str(tmp_path / "gw.outbox")
         mosquitto.kill()
         gateway.wait_log("no connection to the broker")
@@ -99,6 +99,32 @@ def test_status_shows_the_state_of_the_gateway(tmp_path: Path, mosquitto: Mosqui
         wait_until(lambda: re.search(pattern, status_of(conf)), 20, lambda: status_of(conf))
         gateway.stop()
     assert "no gateway called 'gw' runs here" in status_of(conf, code=2)
+
+
+def test_status_and_the_health_document_have_the_same_names(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    interface = {"type": "dummy", "interval": 0.2}
+    conf = write_conf(tmp_path, mosquitto.port, interface=interface, outbox={"file": "gw.outbox"})
+    fill(tmp_path / "gw.outbox", {}, [dead_letter("home/x", b"dead")])  # of an earlier run
+    with mosquitto.client("home/gw/health") as listener, GatewayProcess(conf) as gateway:
+        gateway.wait_log("connected to")
+        listener.wait_topic("home/gw/health")
+        wait_until(lambda: len(json.loads(listener.messages[-1].payload)["devices"]) == 1, 20, "the device")
+        document, status = json.loads(listener.messages[-1].payload), json.loads(status_of(conf, "--json"))
+        assert document.keys() - status.keys() == {"devices", "device_counts", "not_shown"}, "by interface in status"
+        assert document["outbox"].keys() - status["outbox"].keys() == {"dropped"}, "one by one in status"
+        assert document["outbox"]["dead_letters"] == status["outbox"]["dead_letters"] == 1
+        assert status["stats"]["outbox"]["dead_letters"] == 0
+        for part in ("link", "process", "commands"):
+            assert document[part].keys() <= status[part].keys()
+        ((name, shown),) = document["interfaces"].items()
+        assert shown.keys() <= status["interfaces"][name].keys()
+        since = [datetime.fromisoformat(each["since"]) for each in (shown, status["interfaces"][name])]
+        assert abs(since[0] - since[1]).total_seconds() < 1
+        ((device, described),) = document["devices"].items()
+        (shown,) = status["interfaces"][name]["devices"]["shown"]
+        assert (shown["id"], described.keys() - shown.keys()) == (device, {"interface"})
+        assert status["configuration"] == document["configuration"]
+        gateway.stop()
 
 
 def test_status_shows_which_devices_are_offline_and_why(tmp_path: Path, mosquitto: Mosquitto) -> None:
@@ -118,7 +144,7 @@ def test_status_shows_which_devices_are_offline_and_why(tmp_path: Path, mosquitt
         gateway.wait_log("nothing heard for 1 s")
 
         def status() -> dict[str, Any]:
-            (interface,) = json.loads(status_of(conf, "--json"))["interfaces"]
+            (interface,) = json.loads(status_of(conf, "--json"))["interfaces"].values()
             return interface["devices"]  # type: ignore[no-any-return]
 
         wait_until(lambda: status()["counts"] == {"offline": 205, "unknown": 0, "online": 1}, 20, lambda: str(status()))
@@ -292,7 +318,7 @@ def test_a_long_list_is_complete_and_long_topics_fit(tmp_path: Path) -> None:
     fill(
         tmp_path / "gw.outbox",
         {f"{long}{n}": b"\xff" * 300 for n in range(450)},
-        [set_aside(long, b"\xff" * 300)] * 450,
+        [dead_letter(long, b"\xff" * 300)] * 450,
     )
     offline = output(conf, "outbox", "list", "--count", "420")
     with GatewayProcess(conf) as gateway:
@@ -304,7 +330,7 @@ def test_a_long_list_is_complete_and_long_topics_fit(tmp_path: Path) -> None:
 
 def test_the_outbox_of_a_running_gateway_is_listed(tmp_path: Path) -> None:
     conf = write_conf(tmp_path, 1, interface=trial("NeverReading"), outbox={"file": "gw.outbox"})
-    fill(tmp_path / "gw.outbox", {f"home/{n}": b"\x1b[31m%d" % n for n in range(30)}, [set_aside("home/x", b"dead")])
+    fill(tmp_path / "gw.outbox", {f"home/{n}": b"\x1b[31m%d" % n for n in range(30)}, [dead_letter("home/x", b"dead")])
     offline = output(conf, "outbox", "list", "--count", "3")
     with GatewayProcess(conf) as gateway:
         gateway.wait_log("started with")
@@ -350,8 +376,9 @@ def test_times_in_a_list_are_right_although_the_machine_was_suspended() -> None:
 @pytest.mark.parametrize("is_running", [True, False])
 def test_dead_letters_are_sent_again(is_running: bool, tmp_path: Path, mosquitto: Mosquitto) -> None:
     conf = write_conf(tmp_path, mosquitto.port, interface=trial("NeverReading"), outbox={"file": "gw.outbox"})
-    letters = [set_aside("home/a", b"1"), set_aside("home/b", b"2"), set_aside("home/a", b"3"),
-               set_aside("home/s", b"old", 1), set_aside("home/s", b"new", 1), set_aside("other", b"4")]  # fmt: skip
+    letters = [dead_letter("home/a", b"1"), dead_letter("home/b", b"2"), dead_letter("home/a", b"3"),
+               dead_letter("home/s", b"old", 1), dead_letter("home/s", b"new", 1),
+               dead_letter("other", b"4")]  # fmt: skip
     fill(tmp_path / "gw.outbox", {}, letters)
     expected = "4 dead letters are sent again; 1 stays, because there is a newer value of its topic\n"
     with mosquitto.client("#") as listener:

@@ -123,7 +123,7 @@ def numbers_in(line: str) -> dict[str, int]:
 def figures_of(stats: dict[str, Any]) -> dict[str, int]:
     """Return the figures that the stop line should have, by the same names."""
     sent = {"delivered": "delivered", "superseded": "superseded by newer ones", "dropped_old": "dropped as the oldest",
-            "refused_new": "refused as the newest", "expired": "expired", "set_aside": "dead letters",
+            "refused_new": "refused as the newest", "expired": "expired", "dead_letters": "dead letters",
             "not_accepted": "not accepted", "dead_letters_dropped": "dead letters dropped"}  # fmt: skip
     figures = {f"sent: {words}": stats["outbox"][name] for name, words in sent.items()}
     interfaces = total([*stats["interfaces"].values(), stats["removed_interfaces"]])

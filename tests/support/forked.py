@@ -20,11 +20,13 @@ _CONTEXT.set_forkserver_preload(["gateway.cli.main", "gateway.start_gateway", "g
 class ForkedGateway:
     """`mqttgateway ARGUMENTS` in a process of its own, with the methods of `subprocess.Popen` that tests use.
 
-    Its output is appended to the files `out` and `err`.
+    It runs in `folder`, the current one unless another is named. Its output is appended to the files `out` and `err`.
     """
 
-    def __init__(self, arguments: Sequence[str], out: Path, err: Path, environment: Mapping[str, str]) -> None:
-        start = list(arguments), dict(environment), os.fspath(out), os.fspath(err), os.fspath(Path.cwd())
+    def __init__(
+        self, arguments: Sequence[str], out: Path, err: Path, environment: Mapping[str, str], folder: Path | None = None
+    ) -> None:
+        start = list(arguments), dict(environment), os.fspath(out), os.fspath(err), os.fspath(folder or Path.cwd())
         self._process = _CONTEXT.Process(target=_run, args=start)
         self._process.start()
         self.pid = self._process.pid or 0
@@ -70,12 +72,4 @@ def _run(arguments: list[str], environment: dict[str, str], out: str, err: str, 
         os.close(fd)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    code = 1
-    try:
-        code = main(arguments, EarlySignals())
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else 1
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    sys.exit(main(arguments, EarlySignals()))

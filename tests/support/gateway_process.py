@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -137,11 +138,18 @@ class GatewayProcess:
 
 def run_command(conf: Path, *arguments: str, timeout: float = 20) -> subprocess.CompletedProcess[str]:
     """Run a command until it ends, and return its output and exit code."""
-    return subprocess.run(
-        [*COMMAND, *arguments, "--conf", str(conf)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    return run_line([*arguments, "--conf", str(conf)], Path.cwd(), os.environ, timeout)
+
+
+def run_line(
+    arguments: Sequence[str], folder: Path, environment: Mapping[str, str], timeout: float = 20
+) -> subprocess.CompletedProcess[str]:
+    """Run a command line in `folder` until it ends, and return its output and exit code."""
+    with tempfile.TemporaryDirectory() as name:
+        out, err = Path(name) / "out", Path(name) / "err"
+        process = ForkedGateway(arguments, out, err, environment, folder)
+        try:
+            code = process.wait(timeout)
+        finally:
+            process.kill()
+        return subprocess.CompletedProcess(arguments, code, out.read_text(), err.read_text())

@@ -25,7 +25,7 @@ export function draw(element, values, interval, { isStep = false, least = Infini
   }
   const [low, high] = [Math.min(...known, least), Math.max(...known)];
   const x = (index) => ((index / (values.length - 1)) * 100).toFixed(2);
-  const y = (value) => (high === low ? HEIGHT / 2 : HEIGHT - 2 - ((value - low) / (high - low)) * (HEIGHT - 4)).toFixed(2);
+  const y = (value) => (high === low ? (low ? HEIGHT / 2 : HEIGHT - 2) : HEIGHT - 2 - ((value - low) / (high - low)) * (HEIGHT - 4)).toFixed(2);
   const lines = [];
   let line = [];
   values.forEach((value, index) => {

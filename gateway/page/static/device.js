@@ -3,8 +3,8 @@
 import { get, post } from "./api.js";
 import { repeat, session } from "./app.js";
 import { chartElement, draw } from "./chart.js";
-import { ago, clock, h } from "./dom.js";
-import { messageLine, outcomeClass, outcomeSign, spaced } from "./message.js";
+import { ago, clock, h, show } from "./dom.js";
+import { messageLine, outcome, spaced } from "./message.js";
 import { problemList } from "./problems.js";
 import { deviceLink, duration, keyed, number, setAttribute, setHidden, setStatus, setText, statusElement } from "./update.js";
 
@@ -20,7 +20,7 @@ export function open(main, parameters) {
   const messages = messageList();
   const bytes = byteList();
   const only = h("p", { class: "panel" });
-  const content = h("div", { hidden: true }, only, h("div", { class: "columns" }, readings.element, commands.element), frames.element, messages.element, bytes.element);
+  const content = h("div", { hidden: true }, only, h("div", { class: "columns" }, h("div", { class: "side" }, readings.element, frames.element), commands.element), messages.element, bytes.element);
   main.append(head.element, content);
 
   let after;
@@ -31,7 +31,7 @@ export function open(main, parameters) {
       const answer = await get("device", about);
       setHidden(content, false);
       head.update(answer);
-      only.replaceChildren(...undeclared(answer));
+      show(only, ...undeclared(answer));
       setHidden(only, Boolean(answer.device));
       readings.update(answer, history);
       commands.update(answer);
@@ -74,17 +74,17 @@ function undeclared(answer) {
 // --- what it is, and what is wrong
 
 function heading(about) {
-  const title = h("span", { dir: "auto" }, about.device || about.interface);
+  const title = h("span", { class: "clip", dir: "auto" }, about.device || about.interface);
   const state = statusElement();
   const heard = h("span", { class: "soft" });
-  const words = h("p", { class: "soft" });
+  const words = h("p", { class: "soft clip" });
   const problems = problemList();
   const trail = h("nav", { class: "trail", "aria-label": "Place" }, h("a", { href: "#overview" }, "Overview"), " › ", h("a", { href: deviceLink(about.interface), dir: "auto" }, about.interface));
   return {
     element: h("section", { class: "headline", "aria-label": "Device" }, trail, h("h2", {}, title, " ", state, " ", heard), words, problems.element),
     update({ device, interface: each, problems: found, time }) {
       const status = device?.status ?? each.status;
-      setText(title, device ? device.name || device.id : each.name);
+      setText(title, device ? device.name.trim() || device.id : each.name);
       setStatus(state, status);
       const age = device ? device.age : each.heard_at === null ? null : time - each.heard_at;
       setText(heard, age === null ? "never heard" : `heard ${ago(age)}`);
@@ -112,7 +112,7 @@ function shown(value, point) {
 }
 
 function title(point) {
-  if (point.name) return point.name;
+  if (point.name.trim()) return point.name;
   const words = point.key.replaceAll("_", " ");
   return words[0].toUpperCase() + words.slice(1);
 }
@@ -149,7 +149,7 @@ function readingRow(reading) {
   row.element = h(
     "tr",
     {},
-    h("th", { scope: "row", dir: "auto", title: reading.key }, title(reading)),
+    h("th", { scope: "row", title: reading.key }, h("span", { class: "clip", dir: "auto" }, title(reading))),
     h("td", { class: "number" }, row.value, " ", row.unit),
     h("td", { class: "trend" }, row.chart),
     h("td", { class: "when" }, row.time, " ", row.age),
@@ -163,6 +163,7 @@ function updateReading(row, reading, now, history) {
   setAttribute(row.value, "class", isText ? "value text" : "value");
   setText(row.value, reading.is_set ? shown(reading.value, reading) : "–");
   setText(row.unit, reading.is_set ? reading.unit : "");
+  setHidden(row.unit, !row.unit.textContent);
   draw(row.chart, history.series[reading.key] ?? [], history.interval, { isStep: reading.type === "boolean", unit: reading.unit });
   setText(row.time, reading.time === null ? "" : clock(reading.time));
   setText(row.age, reading.time === null ? "never" : ago(now - reading.time));
@@ -191,7 +192,7 @@ function commandList(about) {
 }
 
 function commandForm(about, command) {
-  const outcome = h("output", { class: "outcome" });
+  const outcome = h("output", { class: "command-outcome" });
   const buttons = [];
   const button = (text, attributes = {}) => {
     const each = h("button", { disabled: !session.may_write, ...attributes }, text);
@@ -200,12 +201,12 @@ function commandForm(about, command) {
   };
   async function send(value) {
     for (const each of buttons) each.setAttribute("aria-busy", "true");
-    outcome.className = "outcome soft";
+    outcome.className = "command-outcome soft";
     outcome.textContent = "… it is being sent";
     try {
       showOutcome(outcome, await post("command", { ...about, point: command.key, value }));
     } catch (error) {
-      outcome.className = "outcome bad";
+      outcome.className = "command-outcome bad";
       outcome.textContent = `✕ not sent at ${clock(Date.now() / 1000)}: ${error.message}`;
     } finally {
       for (const each of buttons) each.removeAttribute("aria-busy");
@@ -277,9 +278,9 @@ function showOutcome(element, result) {
   const word = result.outcome;
   const took = result.ms === undefined ? "" : ` after ${result.ms < 1000 ? `${Math.round(result.ms)} ms` : duration(result.ms / 1000)}`;
   const where = result.where ? ` at the stage ${result.where}` : "";
-  element.className = `outcome ${outcomeClass(word)}`;
+  element.className = "command-outcome";
   element.replaceChildren(
-    h("strong", {}, `${outcomeSign(word)} ${word}`),
+    h("strong", {}, outcome(word)),
     ` at ${clock(result.time)}${took}${where}${result.reason ? `: ${result.reason}` : ""}`,
   );
 }
@@ -312,7 +313,7 @@ function frameList(about) {
   const chart = chartElement("Frames");
   const where = about.device ? h("span", { class: "soft" }, `of the interface ${about.interface}, since its start`) : h("span", { class: "soft" }, "since its start");
   const none = h("p", { class: "soft" }, "This interface counts no frames.");
-  const element = h("section", { class: "panel" }, h("div", { class: "bar" }, h("h3", {}, "Frames"), where, h("span", { class: "grow" }), chart), list, none);
+  const element = h("section", { class: "panel frames" }, h("div", { class: "bar" }, h("h3", {}, "Frames"), where, h("span", { class: "grow" }), chart), list, none);
   return {
     element,
     update(answer, history) {
@@ -337,7 +338,7 @@ function countItem(key, name, view) {
 // --- messages
 
 function messageList() {
-  const list = h("div", { class: "messages" });
+  const list = h("div", { class: "scroll" });
   const pause = h("button", { type: "button", "aria-pressed": "false" }, "Pause");
   const fresh = h("button", { type: "button", hidden: true });
   const missed = h("span", { class: "soft", role: "status" });
@@ -345,7 +346,7 @@ function messageList() {
   let waiting = [];
   let isPaused = false;
   let lost = 0;
-  function show() {
+  function showWaiting() {
     for (const note of waiting) list.prepend(messageLine(note));
     while (list.childElementCount > MOST_MESSAGES) list.lastElementChild.remove();
     waiting = [];
@@ -356,9 +357,9 @@ function messageList() {
     isPaused = !isPaused;
     setAttribute(pause, "aria-pressed", String(isPaused));
     setText(pause, isPaused ? "Go on" : "Pause");
-    if (!isPaused) show();
+    if (!isPaused) showWaiting();
   });
-  fresh.addEventListener("click", show);
+  fresh.addEventListener("click", showWaiting);
   return {
     element: h("section", { class: "panel" }, h("div", { class: "bar" }, h("h3", {}, "Last messages"), missed, h("span", { class: "grow" }), fresh, pause), none, list),
     add(answer) {
@@ -367,7 +368,7 @@ function messageList() {
       waiting.push(...answer.notes);
       waiting = waiting.slice(-MOST_MESSAGES);
       // Whoever reads one message, or has got to it by keyboard, does not want the others to push it away.
-      if (!isPaused && !list.querySelector("details[open]") && !list.contains(document.activeElement)) return show();
+      if (!isPaused && !list.querySelector("details[open]") && !list.contains(document.activeElement)) return showWaiting();
       setHidden(fresh, !waiting.length);
       setText(fresh, `Show ${number(waiting.length)} new`);
     },
@@ -379,12 +380,12 @@ function messageList() {
 function byteList() {
   const body = h("tbody");
   const note = h("p", { class: "soft" }, "All that is read from the interface and written to it, from now on, the newest first.");
-  const table = h("table", { class: "bytes" }, h("thead", {}, h("tr", {}, ["Time", "", "Bytes", "Text"].map((name) => h("th", { scope: "col" }, name)))), body);
-  const element = h("details", { class: "panel" }, h("summary", {}, h("h3", {}, "Raw bytes, live")), note, h("div", { class: "wide" }, table));
+  const table = h("table", { class: "bytes" }, h("thead", {}, h("tr", {}, ["Time", "", "Bytes"].map((name) => h("th", { scope: "col" }, name)))), body);
+  const element = h("details", { class: "panel" }, h("summary", {}, h("h3", {}, "Raw bytes, live")), note, h("div", { class: "scroll" }, table));
   return {
     element,
     add(answer) {
-      if (answer.missed) body.prepend(h("tr", {}, h("td", { colspan: 4, class: "warn" }, `▲ ${number(answer.missed)} reads and writes came too fast to be shown`)));
+      if (answer.missed) body.prepend(h("tr", {}, h("td", { colspan: 3, class: "warn" }, `▲ ${number(answer.missed)} reads and writes came too fast to be shown`)));
       for (const each of answer.notes) {
         const [stage] = each.stages;
         const isRead = stage.stage === "read";
@@ -393,9 +394,8 @@ function byteList() {
             "tr",
             {},
             h("td", { class: "mono" }, clock(each.time)),
-            h("td", { title: isRead ? "read" : "written" }, isRead ? "← read" : "→ written"),
-            h("td", { class: "mono" }, spaced(stage.hex ?? "")),
-            h("td", { class: "mono" }, stage.text ?? ""),
+            h("td", {}, isRead ? "→ read" : "← written"),
+            h("td", {}, h("code", {}, stage.text ?? ""), h("code", { class: "soft" }, spaced(stage.hex ?? ""))),
           ),
         );
       }

@@ -1,88 +1,159 @@
-// One message on its way: a line that opens to every stage of it.
+// One message on its way through the gateway: a line that opens to show each of its stages.
 
-import { clock, h } from "./dom.js";
+import { h } from "./dom.js";
 
-const GOOD = ["acknowledged", "sent", "delivered", "OK"];
-const OPEN = ["waiting", "held back"];
-const STAGES = {
-  read: "read", frame: "frame", rule: "rule", message: "message", publish: "to be published", sent: "sent",
-  acknowledged: "acknowledged", arrived: "from the broker", taken: "taken by the interface", written: "written",
-  answer: "answer", outcome: "outcome",
+// Outcomes by how they look: each has a sign and a word beside its colour.
+const LOOKS = {
+  acknowledged: ["good", "✓"],
+  sent: ["good", "✓"],
+  delivered: ["good", "✓"],
+  OK: ["good", "✓"],
+  waiting: ["warn", "⧗"],
+  "held back": ["soft", "="],
+  dropped: ["bad", "✕"],
 };
-const DIRECTIONS = { "from device": ["→", "from the device"], "to device": ["←", "to the device"], "from gateway": ["◆", "from the gateway itself"] };
 
-export function outcomeClass(outcome) {
-  if (GOOD.includes(outcome)) return "good";
-  return OPEN.includes(outcome) ? "soft" : "bad";
-}
+const DIRECTIONS = {
+  "from device": ["→", "from the device to the broker"],
+  "to device": ["←", "from the broker to the device"],
+  "from gateway": ["•", "of the gateway itself"],
+};
 
-export function outcomeSign(outcome) {
-  return { good: "✓", soft: "…", bad: "✕" }[outcomeClass(outcome)];
-}
+const STAGES = {
+  read: "read from the device",
+  frame: "frame",
+  rule: "rule",
+  message: "message",
+  publish: "topic and payload",
+  sent: "sent to the broker",
+  acknowledged: "PUBACK: the broker has it",
+  "refused by the broker": "PUBACK: the broker refuses it",
+  arrived: "arrived from the broker",
+  taken: "taken by the interface",
+  written: "written to the device",
+  answer: "answer of the device",
+  outcome: "outcome",
+};
 
-// Return a <details> for a note of the gateway's tap: its summary is one line, its body the whole way of the message.
-export function messageLine(note) {
-  const [arrow, direction] = DIRECTIONS[note.direction] ?? ["", note.direction];
-  const body = h("div", { class: "way" });
-  const details = h(
-    "details",
-    { class: "message" },
-    h(
-      "summary",
-      {},
-      h("time", { class: "mono", datetime: note.time }, clock(note.time)),
-      h("span", { class: "from" }, h("span", { title: direction, role: "img", "aria-label": direction }, arrow), ` ${note.interface || "gateway"}`),
-      h("span", { class: outcomeClass(note.outcome) }, h("span", { "aria-hidden": "true" }, `${outcomeSign(note.outcome)} `), note.outcome),
-      h("span", { class: "mono what" }, subject(note)),
-    ),
-    body,
-  );
-  details.addEventListener("toggle", () => {
-    if (details.open && !body.childElementCount) body.append(...way(note));
-  });
-  return details;
-}
+const DROPPED_AT = {
+  framing: "No frame came out of these bytes.",
+  checksum: "The checksum of the frame is wrong.",
+  rule: "No rule took the frame.",
+  value: "A value of the frame could not be used.",
+  answer: "The answer of the device could not be used.",
+  interface: "The interface does not send it.",
+  filter: "A filter of the configuration drops it.",
+  map: "The map cannot translate it.",
+  outbox: "It was dropped in the outbox.",
+  broker: "The broker has refused it.",
+  gateway: "It is for no device.",
+  echo: "It is an echo of what this gateway has sent.",
+  address: "Its address is not here.",
+  check: "It was refused before it came to the device.",
+  inbox: "The interface accepts no more.",
+};
 
-function subject(note) {
-  const published = note.stages.findLast((stage) => stage.topic);
-  const told = note.stages.findLast((stage) => stage.message);
-  const frame = note.stages.findLast((stage) => stage.text);
-  const text = published ? `${published.topic} ${published.payload}` : (told?.message ?? frame?.text ?? "");
-  return note.outcome === "dropped" || !text ? [note.reason, text].filter(Boolean).join(": ") : text;
-}
-
-function way(note) {
-  const stages = note.stages.map((stage) =>
-    h(
-      "li",
-      {},
-      h("span", { class: "stage" }, STAGES[stage.stage] ?? stage.stage),
-      h("span", { class: "ms number soft" }, stage.ms ? `+${stage.ms} ms` : ""),
-      h("span", { class: "content" }, content(stage)),
-    ),
-  );
-  const parts = [h("ol", { class: "stages" }, stages)];
-  const where = note.where ? ` at the stage ${note.where}` : "";
-  if (note.reason || note.where) {
-    parts.push(h("p", { class: outcomeClass(note.outcome) }, `${outcomeSign(note.outcome)} ${note.outcome}${where}${note.reason ? `: ${note.reason}` : ""}`));
-  } else if (note.outcome === "waiting") {
-    parts.push(h("p", { class: "soft" }, "… It is still on its way; it is shown again when it has ended."));
-  }
-  return parts;
-}
-
-function content(stage) {
-  if (stage.topic !== undefined) {
-    const flags = [`QoS ${stage.qos}`, stage.retain ? "retained" : "", `${stage.bytes} bytes`].filter(Boolean).join(", ");
-    return [h("code", {}, stage.topic), h("code", { class: "payload" }, stage.payload), h("span", { class: "soft" }, flags)];
-  }
-  if (stage.hex !== undefined) return [h("code", {}, stage.text), h("code", { class: "soft" }, spaced(stage.hex)), h("span", { class: "soft" }, `${stage.bytes} bytes`)];
-  if (stage.rule !== undefined) return [h("code", {}, stage.rule)];
-  if (stage.message !== undefined) return [h("code", {}, stage.message)];
-  return stage.bytes === undefined ? [] : [h("span", { class: "soft" }, `${stage.bytes} bytes`)];
-}
+const WAITS = {
+  publish: "It waits in the outbox.",
+  sent: "The broker has not acknowledged it yet.",
+  message: "The interface has not taken it yet.",
+};
 
 // Bytes in hexadecimal, byte by byte.
 export function spaced(hex) {
-  return hex.replace(/(..)(?=[0-9a-f])/g, "$1 ");
+  return hex.replace(/(..)(?=.)/g, "$1 ");
+}
+
+// Bytes as a text, or in hexadecimal if most of them are none.
+export function bytesText(stage) {
+  const escapes = stage.text.split("\\x").length - 1;
+  return escapes * 8 > stage.text.length ? spaced(stage.hex) : stage.text;
+}
+
+export function direction(note) {
+  const [sign, words] = DIRECTIONS[note.direction] ?? ["•", note.direction];
+  return h("span", { class: "direction", title: words, role: "img", "aria-label": words }, sign);
+}
+
+// An outcome as a sign, a word and a colour.
+export function outcome(word) {
+  const [look, sign] = LOOKS[word] ?? ["bad", "✕"];
+  return h("span", { class: `outcome ${look}` }, h("span", { "aria-hidden": "true" }, sign), ` ${word}`);
+}
+
+// The time of day with milliseconds, as this browser's time zone has it.
+export function moment(time) {
+  const date = new Date(time);
+  const part = (value, width = 2) => String(value).padStart(width, "0");
+  return `${part(date.getHours())}:${part(date.getMinutes())}:${part(date.getSeconds())}.${part(date.getMilliseconds(), 3)}`;
+}
+
+// A line that opens: in short what came, what became of it, and why it did not arrive.
+export function messageLine(note) {
+  const line = h(
+    "details",
+    { class: "message" },
+    h("summary", {}, h("time", { datetime: note.time }, moment(note.time)), outcome(note.outcome), h("span", { class: "who" }, direction(note), ` ${note.interface || "gateway"}`), h("span", { class: "what" }, gist(note))),
+  );
+  // What nobody opens is not built: hundreds of lines may come in a second.
+  line.addEventListener("toggle", () => line.childElementCount === 1 && line.append(wayOf(note)), { once: true });
+  return line;
+}
+
+// What a line says of its message: its topic and payload where it has them, else the last that is known of it, and why.
+function gist(note) {
+  const parts = [];
+  const published = note.stages.findLast((stage) => stage.topic !== undefined);
+  const content = note.stages.findLast((stage) => stage.text !== undefined || stage.message !== undefined);
+  if (published) parts.push(h("code", { class: "topic" }, published.topic), " ", h("code", {}, published.payload));
+  else if (content) parts.push(h("code", {}, content.message ?? bytesText(content)));
+  else parts.push(`${note.stages[0]?.bytes ?? 0} bytes`);
+  if (note.reason) parts.push(h("span", { class: note.outcome === "held back" ? "soft" : "bad" }, ` ${note.reason}`));
+  return parts;
+}
+
+// The whole way of a message, stage by stage, and its end.
+export function wayOf(note) {
+  let passed = 0;
+  const stages = note.stages.map((stage) => {
+    passed += stage.ms;
+    return h("li", {}, h("span", { class: "stage" }, STAGES[stage.stage] ?? stage.stage), h("span", { class: "took" }, duration(stage.ms)), h("div", { class: "content" }, contentOf(stage)));
+  });
+  const end = endOf(note);
+  if (end) stages.push(end);
+  return h("ol", { class: "way", "aria-label": `The way of this message: ${duration(passed) || "at once"} in all` }, stages);
+}
+
+function endOf(note) {
+  const last = note.stages.at(-1)?.stage;
+  if (note.outcome === "waiting") return h("li", { class: "end warn" }, h("span", { class: "stage" }, "waiting"), h("div", { class: "content" }, WAITS[last] ?? "The interface has not answered yet."));
+  if (note.outcome === "dropped") {
+    const where = DROPPED_AT[note.where] ?? `It was dropped: ${note.where}.`;
+    return h("li", { class: "end bad" }, h("span", { class: "stage" }, `✕ dropped (${note.where})`), h("div", { class: "content" }, where, note.reason ? h("p", {}, note.reason) : ""));
+  }
+  if (note.outcome === "held back") return h("li", { class: "end soft" }, h("span", { class: "stage" }, "= held back"), h("div", { class: "content" }, note.reason ?? ""));
+  if (note.reason) return h("li", { class: "end bad" }, h("span", { class: "stage" }, note.outcome), h("div", { class: "content" }, note.reason));
+  return null;
+}
+
+function contentOf(stage) {
+  if (stage.topic !== undefined) {
+    const extras = [`QoS ${stage.qos}`, stage.retain ? "retained" : "", counted(stage.bytes, "byte")].filter(Boolean).join(", ");
+    return [h("code", { class: "topic" }, stage.topic), h("pre", {}, stage.payload || "(empty)"), h("span", { class: "soft" }, extras)];
+  }
+  if (stage.text !== undefined) return [h("code", {}, stage.text), h("div", { class: "soft hex" }, `${spaced(stage.hex)} (${counted(stage.bytes, "byte")})`)];
+  if (stage.message !== undefined) return h("code", {}, stage.message);
+  if (stage.rule !== undefined) return h("code", {}, stage.rule);
+  if (stage.bytes !== undefined) return stage.bytes ? counted(stage.bytes, "byte") : "";
+  return "";
+}
+
+export function counted(count, noun) {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+function duration(milliseconds) {
+  if (milliseconds < 0.01) return "";
+  if (milliseconds >= 1000) return `+${(milliseconds / 1000).toFixed(1)} s`;
+  return `+${milliseconds < 10 ? milliseconds.toFixed(2) : milliseconds.toFixed(0)} ms`;
 }

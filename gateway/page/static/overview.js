@@ -61,10 +61,7 @@ function headline() {
       problems.update(answer.problems, answer.time);
       const error = answer.last_error;
       setHidden(last, !error);
-      if (error) {
-        const times = error.times > 1 ? ` (${number(error.times)} times)` : "";
-        setText(last, `The last ${error.level} in the log, ${ago(answer.time - error.time)}: ${error.text}${times}`);
-      }
+      if (error) setText(last, `The last ${error.level} in the log, ${ago(answer.time - error.time)}: ${error.text}`);
       setText(about, `mqttgateway ${answer.version}, running for ${duration(answer.uptime)}, with ${answer.process.configuration}`);
     },
   };
@@ -255,7 +252,7 @@ function updateDevice(row, device) {
   setStatus(row.state, device.state, "");
   setAttribute(row.state, "title", device.state);
   setAttribute(row.element, "class", device.state);
-  setText(row.name, device.title || device.id);
+  setText(row.name, device.title.trim() || device.id);
   setText(row.age, device.age === null ? "never heard" : ago(device.age));
   const words = [device.title ? device.id : "", device.area, device.state === "online" ? "" : device.state];
   setText(row.about, words.filter(Boolean).join(" · "));

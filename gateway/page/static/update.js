@@ -11,7 +11,7 @@ export function setAttribute(element, name, value) {
 }
 
 export function setHidden(element, hidden) {
-  if (element.hidden !== hidden) element.hidden = hidden;
+  if (element.hasAttribute("hidden") !== Boolean(hidden)) element.toggleAttribute("hidden", Boolean(hidden));
 }
 
 // Have one child in `parent` for each of `items`, in their order. `create` returns an object with the `element`, which

@@ -6,6 +6,7 @@ A part has the top-level options of its subject in `properties`, and what severa
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ PARTS = ("port", "framing", "rules", "conversation", "reuse")
 """The files, in the order in which their options are listed."""
 
 
+@cache
 def read_schema() -> Mapping[str, Any]:
     """Return the schema: all its parts in one."""
     schema: dict[str, Any] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.core.unknown import CHECKSUM, FRAMING, PARTS, RULE, UNKNOWN, VALUE, Collector
 from interfaces.serial_interface.reports import DropReason, Reports
 from tests.conftest import ExpectedLogs
 from tests.support.fake_clock import FakeClock
@@ -127,10 +128,10 @@ def test_bytes_without_frames_are_logged_once_per_period(
     expected_logs: ExpectedLogs,
 ) -> None:  # fmt: skip
     expected_logs.expect("bytes discarded that contain no frame")
-    reports.no_frames(5000)
-    reports.no_frames(6000)
+    reports.no_frames(5000, b"x")
+    reports.no_frames(6000, b"x")
     clock.now += 600
-    reports.no_frames(7000)
+    reports.no_frames(7000, b"x")
     text = "bytes discarded that contain no frame: check baudrate, parity and framing"
     assert texts(caplog, request.node.name) == [f"5000 {text}", f"7000 {text} (2 times in the last 600 s)"]
 
@@ -146,3 +147,24 @@ def test_a_request_that_fails_is_logged_with_the_answer(
         "'voltage': the device did not answer within 1 s",
         "'voltage': the device refused it: 01 84 02",
     ]
+
+
+def test_what_is_dropped_is_collected_by_its_cause_while_somebody_wants_to_know(
+    reports: Reports, expected_logs: ExpectedLogs, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    expected_logs.expect("frame dropped: ", "no frame ended", "that contain no frame")
+    collector = Collector()
+    monkeypatch.setattr(UNKNOWN, "collector", collector)
+    for reason in DropReason:
+        reports.frame_dropped(reason, b"T 1", "" if reason is DropReason.UNMATCHED else "why")
+        reports.frame_dropped(reason, b"T 2", "" if reason is DropReason.UNMATCHED else "why")
+    reports.no_frame_ended(9, b"T 1\rT 2\r", 10.0)
+    reports.no_frames(5000, b"T 3\r")
+    groups = {group.kind: group for group in collector.groups()[0]}
+    assert groups.keys() == {CHECKSUM, VALUE, RULE, PARTS, FRAMING}
+    assert all((group.interface, group.times) == (request.node.name, 2) for group in groups.values())
+    assert groups[RULE].reason == "no rule matches"
+    assert [example.data for example in groups[FRAMING].examples] == [b"T 1\rT 2\r", b"T 3\r"]
+    monkeypatch.setattr(UNKNOWN, "collector", None)
+    reports.frame_dropped(DropReason.UNMATCHED, b"T 3")
+    assert sum(group.times for group in collector.groups()[0]) == 10
