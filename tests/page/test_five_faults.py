@@ -20,6 +20,7 @@ from tests.support.broker import Mosquitto, mosquitto_or_skip
 from tests.support.browser import Browser
 from tests.support.device import PtyDevice
 from tests.support.running import RunningGateway
+from tests.support.waiting import wait_until
 from tests.support.web import LOCAL, TOKEN
 
 _CONF = """
@@ -104,6 +105,8 @@ def faulty(tmp_path: Path, expected_logs: ExpectedLogs) -> Iterator[tuple[str, l
         unit = Unit(lines[2])
         stack.callback(unit.close)
         running = stack.enter_context(RunningGateway(tmp_path / "gw.conf"))
+        hosts = running.gateway.hosts
+        wait_until(lambda: all(host.outlet.is_available for host in hosts.values()), what="the ports to be open")
         made = Page(running.gateway, LOCAL)
         stack.callback(made.close)
         yield made.address, lines
@@ -112,7 +115,7 @@ def faulty(tmp_path: Path, expected_logs: ExpectedLogs) -> Iterator[tuple[str, l
 def test_each_of_five_faults_is_found(browser: Browser, faulty: tuple[str, list[PtyDevice]]) -> None:
     address, (boiler, meter, _) = faulty
     with browser.tab(address) as tab:
-        tab.wait_text("All is well")
+        tab.wait_text("boiler")
         for _ in range(3):
             boiler.write(b"T 21.5\nW DOOR\n")
             meter.write(b"21.5\r21.6\r")
