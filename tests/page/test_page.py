@@ -139,3 +139,22 @@ def test_no_file_of_the_page_has_the_token_in_an_address(house: House) -> None:
                 assert forbidden not in text, (path, forbidden)
             for foreign in ("http://", "https://"):
                 assert foreign not in text.replace("http://www.w3.org/2000/svg", ""), path
+
+
+ODD: list[object] = [None, 5, -1, [], {}, True, 1.5, "\ud800", "\x00\r\n", "a" * 900, [[["x"]]], {"text": []}]
+"""Values that no browser sends."""
+
+
+def test_nothing_that_is_sent_is_a_bug(house: House) -> None:
+    usual = {"interface": "serial", "device": "planted-boiler", "point": "heater"}
+    for method, path in house.page.routes:
+        if not path.startswith("/api/"):
+            continue
+        for name in (*usual, "value", "text", "edition", "notation"):
+            for value in ODD:
+                if method == "POST":
+                    reply = house.fetch(path, {**usual, name: value}, token=TOKEN)
+                else:
+                    query = {**usual, name: str(value).encode("utf-8", "replace")}
+                    reply = house.fetch(f"{path}?{urlencode(query)}", token=TOKEN)
+                assert reply.status < 500, (method, path, name, value, reply)
