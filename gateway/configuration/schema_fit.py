@@ -16,7 +16,7 @@ from typing import Any
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 _ANNOTATIONS = {
-    "$schema", "$defs", "$comment", "title", "description", "examples", "default", "writeOnly", "format", "applies_to",
+    "$schema", "$defs", "$comment", "title", "description", "examples", "default", "writeOnly", "format", "applies_to", "on_page",
     "alternatives",
 }  # fmt: skip
 _FOR_ALL = {"$ref", "anyOf", "type", "enum", "const"}
