@@ -64,6 +64,7 @@ CHECKED_BLOCKS = {
     "yaml file=": "test_blocks_load_and_run_in_order",
     "yaml partial": "test_blocks_load_and_run_in_order",
     "yaml written=": "test_blocks_load_and_run_in_order",
+    "yaml page file=": "test_blocks_load_and_run_in_order (by the console block that follows)",
     "yaml automation": "test_docs_home_assistant",
     "yaml by-hand": "test_docs_clients",
     "yaml mqtt2prometheus": "test_docs_clients",
@@ -173,6 +174,7 @@ _SHELL_WORDS = {
     "docker",
     "kubectl",
     "rabbitmqctl",
+    "chmod",
     "chown",
     "git",
     "install",
@@ -220,7 +222,7 @@ def _completed(text: str) -> str:
 
 
 def _load(block: Block, folder: Path) -> None:
-    if "wrong" in block.marks:
+    if block.marks & {"wrong", "page"}:
         return
     file = folder / block.settings.get("file", "block.conf")
     file.write_text(_completed(block.text) if "partial" in block.marks else block.text)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from gateway.configuration.document import Document, Path, dotted
 from gateway.configuration.remedies import Value, example_of, remedy_of_type, unquoted
 from gateway.configuration.schema_fit import fits_quickly, is_finite
+from gateway.core.deadline import check_deadline
 from gateway.core.quoting import close_matches, did_you_mean
 from gateway.errors import Finding, bounded
 
@@ -135,6 +136,7 @@ def with_files(data: Any, schema: Schema, locate: Callable[[str, Schema], str], 
 
 def resolved_schema(schema: Any, root: Schema) -> Schema:
     """Return the definition in `root` to which `schema` refers, with what stands beside the reference, or `schema`."""
+    check_deadline()  # each part of each entry of a configuration comes here
     while isinstance(schema, Mapping) and schema.get("$ref", "").startswith("#/$defs/"):
         definition = root["$defs"][schema["$ref"].rpartition("/")[2]]
         schema = {**definition, **{name: value for name, value in schema.items() if name != "$ref"}}

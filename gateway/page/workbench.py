@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -21,11 +22,11 @@ from gateway.web.app import Request, Route
 from gateway.workbench.bench import Bench, Opened, WorkbenchError, command_from
 from gateway.workbench.explanation import frame_from_hex, frame_from_text
 from gateway.workbench.page_store import PageStore, StoreError
-from gateway.workbench.trial import EDITOR, MOST_FRAMES, MOST_TEXT, load_trial, try_frames
+from gateway.workbench.trial import EDITOR, LONGEST, LONGEST_LOAD, MOST_FRAMES, MOST_TEXT, load_trial, try_frames
 
 _MOST_RECENT = 50  # frames
 _MOST_COMMANDS = 20
-_LONGEST_REST = 2.0  # s
+_LONGEST_REST = LONGEST_LOAD + LONGEST  # s
 _LONGEST_WAIT = 1.0  # s, of a trial for another one
 
 
@@ -41,7 +42,8 @@ class Workbench:
         path = source.gateway.configuration.file
         self._bench = Bench(path, os.environ)
         self._store = PageStore(path)
-        self._lock = threading.Lock()  # for all that reads or writes files
+        self._lock = threading.Lock()  # held by who changes the page file
+        self._trial_lock = threading.Lock()
         self._rests_until = 0.0
 
     def routes(self) -> dict[tuple[str, str], Route]:
@@ -61,12 +63,8 @@ class Workbench:
         names = [interface.name for interface in configuration.interfaces]
         name = request.query.get("interface") or (names[0] if names else "")
         interface = self._interface(name)
-        with self._lock:
-            opened, is_undoable, edition = (
-                self._opened(interface),
-                self._store.earlier() is not None,
-                self._store.edition(),
-            )
+        edition = self._store.edition()  # first: if the file changes now, a save will be refused
+        opened = self._opened(interface)
         return {
             "interfaces": names,
             "interface": name,
@@ -74,7 +72,7 @@ class Workbench:
             "file": str(self._store.file),
             "configuration": configuration.file.name,
             "edition": edition,
-            "is_undoable": is_undoable,
+            "is_undoable": opened.is_editable and self._store.earlier() is not None,
             "frames": [self._source.masker().mask(ascii(frame)[2:-1]) for frame in self._recent(name)],
         }
 
@@ -87,7 +85,7 @@ class Workbench:
 
     def _recent(self, interface: str) -> list[bytes]:
         def is_wanted(note: Note) -> bool:
-            return note.interface == interface and note.steps[0][0] == FRAME
+            return note.interface == interface and any(stage == FRAME for stage, _, _ in note.steps)
 
         notes = self._messages.recent(is_wanted, _MOST_RECENT)
         frames = [detail for _, note in notes for stage, _, detail in note.steps if stage == FRAME]
@@ -139,7 +137,7 @@ class Workbench:
     def _in_turn(self) -> Iterator[None]:
         """Do one trial at a time, and rest after it for as long as it took."""
         wait = max(0.0, self._rests_until - time.monotonic())
-        if wait > _LONGEST_WAIT or not self._lock.acquire(timeout=_LONGEST_WAIT):
+        if wait > _LONGEST_WAIT or not self._trial_lock.acquire(timeout=_LONGEST_WAIT):
             raise RequestError("429 Too Many Requests", "another trial is being done: try it again in a moment")
         try:
             time.sleep(min(_LONGEST_WAIT, max(0.0, self._rests_until - time.monotonic())))
@@ -150,7 +148,7 @@ class Workbench:
                 ended = time.monotonic()
                 self._rests_until = ended + min(_LONGEST_REST, ended - began)
         finally:
-            self._lock.release()
+            self._trial_lock.release()
 
     def _shown(self, findings: Iterable[Finding], interface: InterfaceOptions) -> list[dict[str, Any]]:
         mask = self._source.masker().mask
@@ -182,7 +180,7 @@ class Workbench:
             previous = self._store.read()
             try:
                 base = self._bench.base(self._source.gateway.configuration)
-                load_trial(base, self._bench.place(interface, base.document), text)
+                load_trial(base, self._bench.place(interface, base.document), text, math.inf)
                 page = self._bench.new_page(interface, previous, text)
                 self._bench.validate(page)
             except ConfigurationError as err:

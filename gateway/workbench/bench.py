@@ -44,7 +44,7 @@ class Opened(NamedTuple):
 
 
 class Bench:
-    """The configuration at `path` as somebody edits it. The caller sees to it that one thread uses it at a time."""
+    """The configuration at `path` as somebody edits it. Any thread may call the methods."""
 
     def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
         self._path = path

@@ -96,7 +96,7 @@ def test_the_defaults_of_polls_stay_when_those_of_rules_are_replaced(tmp_path: P
 
 def test_an_empty_file_changes_nothing(tmp_path: Path) -> None:
     before = load(tmp_path, None)
-    for text in ("", "# nothing\n", "interfaces: {}\n", "interfaces: {stove: {}}\n"):
+    for text in ("", "# nothing\n", "interfaces: {}\n", "interfaces: {stove: {}}\n", "interfaces:\n  stove:\n"):
         after = load(tmp_path, text)
         assert after._replace(files=before.files, hash=before.hash, interfaces=before.interfaces) == before
         assert [each.params for each in after.interfaces] == [each.params for each in before.interfaces]
@@ -185,7 +185,9 @@ def test_a_rule_that_a_device_needs_is_missed_where_the_device_is_written(tmp_pa
 
 @pytest.mark.parametrize("name", ["OTHER", "BROKER", "CODE", "NOT_SET"])
 def test_a_variable_is_refused_since_it_may_be_a_secret(tmp_path: Path, name: str) -> None:
-    page = f"interfaces:\n  stove:\n    decode:\n      - regex: '${{{name}}}(?P<t>.)'\n        message: {{action: TEMP}}\n"
+    page = (
+        f"interfaces:\n  stove:\n    decode:\n      - regex: '${{{name}}}(?P<t>.)'\n        message: {{action: TEMP}}\n"
+    )
     (finding,) = [each for each in findings(tmp_path, page) if "variable" in each]
     assert finding.startswith("gw.page.yaml:4:16: ")
     assert "the page cannot use a variable of the environment: write this rule into" in finding
@@ -193,7 +195,8 @@ def test_a_variable_is_refused_since_it_may_be_a_secret(tmp_path: Path, name: st
 
 
 def test_a_variable_may_stay_where_the_configuration_has_it(tmp_path: Path) -> None:
-    page = 'interfaces:\n  stove:\n    encode:\n      - {match: {action: HELLO}, write: H}\n      - {match: {action: UNLOCK}, write: "${CODE}#"}\n'
+    rules = '[{match: {action: HELLO}, write: H}, {match: {action: UNLOCK}, write: "${CODE}#"}]'
+    page = f"interfaces: {{stove: {{encode: {rules}}}}}"
     configuration = load(tmp_path, page)
     assert configuration.interfaces[0].params["encode"][1]["write"] == "4711-0815#"
     assert "4711-0815" in configuration.secrets
@@ -302,7 +305,9 @@ def test_an_option_of_a_class_with_a_name_of_the_page_is_not_that_of_the_page() 
 
 _LEAVES = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.sampled_from(["/dev/null", "${OTHER}"])
 _VALUES = st.recursive(
-    _LEAVES, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2), max_leaves=5
+    _LEAVES,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2),
+    max_leaves=5,
 )
 _RULES = st.sampled_from(
     [
@@ -313,8 +318,8 @@ _RULES = st.sampled_from(
     ]
 )
 _OPTIONS = st.sampled_from(
-    ["type", "port", "decode", "encode", "decode_every_rule", "defaults", "devices", "words", "filters", "map", "sender",
-     "conversation", "address", "framing", "tls", "max_devices", "reading_time", "encoding", "baudrate", "checksum"]
+    ["type", "port", "decode", "encode", "decode_every_rule", "defaults", "devices", "words", "filters", "map",
+     "sender", "conversation", "address", "framing", "tls", "max_devices", "reading_time", "encoding"]
 )  # fmt: skip
 _INTERFACE = st.dictionaries(_OPTIONS | st.text(max_size=4), _VALUES | _RULES, max_size=3) | st.fixed_dictionaries(
     {"decode": _RULES}, optional={"encode": _RULES, "decode_every_rule": st.booleans()}

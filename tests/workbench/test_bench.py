@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 
@@ -7,11 +8,10 @@ import pytest
 
 from gateway.configuration.load_config import load_configuration
 from gateway.configuration.page_file import page_file_of
-from gateway.core.deadline import DEADLINE
 from gateway.errors import ConfigurationError
 from gateway.workbench.bench import Bench, WorkbenchError, command_from
 from gateway.workbench.page_text import raw_document
-from gateway.workbench.trial import LONGEST, Trial, load_trial, try_frames
+from gateway.workbench.trial import LONGEST, Trial, TrialError, load_trial, try_frames
 
 CONF = """\
 root: home
@@ -61,7 +61,7 @@ class Desk:
     def trial(self, text: str, index: int = 0) -> Trial:
         base = self.bench.base(self.configuration)
         at = self.bench.place(self.configuration.interfaces[index], base.document)
-        return load_trial(base, at, text)
+        return load_trial(base, at, text, math.inf)
 
     def findings(self, text: str) -> list[str]:
         with pytest.raises(ConfigurationError) as caught:
@@ -163,7 +163,7 @@ def test_an_interface_of_code_has_devices_and_words(desk: Desk) -> None:
 def test_an_ini_file_cannot_be_edited(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     desk.path.write_text("[INTERFACE]\nport = dummy\n")
-    with pytest.raises(WorkbenchError, match="is an INI file.*mqttgateway migrate"):
+    with pytest.raises(WorkbenchError, match=r"is an INI file.*mqttgateway migrate"):
         desk.text()
 
 
@@ -183,7 +183,7 @@ def test_a_change_of_the_configuration_is_seen(desk: Desk) -> None:
 
 
 def test_slow_expressions_end_in_time(desk: Desk) -> None:
-    rules = "".join(f"  - regex: '(.*)x(.*){number}y'\n    message: {{action: A}}\n" for number in range(3000))
+    rules = "".join(f"  - regex: '(.*)x(.*){number}y'\n    message: {{action: A}}\n" for number in range(1000))
     trial = desk.trial(f"decode:\n{rules}")
     frame = b"x" * 2000 + b"\r\n"
     began = time.monotonic()
@@ -193,13 +193,24 @@ def test_slow_expressions_end_in_time(desk: Desk) -> None:
     assert "the trial has taken" in results[-1]["lines"][0]["text"]
 
 
-def test_a_deadline_is_that_of_one_thread_and_ends() -> None:
-    assert not DEADLINE.is_over
-    with DEADLINE.within(-1.0):
-        assert DEADLINE.is_over
-        with DEADLINE.within(60.0):  # no longer than what is around it
-            assert DEADLINE.is_over
-    assert not DEADLINE.is_over
+_HUNDRED = ",".join(map(str, range(100)))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"decode:\n  - {{for: {{a: [{_HUNDRED}], b: [{_HUNDRED}]}}, regex: '{{a}}-{{b}}', message: {{action: A}}}}\n",
+        "decode:\n"
+        + "".join(f"  - {{regex: '(?P<a>{n}.*)x(.*)y(z?)', message: {{action: A}}}}\n" for n in range(4000)),
+    ],
+    ids=["repeated", "many"],
+)
+def test_rules_that_take_long_to_check_end_in_time(desk: Desk, text: str) -> None:
+    base = desk.bench.base(desk.configuration)
+    began = time.monotonic()
+    with pytest.raises(TrialError, match=r"take more than 0\.2 s to check"):
+        load_trial(base, ("interfaces", "stove"), text, 0.2)
+    assert time.monotonic() - began < 5
 
 
 def test_commands_as_people_write_them() -> None:

@@ -84,7 +84,7 @@ class Broken(Interface):
 
 
 def test_a_class_that_fails_is_named(interface: InterfaceOptions) -> None:
-    with pytest.raises(ConfigurationError, match="the class Broken fails: .*: fix its explain_frame"):
+    with pytest.raises(ConfigurationError, match=r"the class Broken fails: .*: fix its explain_frame"):
         list(explain_frame(interface._replace(cls=Broken), b"", 0.0))
 
 
@@ -92,7 +92,7 @@ def test_frames_as_people_write_them() -> None:
     assert frame_from_text(r"a\r\n\t\\\xff", "utf-8", "frame 1") == b"a\r\n\t\\\xff"
     assert frame_from_hex("AA 55 01", "frame 1") == b"\xaa\x55\x01"
     for text in ("\\", "\\q", "\\x4"):
-        with pytest.raises(UsageError, match="frame 1: .* is not bytes: escapes are"):
+        with pytest.raises(UsageError, match=r"frame 1: .* is not bytes: escapes are"):
             frame_from_text(text, "utf-8", "frame 1")
     with pytest.raises(UsageError, match="cannot be written as ascii"):
         frame_from_text("ä", "ascii", "frame 1")

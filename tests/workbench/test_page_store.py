@@ -22,7 +22,7 @@ def test_a_text_is_written_as_a_whole_and_nothing_else_is_left(tmp_path: Path) -
     store.write("a: ü\n")
     assert store.read() == "a: ü\n"
     assert stat.S_IMODE((tmp_path / "gw.page.yaml").stat().st_mode) == 0o640
-    assert sorted(os.listdir(tmp_path)) == ["gw.conf", "gw.page.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["gw.conf", "gw.page.yaml"]
     store.write(None)
     store.write(None)
     assert store.read() is None
@@ -88,7 +88,7 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
         with pytest.raises(StoreError, match="No space left on device: make room"):
             store.write("x" * 200_000)
         assert store.read() == "before\n"
-        assert sorted(os.listdir(folder)) == ["gw.conf", "gw.page.yaml"]
+        assert sorted(path.name for path in folder.iterdir()) == ["gw.conf", "gw.page.yaml"]
 
 
 def test_the_edition_changes_with_either_file(tmp_path: Path) -> None:

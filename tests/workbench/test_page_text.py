@@ -54,13 +54,17 @@ def test_a_variable_keeps_its_name_and_what_follows_stays_away() -> None:
 
 def test_an_option_inside_a_line_is_written_anew() -> None:
     assert option(CONF, "interfaces", "clock", "devices") == "devices:\n  - {id: a}\n"
-    flow = '{"interface": {"decode": [{"regex": "(?P<a>.): #", "message": {"action": "on", "x": [1, 2.5, null, true]}}]}}'
+    flow = (
+        '{"interface": {"decode": [{"regex": "(?P<a>.): #", "message": {"action": "on", "x": [1, 2.5, null, true]}}]}}'
+    )
     assert option(flow, "interface", "decode") == (
         'decode:\n  - regex: "(?P<a>.): #"\n    message:\n      action: on\n      x: [1, 2.5, null, true]\n'
     )
 
 
-@pytest.mark.parametrize("text", ["", "12:30", "on", "0x1", "null", "~", "- a", "a: b", "#", "é", "a\nb", "\u2028", " a", "-", "1e3", "*a"])
+@pytest.mark.parametrize(
+    "text", ["", "12:30", "on", "0x1", "null", "~", "- a", "a: b", "#", "é", "a\nb", "\u2028", " a", "-", "1e3", "*a"]
+)
 def test_a_text_that_is_written_anew_is_the_same_text(text: str) -> None:
     data = {"a": {text: [text, {"b": {"c": text}}]}}
     assert raw_document(option(json.dumps(data), "a")).data == data
