@@ -22,7 +22,16 @@ from gateway.web.app import Request, Route
 from gateway.workbench.bench import Bench, Opened, WorkbenchError, command_from
 from gateway.workbench.explanation import frame_from_hex, frame_from_text
 from gateway.workbench.page_store import PageStore, StoreError
-from gateway.workbench.trial import EDITOR, LONGEST, LONGEST_LOAD, MOST_FRAMES, MOST_TEXT, load_trial, try_frames
+from gateway.workbench.trial import (
+    EDITOR,
+    LONGEST,
+    LONGEST_LOAD,
+    MOST_FRAMES,
+    MOST_TEXT,
+    load_trial,
+    secrets_of,
+    try_frames,
+)
 
 _MOST_RECENT = 50  # frames
 _MOST_COMMANDS = 20
@@ -109,9 +118,16 @@ class Workbench:
                 raise WorkbenchError("the options of this interface cannot be edited here: the page says why")
             try:
                 base = self._bench.base(self._source.gateway.configuration)
-                trial = load_trial(base, self._bench.place(interface, base.document), text)
+                at = self._bench.place(interface, base.document)
+                if secrets_of(base, at) and not request.visitor.may_write:
+                    raise RequestError(
+                        "401 Unauthorized",
+                        "the options of this interface use variables of the environment, which may be secrets: to try "
+                        "them, enter the token of the page",
+                    )
+                trial = load_trial(base, at, text)
             except ConfigurationError as err:
-                return {"findings": self._shown(err.findings, interface), "results": []}
+                return {"findings": _shown(err.findings, interface), "results": []}
             encoding = trial.interface.params.get("encoding", "utf-8")
             results: list[dict[str, Any]] = []
             frames = list(_frames(body, encoding))
@@ -124,7 +140,7 @@ class Workbench:
             )
             for each in inputs:
                 if isinstance(each, str):
-                    results.append({"lines": [{"text": self._source.masker().mask(each), "is_problem": True}]})
+                    results.append({"lines": [{"text": each, "is_problem": True}]})
                     continue
                 try:
                     results.append(next(done))
@@ -150,24 +166,6 @@ class Workbench:
         finally:
             self._trial_lock.release()
 
-    def _shown(self, findings: Iterable[Finding], interface: InterfaceOptions) -> list[dict[str, Any]]:
-        mask = self._source.masker().mask
-        around = (f"interfaces.{interface.name}.", "interface.")
-        return [
-            {
-                "file": "" if finding.file == EDITOR else finding.file,
-                "line": finding.line,
-                "column": finding.column,
-                "where": next(
-                    (finding.where.removeprefix(each) for each in around if finding.where.startswith(each)),
-                    finding.where,
-                ),
-                "what": mask(finding.what),
-                "remedy": mask(finding.remedy),
-            }
-            for finding in findings
-        ]
-
     # --- writing
 
     def _save(self, request: Request) -> dict[str, Any]:
@@ -188,7 +186,7 @@ class Workbench:
                     findings: Iterable[Finding] = self._bench.in_editor(interface, text, err.findings)
                 except ConfigurationError:
                     findings = err.findings
-                return {"is_saved": False, "findings": self._shown(findings, interface)}
+                return {"is_saved": False, "findings": _shown(findings, interface)}
             if page == previous:
                 return {"is_saved": True, "changes": "nothing has changed", "edition": self._store.edition()}
             changes = self._apply(page, previous)
@@ -238,6 +236,21 @@ class Workbench:
                 gateway.errands.add(gateway.reload)
             raise WorkbenchError(f"this was taken back, and the page file is as before: {err}") from err
         return str(answer["changes"])
+
+
+def _shown(findings: Iterable[Finding], interface: InterfaceOptions) -> list[dict[str, Any]]:
+    """Return findings as JSON shows them; those in what was typed have no file."""
+    around = (f"interfaces.{interface.name}.", "interface.")
+    return [
+        {
+            **finding._asdict(),
+            "file": "" if finding.file == EDITOR else finding.file,
+            "where": next(
+                (finding.where[len(each) :] for each in around if finding.where.startswith(each)), finding.where
+            ),
+        }
+        for finding in findings
+    ]
 
 
 def _text(body: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from gateway.configuration.load_context import LoadContext
 from gateway.configuration.load_interfaces import Known
 from gateway.configuration.page_file import apply_page, read_page
 from gateway.configuration.settings import InterfaceOptions
+from gateway.configuration.yaml_reader import variables
 from gateway.core.deadline import DeadlineError, check_deadline, ending_when
 from gateway.errors import GatewayError, Problem
 from gateway.logs.masking import Masker
@@ -51,7 +52,7 @@ class Base(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """An interface with the options that are tried, and what masks the secrets of the configuration."""
+    """An interface with the options that are tried, and what masks the values of its variables."""
 
     interface: InterfaceOptions
     masker: Masker
@@ -70,8 +71,18 @@ def load_trial(base: Base, at: DataPath, text: str, longest: float = LONGEST_LOA
         raise TrialError(f"{why}: save them, or use 'mqttgateway check --conf {base.path.name}'") from None
 
 
+def secrets_of(base: Base, at: DataPath) -> list[str]:
+    """Return the values of variables of the environment that results of a trial could contain; the port is in none.
+
+    No other secret is masked in them: whoever types a guess would see by the mask whether it is right.
+    """
+    raws = (raw for path, raw in base.document.raw.items() if path[: len(at)] == at and path[len(at)] != "port")
+    return [base.environment[name] for raw in raws for name in variables(raw) if name in base.environment]
+
+
 def _load_trial(base: Base, at: DataPath, text: str) -> Trial:
     context = LoadContext(base.path, base.document, base.environment, is_run=False)
+    context.secrets += secrets_of(base, at)
     page = read_page(text, EDITOR, base.document, base.environment, at)
     apply_page(context, page, base.known.classes)
     interface = load_one_interface(context, at, base.known)

@@ -36,8 +36,13 @@ interfaces:
         regex: 'T (?P<t>[0-9]+)'
         message: {{action: TEMP, arguments: {{t: "{{t}}"}}}}
     encode:
-      - {{match: {{action: OPEN}}, write: "${{WB_CODE}}#"}}
+      - {{match: {{action: OPEN}}, write: "O#"}}
   clock: {{type: dummy}}
+  lock:
+    type: serial
+    port: {other}
+    encode:
+      - {{match: {{action: UNLOCK}}, write: "${{WB_CODE}}#"}}
 """
 NEW = "decode:\n  - {name: h, regex: 'H (?P<h>.*)', message: {action: HUM, arguments: {h: '{h}'}}}\n"
 PASSWORD = "broker-password-1"
@@ -47,13 +52,20 @@ class Served:
     """A gateway in a thread, its page, and the device at the other end of a line."""
 
     def __init__(self, folder: Path, broker: int) -> None:
-        self.device, line = pty.openpty()
+        (self.device, line), (other, other_line) = pty.openpty(), pty.openpty()
         tty.setraw(line)
-        self._line = line
+        self._descriptors = (self.device, line, other, other_line)
         self.port = free_port()
         self.conf = folder / "gw.conf"
         self.page = folder / "gw.page.yaml"
-        text = CONF.format(broker=broker, port=self.port, token=TOKEN, device=os.ttyname(line), password=PASSWORD)
+        text = CONF.format(
+            broker=broker,
+            port=self.port,
+            token=TOKEN,
+            device=os.ttyname(line),
+            other=os.ttyname(other_line),
+            password=PASSWORD,
+        )
         self.conf.write_text(text)
         self.gateway = Gateway(self._load(), self._load)
         self._thread = threading.Thread(target=self.gateway.run, name="main of the gateway")
@@ -70,8 +82,8 @@ class Served:
     def __exit__(self, *_: object) -> None:
         self.gateway.stop()
         self._thread.join(10)
-        os.close(self.device)
-        os.close(self._line)
+        for descriptor in self._descriptors:
+            os.close(descriptor)
 
     def _is_there(self) -> bool:
         try:
@@ -118,11 +130,12 @@ def served(
 
 def test_the_text_of_an_interface_and_nothing_secret(served: Served) -> None:
     answer = served.open()
-    assert answer["interfaces"] == ["stove", "clock"]
+    assert answer["interfaces"] == ["stove", "clock", "lock"]
     assert answer["text"].startswith("# What it says\ndecode:\n  - name: t\n")
-    assert '"${WB_CODE}#"' in answer["text"]
     assert (answer["from_page"], answer["is_undoable"], answer["is_editable"]) == ([], False, True)
-    whole = json.dumps(answer)
+    other = served.open("lock")
+    assert '"${WB_CODE}#"' in other["text"]
+    whole = json.dumps([answer, other])
     assert "4711-0815" not in whole
     assert PASSWORD not in whole
     assert TOKEN not in whole
@@ -139,10 +152,38 @@ def test_frames_are_tried_without_a_token(served: Served) -> None:
     assert next(line for line in taken if "topic" in line)["payload"] == '{"action": "HUM", "h": "50"}'
     assert any(line["is_problem"] for line in dropped)
     assert "frame 3: " in wrong[0]["text"]
-    assert "4711" not in json.dumps(command)
+    assert command[0]["text"].startswith("writes 'O#")
     assert served.actions == ["TEMP"]
     status, answer = served.ask("workbench/try", {**body, "notation": "hex", "frames": ["48 20 35"], "text": NEW})
     assert '"h": "5"' in json.dumps(answer["results"][0]).replace('\\"', '"')
+
+
+def test_rules_with_variables_are_tried_with_the_token_and_without_their_values(served: Served) -> None:
+    body = {"interface": "lock", "text": served.open("lock")["text"], "commands": ["UNLOCK"]}
+    status, answer = served.ask("workbench/try", body)
+    assert (status, "enter the token of the page" in answer["error"]) == (401, True)
+    status, answer = served.ask("workbench/try", body, TOKEN)
+    assert status == 200
+    assert answer["results"][0]["lines"][0]["text"].startswith("writes '***#")
+    assert "4711" not in json.dumps(answer)
+
+
+@pytest.mark.parametrize("guess", [PASSWORD, TOKEN, "4711-0815"])
+def test_no_answer_shows_whether_a_guess_of_a_secret_is_right(served: Served, guess: str) -> None:
+    # Whatever masked a right guess, or the beginning of one, would tell.
+    def answer(word: str) -> str:
+        rule = {"name": word, "regex": word, "message": {"action": word, "arguments": {"a": f"{word[:4]}... {word}"}}}
+        bodies = [{"text": json.dumps({"decode": [rule]})}, {"text": f"{word}: 5"}, {"text": f"decode: {word}"}]
+        inputs = {"frames": [word, f"{word[:4]}...", f"\\q{word}"], "commands": [f"{word} {word}", word]}
+        found = [served.ask("workbench/try", {"interface": "stove", **body, **inputs})[1] for body in bodies]
+        assert word in json.dumps(found)
+        return json.dumps(found).replace(word[:4], "WORD").replace(word[4:], "word")
+
+    def as_hex(text: str, word: str) -> str:
+        return text.replace(word.encode().hex(" "), "HEX").replace(word[:4].encode().hex(" "), "HE")
+
+    other = guess[:4] + "z" * (len(guess) - 4)
+    assert as_hex(answer(guess), guess) == as_hex(answer(other), other)
 
 
 def test_what_is_wrong_is_shown_at_its_line(served: Served) -> None:
@@ -219,6 +260,7 @@ def test_nothing_is_changed_without_the_token(served: Served, what: str, expecte
         "filters: {out: [{hook: 'evil.py:run'}]}\n",
         "decode: []\ninterfaces: {clock: {type: evil.py}}\n",
         "decode: [{regex: '${WB_CODE}', message: {action: A}}]\n",
+        "encode: [{match: {action: A}, write: '${WB_CODE}#'}]\n",
         "decode: []\n---\nmqtt: {host: evil.example}\n",
         "decode: []\u2028mqtt: {}\n",
         "decode: &a []\nencode: *a\n",
