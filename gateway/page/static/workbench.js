@@ -88,6 +88,7 @@ export function open(main, parameters) {
       take();
       editor.value = draft.text;
       editor.readOnly = !answer.is_editable;
+      editor.placeholder = answer.is_editable ? `You can write here: ${answer.options.join(", ")}` : "";
       frames.value = draft.frames;
       hex.checked = draft.hex;
       commands.value = draft.command;
@@ -196,7 +197,7 @@ export function open(main, parameters) {
     if (count) state.textContent = `✕ ${count === 1 ? "One thing is" : `${count} things are`} wrong in what you have typed.`;
     else if (problems) state.textContent = `▲ The rules are valid. ${problems} of ${answer.results.length} is not taken, or not sent.`;
     else if (answer.results.length) state.textContent = "● The rules are valid, and take all of it.";
-    else state.textContent = draft?.isEditable ? "● The rules are valid. Paste or catch a frame to see what comes of it." : "";
+    else state.textContent = draft?.isEditable ? "● What stands there is valid. Paste or catch a frame to see what comes of it." : "";
     findings.replaceChildren(...answer.findings.map(finding));
     findings.hidden = !count;
     const inputs = [...texts.map((text) => ["Frame", text]), ...words.map((text) => ["Command", text])];
