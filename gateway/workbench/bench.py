@@ -31,7 +31,8 @@ class WorkbenchError(GatewayError):
 class Opened(NamedTuple):
     """The text of what the page may write of an interface.
 
-    `options` are their names, `from_page` those that the page file has. `note` says what cannot be done.
+    `options` are their names, `from_page` those that the page file has, `place` is where the interface stands. `note`
+    says what cannot be done.
     """
 
     text: str
@@ -40,6 +41,7 @@ class Opened(NamedTuple):
     has_rules: bool
     is_editable: bool
     note: str
+    place: DataPath = ()
 
 
 class Bench:
@@ -130,13 +132,13 @@ class Bench:
                 f"These options contain a secret in plain text, which the page does not show: "
                 f"write it as ${{VARIABLE}} in {self._path.name} to edit them here."
             )
-            return Opened("", names, tuple(from_page), has_rules, False, note)
+            return Opened("", names, tuple(from_page), has_rules, False, note, at)
         note = (
             ""
             if has_rules
             else "This type of interface is code and has no rules: here are its devices, and words of its map."
         )
-        return Opened(result, names, tuple(from_page), has_rules, True, note)
+        return Opened(result, names, tuple(from_page), has_rules, True, note, at)
 
     # --- what is to be saved
 

@@ -133,6 +133,7 @@ def test_the_text_of_an_interface_and_nothing_secret(served: Served) -> None:
     assert answer["interfaces"] == ["stove", "clock", "lock"]
     assert answer["text"].startswith("# What it says\ndecode:\n  - name: t\n")
     assert (answer["from_page"], answer["is_undoable"], answer["is_editable"]) == ([], False, True)
+    assert answer["place"] == ["interfaces", "stove"]
     other = served.open("lock")
     assert '"${WB_CODE}#"' in other["text"]
     whole = json.dumps([answer, other])
