@@ -36,6 +36,7 @@ from gateway.workbench.trial import (
 _MOST_RECENT = 50  # frames
 _MOST_COMMANDS = 20
 _LONGEST_REST = LONGEST_LOAD + LONGEST  # s
+_MOST_AT_ONCE = 2  # trials: the one that is done, and one that waits for it in a thread of the server
 _LONGEST_WAIT = 1.0  # s, of a trial for another one
 
 
@@ -53,6 +54,8 @@ class Workbench:
         self._store = PageStore(path)
         self._lock = threading.Lock()  # held by who changes the page file
         self._trial_lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(_MOST_AT_ONCE)
+        self._last_opened: tuple[object, Opened] | None = None  # and what it depends on: it is read for each trial
         self._rests_until = 0.0
 
     def routes(self) -> dict[tuple[str, str], Route]:
@@ -73,7 +76,7 @@ class Workbench:
         name = request.query.get("interface") or (names[0] if names else "")
         interface = self._interface(name)
         edition = self._store.edition()  # first: if the file changes now, a save will be refused
-        opened = self._opened(interface)
+        opened = self._opened(interface, edition)
         return {
             "interfaces": names,
             "interface": name,
@@ -85,10 +88,16 @@ class Workbench:
             "frames": [self._source.masker().mask(ascii(frame)[2:-1]) for frame in self._recent(name)],
         }
 
-    def _opened(self, interface: InterfaceOptions) -> Opened:
+    def _opened(self, interface: InterfaceOptions, edition: str) -> Opened:
         secrets = self._source.gateway.configuration.secrets
+        depends_on = (interface.name, interface.cls, edition, secrets)
+        last = self._last_opened
+        if last is not None and last[0] == depends_on:
+            return last[1]
         try:
-            return self._bench.open(interface, self._store.read(), secrets)
+            opened = self._bench.open(interface, self._store.read(), secrets)
+            self._last_opened = depends_on, opened
+            return opened
         except (WorkbenchError, ConfigurationError, StoreError) as err:
             return Opened("", (), (), True, False, self._source.masker().mask(str(err)))
 
@@ -114,7 +123,7 @@ class Workbench:
         body = request.body
         interface, text = self._interface(body.get("interface")), _text(body)
         with self._in_turn():
-            if not self._opened(interface).is_editable:
+            if not self._opened(interface, self._store.edition()).is_editable:
                 raise WorkbenchError("the options of this interface cannot be edited here: the page says why")
             try:
                 base = self._bench.base(self._source.gateway.configuration)
@@ -152,19 +161,26 @@ class Workbench:
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
         """Do one trial at a time, and rest after it for as long as it took."""
-        wait = max(0.0, self._rests_until - time.monotonic())
-        if wait > _LONGEST_WAIT or not self._trial_lock.acquire(timeout=_LONGEST_WAIT):
-            raise RequestError("429 Too Many Requests", "another trial is being done: try it again in a moment")
+        busy = RequestError("429 Too Many Requests", "another trial is being done: try it again in a moment")
+        if not self._places.acquire(blocking=False):
+            raise busy
         try:
-            time.sleep(min(_LONGEST_WAIT, max(0.0, self._rests_until - time.monotonic())))
-            began = time.monotonic()
+            if self._rests_until - time.monotonic() > _LONGEST_WAIT or not self._trial_lock.acquire(
+                timeout=_LONGEST_WAIT
+            ):
+                raise busy
             try:
-                yield
+                time.sleep(min(_LONGEST_WAIT, max(0.0, self._rests_until - time.monotonic())))
+                began = time.monotonic()
+                try:
+                    yield
+                finally:
+                    ended = time.monotonic()
+                    self._rests_until = ended + min(_LONGEST_REST, ended - began)
             finally:
-                ended = time.monotonic()
-                self._rests_until = ended + min(_LONGEST_REST, ended - began)
+                self._trial_lock.release()
         finally:
-            self._trial_lock.release()
+            self._places.release()
 
     # --- writing
 
@@ -172,7 +188,7 @@ class Workbench:
         interface, text = self._interface(request.body.get("interface")), _text(request.body)
         with self._lock:
             self._check_edition(request)
-            opened = self._opened(interface)
+            opened = self._opened(interface, self._store.edition())
             if not opened.is_editable:
                 raise WorkbenchError(opened.note)
             previous = self._store.read()

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import threading
+import time
 import tty
 import urllib.error
 import urllib.request
@@ -16,6 +17,7 @@ import pytest
 
 from gateway.configuration.load_config import load_configuration
 from gateway.start_gateway import Gateway
+from gateway.workbench.trial import LONGEST_LOAD
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, free_port
 from tests.support.waiting import wait_until
@@ -212,6 +214,21 @@ def test_what_is_wrong_is_shown_at_its_line(served: Served) -> None:
 def test_a_trial_of_another_form_is_refused(served: Served, body: dict[str, Any]) -> None:
     status, answer = served.ask("workbench/try", {"interface": "stove", **body})
     assert status == 400, answer
+
+
+def test_a_costly_trial_keeps_neither_the_page_nor_another_trial_from_an_answer(served: Served) -> None:
+    hundred = ",".join(map(str, range(100)))
+    rule = f"decode: [{{for: {{a: [{hundred}], b: [{hundred}]}}, regex: '{{a}}-{{b}}', message: {{action: A}}}}]"
+    body = {"interface": "stove", "text": rule}
+    with ThreadPoolExecutor(12) as pool:
+        answers = [pool.submit(served.ask, "workbench/try", body) for _ in range(12)]
+        began = time.monotonic()
+        assert served.ask("session")[0] == 200
+        assert served.open()["is_editable"]
+        assert time.monotonic() - began < LONGEST_LOAD
+        statuses = [answer.result()[0] for answer in answers]
+    assert sorted(set(statuses)) == [409, 429]
+    assert statuses.count(409) <= 2
 
 
 def test_a_save_is_used_and_taken_back(served: Served) -> None:
