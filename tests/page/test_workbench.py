@@ -24,8 +24,7 @@ from tests.support.waiting import wait_until
 
 TOKEN = "0123456789abcdef-token"
 CONF = """\
-root: home
-topics: [home/#]
+map: {{root: home, topics: [home/#], argkey: {{maptype: loose, map: {{t: [temperature]}}}}}}
 mqtt: {{port: {broker}, username: u, password: "{password}"}}
 web: {{listen: "127.0.0.1:{port}", token: {token}}}
 interfaces:
@@ -248,6 +247,19 @@ def test_a_save_is_used_and_taken_back(served: Served) -> None:
     assert not served.page.exists()
     status, answer = served.change("undo")
     assert (status, "nothing to take back" in answer["error"]) == (409, True)
+
+
+def test_rules_and_words_of_the_page_are_what_the_device_meets(served: Served, mosquitto: Mosquitto) -> None:
+    with mosquitto.client("home/#") as listener:
+        assert served.change("save", text=f"{NEW}words: {{argkey: {{h: [humidity]}}}}\n")[1]["is_saved"]
+        os.write(served.device, b"H 50\r\n")
+        expected = {"action": "HUM", "humidity": "50"}
+
+        def received() -> list[object]:
+            return [json.loads(each.payload) for each in list(listener.messages) if each.payload[:1] == b"{"]
+
+        wait_until(lambda: expected in received(), what=lambda: str(received()))
+    assert served.open()["from_page"] == ["decode", "words"]
 
 
 def test_all_changes_of_an_interface_are_discarded(served: Served) -> None:
