@@ -136,7 +136,6 @@ def with_files(data: Any, schema: Schema, locate: Callable[[str, Schema], str], 
 
 def resolved_schema(schema: Any, root: Schema) -> Schema:
     """Return the definition in `root` to which `schema` refers, with what stands beside the reference, or `schema`."""
-    check_deadline()  # each part of each entry of a configuration comes here
     while isinstance(schema, Mapping) and schema.get("$ref", "").startswith("#/$defs/"):
         definition = root["$defs"][schema["$ref"].rpartition("/")[2]]
         schema = {**definition, **{name: value for name, value in schema.items() if name != "$ref"}}
@@ -145,6 +144,7 @@ def resolved_schema(schema: Any, root: Schema) -> Schema:
 
 def option_schema(schema: Schema, name: str) -> Any:
     """Return the schema of the option called `name` of a mapping with `schema`."""
+    check_deadline()  # each option of each entry of a configuration comes here
     options = schema.get("properties", {})
     return options[name] if name in options else schema.get("additionalProperties", {})
 
