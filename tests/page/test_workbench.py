@@ -226,8 +226,8 @@ def test_a_costly_trial_keeps_neither_the_page_nor_another_trial_from_an_answer(
         assert served.open()["is_editable"]
         assert time.monotonic() - began < LONGEST_LOAD
         statuses = [answer.result()[0] for answer in answers]
-    assert sorted(set(statuses)) == [409, 429]
-    assert statuses.count(409) <= 2
+    assert set(statuses) <= {200, 409, 429}  # done, or ended, or sent away
+    assert statuses.count(429) >= 8
 
 
 def test_a_save_is_used_and_taken_back(served: Served) -> None:
