@@ -21,6 +21,7 @@ from gateway import __version__
 from gateway.cli.running import ask_gateway, reading_reply, within
 from gateway.cli.tap_lines import TapLines
 from gateway.configuration.load_config import load_configuration, read_document
+from gateway.configuration.page_file import page_file_of
 from gateway.configuration.settings import Configuration
 from gateway.configuration.yaml_reader import variables
 from gateway.control.client import follow
@@ -73,6 +74,7 @@ class _Collector:
         self._pid = self._status.get("pid") if isinstance(self._status, dict) else None
         self._path = self._find(conf)
         self._text = _read(self._path) if self._path is not None else ""
+        self._page_text = _read(page_file_of(self._path)) if self._path is not None else ""
         self._unit = self._find_unit()
         self._unit_text = _run("systemctl", "cat", self._unit)
         self._unit_state = _run("systemctl", "show", "--no-pager", self._unit)
@@ -149,7 +151,7 @@ class _Collector:
     def _learn(self) -> None:
         """Let the redactor learn every secret that can be found."""
         learn = self.redactor.learn
-        texts = [self._text, *self._maps.values()]
+        texts = [self._text, self._page_text, *self._maps.values()]
         used = {variable for text in texts for variable in variables(text)}
         for name, value in self._all_variables().items():
             if name in used or (is_secret_name(name) and name not in _FOLDERS):
@@ -198,6 +200,8 @@ class _Collector:
         """Yield all parts; one without a text was not there."""
         if self._path is not None:
             yield Part(f"configuration/{self._path.name}", f"the configuration {self._path}", self._text)
+            page = page_file_of(self._path)
+            yield Part(f"configuration/{page.name}", f"what the page has changed of it, {page}", self._page_text)
         for path, text in self._maps.items():
             yield Part(f"configuration/{path.name}", f"the map {path}", text)
         for path in self._environment_files():

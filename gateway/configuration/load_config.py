@@ -72,7 +72,8 @@ def load_configuration(
 def load_one_interface(context: LoadContext, at: DataPath, known: Known) -> InterfaceOptions:
     """Return the interface at path `at` of the document of `context`, for a trial of its rules, without filters.
 
-    Raises `ConfigurationError` with everything that is wrong with it.
+    Raises `ConfigurationError` with everything that is wrong with it, in which the secrets of `context` are masked: the
+    caller has put there those that the interface uses.
     """
     data = {key: value for key, value in context.document.data.items() if key not in ("interface", "interfaces")}
     inner = context.document.data
@@ -84,7 +85,6 @@ def load_one_interface(context: LoadContext, at: DataPath, known: Known) -> Inte
     qos = data.get("mqtt", {}).get("qos", MqttOptions().qos)
     loader = InterfacesLoader(context, data, name, qos, known)
     interfaces = loader.load()
-    context.collect_secrets()
     if context.findings or not interfaces:
         raise ConfigurationError(context.masked_findings())
     return interfaces[0]

@@ -174,6 +174,8 @@ class _Merger:
             if at not in known:
                 remedy = did_you_mean(str(at[-1]), [str(other[-1]) for other in known])
                 self._complain(at, f"{context.path.name} has no such interface", remedy, at_key=True)
+            elif options is None:
+                continue
             elif not isinstance(options, Mapping):
                 self._complain(at, "the options of an interface are a mapping", "write them below it, or remove it")
             elif isinstance(known[at], Mapping):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from gateway.configuration.document import Document, Path, dotted
 from gateway.configuration.remedies import Value, example_of, remedy_of_type, unquoted
 from gateway.configuration.schema_fit import fits_quickly, is_finite
+from gateway.core.deadline import check_deadline
 from gateway.core.quoting import close_matches, did_you_mean
 from gateway.errors import Finding, bounded
 
@@ -143,6 +144,7 @@ def resolved_schema(schema: Any, root: Schema) -> Schema:
 
 def option_schema(schema: Schema, name: str) -> Any:
     """Return the schema of the option called `name` of a mapping with `schema`."""
+    check_deadline()  # each option of each entry of a configuration comes here
     options = schema.get("properties", {})
     return options[name] if name in options else schema.get("additionalProperties", {})
 

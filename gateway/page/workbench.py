@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -21,11 +22,21 @@ from gateway.web.app import Request, Route
 from gateway.workbench.bench import Bench, Opened, WorkbenchError, command_from
 from gateway.workbench.explanation import frame_from_hex, frame_from_text
 from gateway.workbench.page_store import PageStore, StoreError
-from gateway.workbench.trial import EDITOR, MOST_FRAMES, MOST_TEXT, load_trial, try_frames
+from gateway.workbench.trial import (
+    EDITOR,
+    LONGEST,
+    LONGEST_LOAD,
+    MOST_FRAMES,
+    MOST_TEXT,
+    load_trial,
+    secrets_of,
+    try_frames,
+)
 
 _MOST_RECENT = 50  # frames
 _MOST_COMMANDS = 20
-_LONGEST_REST = 2.0  # s
+_LONGEST_REST = LONGEST_LOAD + LONGEST  # s
+_MOST_AT_ONCE = 2  # trials: the one that is done, and one that waits for it in a thread of the server
 _LONGEST_WAIT = 1.0  # s, of a trial for another one
 
 
@@ -41,7 +52,10 @@ class Workbench:
         path = source.gateway.configuration.file
         self._bench = Bench(path, os.environ)
         self._store = PageStore(path)
-        self._lock = threading.Lock()  # for all that reads or writes files
+        self._lock = threading.Lock()  # held by who changes the page file
+        self._trial_lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(_MOST_AT_ONCE)
+        self._last_opened: tuple[object, Opened] | None = None  # and what it depends on: it is read for each trial
         self._rests_until = 0.0
 
     def routes(self) -> dict[tuple[str, str], Route]:
@@ -61,12 +75,8 @@ class Workbench:
         names = [interface.name for interface in configuration.interfaces]
         name = request.query.get("interface") or (names[0] if names else "")
         interface = self._interface(name)
-        with self._lock:
-            opened, is_undoable, edition = (
-                self._opened(interface),
-                self._store.earlier() is not None,
-                self._store.edition(),
-            )
+        edition = self._store.edition()  # first: if the file changes now, a save will be refused
+        opened = self._opened(interface, edition)
         return {
             "interfaces": names,
             "interface": name,
@@ -74,20 +84,26 @@ class Workbench:
             "file": str(self._store.file),
             "configuration": configuration.file.name,
             "edition": edition,
-            "is_undoable": is_undoable,
+            "is_undoable": opened.is_editable and self._store.earlier() is not None,
             "frames": [self._source.masker().mask(ascii(frame)[2:-1]) for frame in self._recent(name)],
         }
 
-    def _opened(self, interface: InterfaceOptions) -> Opened:
+    def _opened(self, interface: InterfaceOptions, edition: str) -> Opened:
         secrets = self._source.gateway.configuration.secrets
+        depends_on = (interface.name, interface.cls, edition, secrets)
+        last = self._last_opened
+        if last is not None and last[0] == depends_on:
+            return last[1]
         try:
-            return self._bench.open(interface, self._store.read(), secrets)
+            opened = self._bench.open(interface, self._store.read(), secrets)
+            self._last_opened = depends_on, opened
+            return opened
         except (WorkbenchError, ConfigurationError, StoreError) as err:
             return Opened("", (), (), True, False, self._source.masker().mask(str(err)))
 
     def _recent(self, interface: str) -> list[bytes]:
         def is_wanted(note: Note) -> bool:
-            return note.interface == interface and note.steps[0][0] == FRAME
+            return note.interface == interface and any(stage == FRAME for stage, _, _ in note.steps)
 
         notes = self._messages.recent(is_wanted, _MOST_RECENT)
         frames = [detail for _, note in notes for stage, _, detail in note.steps if stage == FRAME]
@@ -107,13 +123,20 @@ class Workbench:
         body = request.body
         interface, text = self._interface(body.get("interface")), _text(body)
         with self._in_turn():
-            if not self._opened(interface).is_editable:
+            if not self._opened(interface, self._store.edition()).is_editable:
                 raise WorkbenchError("the options of this interface cannot be edited here: the page says why")
             try:
                 base = self._bench.base(self._source.gateway.configuration)
-                trial = load_trial(base, self._bench.place(interface, base.document), text)
+                at = self._bench.place(interface, base.document)
+                if secrets_of(base, at) and not request.visitor.may_write:
+                    raise RequestError(
+                        "401 Unauthorized",
+                        "the options of this interface use variables of the environment, which may be secrets: to try "
+                        "them, enter the token of the page",
+                    )
+                trial = load_trial(base, at, text)
             except ConfigurationError as err:
-                return {"findings": self._shown(err.findings, interface), "results": []}
+                return {"findings": _shown(err.findings, interface), "results": []}
             encoding = trial.interface.params.get("encoding", "utf-8")
             results: list[dict[str, Any]] = []
             frames = list(_frames(body, encoding))
@@ -126,7 +149,7 @@ class Workbench:
             )
             for each in inputs:
                 if isinstance(each, str):
-                    results.append({"lines": [{"text": self._source.masker().mask(each), "is_problem": True}]})
+                    results.append({"lines": [{"text": each, "is_problem": True}]})
                     continue
                 try:
                     results.append(next(done))
@@ -138,37 +161,26 @@ class Workbench:
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
         """Do one trial at a time, and rest after it for as long as it took."""
-        wait = max(0.0, self._rests_until - time.monotonic())
-        if wait > _LONGEST_WAIT or not self._lock.acquire(timeout=_LONGEST_WAIT):
-            raise RequestError("429 Too Many Requests", "another trial is being done: try it again in a moment")
+        busy = RequestError("429 Too Many Requests", "another trial is being done: try it again in a moment")
+        if not self._places.acquire(blocking=False):
+            raise busy
         try:
-            time.sleep(min(_LONGEST_WAIT, max(0.0, self._rests_until - time.monotonic())))
-            began = time.monotonic()
+            if self._rests_until - time.monotonic() > _LONGEST_WAIT or not self._trial_lock.acquire(
+                timeout=_LONGEST_WAIT
+            ):
+                raise busy
             try:
-                yield
+                time.sleep(min(_LONGEST_WAIT, max(0.0, self._rests_until - time.monotonic())))
+                began = time.monotonic()
+                try:
+                    yield
+                finally:
+                    ended = time.monotonic()
+                    self._rests_until = ended + min(_LONGEST_REST, ended - began)
             finally:
-                ended = time.monotonic()
-                self._rests_until = ended + min(_LONGEST_REST, ended - began)
+                self._trial_lock.release()
         finally:
-            self._lock.release()
-
-    def _shown(self, findings: Iterable[Finding], interface: InterfaceOptions) -> list[dict[str, Any]]:
-        mask = self._source.masker().mask
-        around = (f"interfaces.{interface.name}.", "interface.")
-        return [
-            {
-                "file": "" if finding.file == EDITOR else finding.file,
-                "line": finding.line,
-                "column": finding.column,
-                "where": next(
-                    (finding.where.removeprefix(each) for each in around if finding.where.startswith(each)),
-                    finding.where,
-                ),
-                "what": mask(finding.what),
-                "remedy": mask(finding.remedy),
-            }
-            for finding in findings
-        ]
+            self._places.release()
 
     # --- writing
 
@@ -176,13 +188,13 @@ class Workbench:
         interface, text = self._interface(request.body.get("interface")), _text(request.body)
         with self._lock:
             self._check_edition(request)
-            opened = self._opened(interface)
+            opened = self._opened(interface, self._store.edition())
             if not opened.is_editable:
                 raise WorkbenchError(opened.note)
             previous = self._store.read()
             try:
                 base = self._bench.base(self._source.gateway.configuration)
-                load_trial(base, self._bench.place(interface, base.document), text)
+                load_trial(base, self._bench.place(interface, base.document), text, math.inf)
                 page = self._bench.new_page(interface, previous, text)
                 self._bench.validate(page)
             except ConfigurationError as err:
@@ -190,7 +202,7 @@ class Workbench:
                     findings: Iterable[Finding] = self._bench.in_editor(interface, text, err.findings)
                 except ConfigurationError:
                     findings = err.findings
-                return {"is_saved": False, "findings": self._shown(findings, interface)}
+                return {"is_saved": False, "findings": _shown(findings, interface)}
             if page == previous:
                 return {"is_saved": True, "changes": "nothing has changed", "edition": self._store.edition()}
             changes = self._apply(page, previous)
@@ -240,6 +252,21 @@ class Workbench:
                 gateway.errands.add(gateway.reload)
             raise WorkbenchError(f"this was taken back, and the page file is as before: {err}") from err
         return str(answer["changes"])
+
+
+def _shown(findings: Iterable[Finding], interface: InterfaceOptions) -> list[dict[str, Any]]:
+    """Return findings as JSON shows them; those in what was typed have no file."""
+    around = (f"interfaces.{interface.name}.", "interface.")
+    return [
+        {
+            **finding._asdict(),
+            "file": "" if finding.file == EDITOR else finding.file,
+            "where": next(
+                (finding.where[len(each) :] for each in around if finding.where.startswith(each)), finding.where
+            ),
+        }
+        for finding in findings
+    ]
 
 
 def _text(body: Mapping[str, Any]) -> str:

@@ -17,7 +17,6 @@ from gateway.configuration.page_file import WORDS, editable_options, interfaces_
 from gateway.configuration.settings import Configuration, InterfaceOptions
 from gateway.configuration.yaml_reader import is_ini, load_yaml
 from gateway.errors import ConfigurationError, Finding, GatewayError
-from gateway.logs.masking import Masker
 from gateway.message import ADDRESS_FIELDS, Argument, InternalMsg
 from gateway.workbench.page_text import has, indented, option_text, raw_document, value_at, with_interface
 from gateway.workbench.trial import EDITOR, MOST_TEXT, Base
@@ -32,7 +31,8 @@ class WorkbenchError(GatewayError):
 class Opened(NamedTuple):
     """The text of what the page may write of an interface.
 
-    `options` are their names, `from_page` those that the page file has. `note` says what cannot be done.
+    `options` are their names, `from_page` those that the page file has, `place` is where the interface stands. `note`
+    says what cannot be done.
     """
 
     text: str
@@ -41,10 +41,11 @@ class Opened(NamedTuple):
     has_rules: bool
     is_editable: bool
     note: str
+    place: DataPath = ()
 
 
 class Bench:
-    """The configuration at `path` as somebody edits it. The caller sees to it that one thread uses it at a time."""
+    """The configuration at `path` as somebody edits it. Any thread may call the methods."""
 
     def __init__(self, path: Path, environment: Mapping[str, str]) -> None:
         self._path = path
@@ -126,18 +127,18 @@ class Bench:
         long_secrets = [secret for secret in secrets if len(secret) >= _SHORTEST_SECRET]
         has_rules = len(editable) > 1 or editable not in ([("devices",)], [])
         names = (*(".".join(map(str, path)) for path in editable), WORDS)
-        if Masker(long_secrets).mask(result) != result:
+        if any(secret in result for secret in long_secrets):  # no part of one: that would help to guess it
             note = (
                 f"These options contain a secret in plain text, which the page does not show: "
                 f"write it as ${{VARIABLE}} in {self._path.name} to edit them here."
             )
-            return Opened("", names, tuple(from_page), has_rules, False, note)
+            return Opened("", names, tuple(from_page), has_rules, False, note, at)
         note = (
             ""
             if has_rules
             else "This type of interface is code and has no rules: here are its devices, and words of its map."
         )
-        return Opened(result, names, tuple(from_page), has_rules, True, note)
+        return Opened(result, names, tuple(from_page), has_rules, True, note, at)
 
     # --- what is to be saved
 

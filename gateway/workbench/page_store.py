@@ -10,6 +10,7 @@ from collections import deque
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 from gateway.configuration.page_file import page_file_of
 from gateway.core.paths import SERVICE_CONF
@@ -23,13 +24,20 @@ class StoreError(GatewayError):
     """The page file cannot be read or written; with the remedy."""
 
 
+class _Step(NamedTuple):
+    """A text that was replaced, and the one that is there since; None: there was no file, or is none."""
+
+    previous: str | None
+    present: str | None
+
+
 class PageStore:
-    """The page file of the configuration at `configuration`. The caller lets one thread use it at a time."""
+    """The page file of the configuration at `configuration`. The caller lets one thread change it at a time."""
 
     def __init__(self, configuration: Path) -> None:
         self._configuration = configuration
         self.file = page_file_of(configuration.absolute())
-        self._earlier: deque[tuple[str | None, str]] = deque(maxlen=_MOST_KEPT)
+        self._earlier: deque[_Step] = deque(maxlen=_MOST_KEPT)
 
     def read(self) -> str | None:
         """Return the text of the file; None if there is no file."""
@@ -55,20 +63,19 @@ class PageStore:
 
     def remember(self, previous: str | None) -> None:
         """Remember that the present content has replaced `previous`."""
-        self._earlier.append((previous, self.edition()))
+        if self._earlier and self._earlier[-1].present != previous:
+            self._earlier.clear()  # somebody else has changed the file in between
+        self._earlier.append(_Step(previous, self.read()))
 
     def earlier(self) -> tuple[str | None] | None:
         """Return, as a tuple of one, the text that the present content has replaced; None if that is not known."""
-        while self._earlier and self._earlier[-1][1] != self.edition():
-            self._earlier.clear()  # somebody else has changed the file since
-        return (self._earlier[-1][0],) if self._earlier else None
+        last = self._earlier[-1] if self._earlier else None
+        return (last.previous,) if last is not None and last.present == self.read() else None
 
     def forget(self) -> None:
-        """Forget the last text: it is that of the file again."""
+        """Forget what was replaced last: it is the content of the file again."""
         if self._earlier:
             self._earlier.pop()
-        if self._earlier:
-            self._earlier[-1] = (self._earlier[-1][0], self.edition())
 
     def write(self, text: str | None) -> None:
         """Replace the content of the file as a whole; None: remove the file. Raises `StoreError`."""

@@ -186,5 +186,11 @@ def _scalar(value: Any) -> str:
         is_plain = _PLAIN.fullmatch(value) and value == value.strip() and not value.startswith(("-", "."))
         if is_plain and isinstance(resolve_scalar(value), str):
             return value
-        return json.dumps(value, ensure_ascii=not value.isprintable())
+        return f'"{"".join(map(_escaped, value))}"'
     return json.dumps(value)
+
+
+def _escaped(character: str) -> str:
+    if character in '"\\':
+        return f"\\{character}"
+    return character if character.isprintable() else f"\\U{ord(character):08X}"

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any, TypeAlias
 
-from gateway.core.deadline import DEADLINE
+from gateway.core.deadline import check_deadline
 from gateway.errors import GatewayError
 
 _Analyse: TypeAlias = Callable[[str, int], tuple[int, str]]
@@ -49,6 +49,7 @@ class SafeRegex:
     """
 
     def __init__(self, text: str) -> None:
+        check_deadline()
         if len(text) > _MAX_EXPRESSION:
             raise RegexError(f"longer than {_MAX_EXPRESSION} characters")
         try:
@@ -97,8 +98,7 @@ class SafeRegex:
     def _fullmatch_checked(self, text: str) -> Any:
         if not text.startswith(self.prefix):
             return None
-        if DEADLINE.is_over:
-            raise RegexError("the time for a trial is over")
+        check_deadline()
         if len(text) > self._max_text:
             raise RegexError(f"{len(text)} characters are too many for this expression (at most {self._max_text})")
         try:

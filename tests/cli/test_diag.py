@@ -301,3 +301,16 @@ def test_a_hostile_log_is_read_in_time(tmp_path: Path) -> None:
     log.write_bytes(b"\0\xff\xfe" + b"a=" * 60_000 + b"\n" + b"a://" * 20_000 + b"\n" + b"a." * 60_000)
     conf = write_conf(tmp_path, 1, interface={"type": "dummy"}, log={"file": str(log)})
     assert archive_of(tmp_path, "--conf", str(conf))["log/gw.log"].startswith("\0")  # it took half an hour
+
+
+def test_what_the_page_has_changed_is_in_the_archive_without_secrets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CODE", "4711-0815")
+    rules = 'encode: [{match: {action: OPEN}, write: "${CODE}#"}]'
+    conf = tmp_path / "gw.conf"
+    conf.write_text(f"root: home\ntopics: []\ninterface:\n  type: serial\n  port: /dev/ttyS77\n  {rules}\n")
+    (tmp_path / "gw.page.yaml").write_text(f"interface:\n  # once 4711-0815\n  {rules}\n")
+    text = archive_of(tmp_path, "--conf", str(conf))["configuration/gw.page.yaml"]
+    assert "${CODE}#" in text
+    assert "4711-0815" not in text

@@ -20,7 +20,7 @@ from gateway.page.history import History
 from gateway.page.source import Source
 from gateway.start_gateway import Gateway
 from gateway.web.access import RequestError, Visitor
-from gateway.web.app import Request
+from gateway.web.app import Content, Request
 from tests.conftest import ExpectedLogs
 from tests.page.test_overview import HOSTILE
 from tests.support.configuration import trial, write_conf
@@ -61,8 +61,7 @@ class Desk:
     def ask(self, path: str = "/api/device", **query: str) -> Mapping[str, Any]:
         request = Request({"interface": "dev", **query}, {}, Visitor(may_read=True, may_write=False, is_secure=True))
         answer = self.view.routes()["GET", path].answer(request)
-        assert isinstance(answer, dict)
-        return answer
+        return json.loads(answer.data) if isinstance(answer, Content) else answer
 
     def readings(self) -> dict[str, Any]:
         return {each["key"]: each for each in self.ask(device="tank")["readings"]}

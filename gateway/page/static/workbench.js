@@ -82,12 +82,13 @@ export function open(main, parameters) {
       const isKept = kept && !isFresh && kept.text !== kept.saved;
       draft = isKept ? kept : { text: answer.text, saved: answer.text, edition: answer.edition, frames: kept?.frames ?? answer.frames.join("\n"), hex: kept?.hex ?? false, command: kept?.command ?? "" };
       drafts.set(chosen, draft);
-      Object.assign(draft, { isEditable: answer.is_editable, isUndoable: answer.is_undoable, fromPage: answer.from_page, file: answer.file, configuration: answer.configuration, options: answer.options });
+      Object.assign(draft, { isEditable: answer.is_editable, isUndoable: answer.is_undoable, fromPage: answer.from_page, file: answer.file, configuration: answer.configuration, options: answer.options, place: answer.place });
       note.textContent = answer.note;
       note.hidden = !answer.note;
       take();
       editor.value = draft.text;
       editor.readOnly = !answer.is_editable;
+      editor.placeholder = answer.is_editable ? `You can write here: ${answer.options.join(", ")}` : "";
       frames.value = draft.frames;
       hex.checked = draft.hex;
       commands.value = draft.command;
@@ -142,6 +143,7 @@ export function open(main, parameters) {
     const count = draft.text.split("\n").length;
     const text = Array.from({ length: count }, (_, index) => index + 1).join("\n");
     if (numbers.textContent !== text) numbers.textContent = text;
+    download.disabled = !draft.isEditable;
     const canWrite = draft.isEditable && session.has_token;
     save.disabled = !canWrite || !isChanged;
     save.title = session.has_token ? "" : "Saving needs a token: set web.token_file in the configuration";
@@ -196,7 +198,7 @@ export function open(main, parameters) {
     if (count) state.textContent = `✕ ${count === 1 ? "One thing is" : `${count} things are`} wrong in what you have typed.`;
     else if (problems) state.textContent = `▲ The rules are valid. ${problems} of ${answer.results.length} is not taken, or not sent.`;
     else if (answer.results.length) state.textContent = "● The rules are valid, and take all of it.";
-    else state.textContent = draft?.isEditable ? "● The rules are valid. Paste or catch a frame to see what comes of it." : "";
+    else state.textContent = draft?.isEditable ? "● What stands there is valid. Paste or catch a frame to see what comes of it." : "";
     findings.replaceChildren(...answer.findings.map(finding));
     findings.hidden = !count;
     const inputs = [...texts.map((text) => ["Frame", text]), ...words.map((text) => ["Command", text])];
@@ -319,8 +321,9 @@ export function open(main, parameters) {
   // --- the way out
 
   function downloadText() {
-    const around = draft.text.split("\n").map((line) => (line ? `    ${line}` : "")).join("\n");
-    const link = h("a", { href: URL.createObjectURL(new Blob([`interfaces:\n  ${chosen}:\n${around}`], { type: "text/yaml" })), download: `${chosen}.rules.yaml` });
+    const around = draft.place.map((step, index) => `${"  ".repeat(index)}${/^[\w-]*[A-Za-z_][\w-]*$/.test(step) ? step : JSON.stringify(step)}:\n`).join("");
+    const lines = draft.text.split("\n").map((line) => (line ? "  ".repeat(draft.place.length) + line : "")).join("\n");
+    const link = h("a", { href: URL.createObjectURL(new Blob([around + lines], { type: "text/yaml" })), download: `${chosen}.rules.yaml` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 1000);
   }
