@@ -9,15 +9,16 @@ TRAFFIC = f"{PROGRAM}.traffic"
 """The logger of the messages that pass through the gateway, one line each."""
 
 PARTS = (
-    "configuration", "control", "core", "integrations", "interfaces", "logs", "mqtt", "outbox", "routing", "runtime"
+    "configuration", "control", "core", "integrations", "interfaces", "logs", "mqtt", "outbox", "page", "routing",
+    "runtime",
 )  # fmt: skip
 """The parts of the program that log, by the last word of their loggers' names."""
 
 _OWN_PACKAGES = ("gateway", "interfaces")
 _INTERFACES = "interfaces"
 _RUNTIME = "runtime"
-_MODULES = {"interface": _INTERFACES, "legacy_interface": _INTERFACES, "start_gateway": _RUNTIME}
-"""The modules directly in `gateway` that log, with the package that they count among in the log."""
+_MODULES = {"interface": _INTERFACES, "legacy_interface": _INTERFACES, "start_gateway": _RUNTIME, "web": "page"}
+"""What counts among another package in the log: modules directly in `gateway`, and a package that is half of a part."""
 
 
 def logger_name(module: str) -> str:
