@@ -8,19 +8,23 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.control.protocol import Answer, ControlError, decode_reply
+from gateway.errors import GatewayError
 from gateway.logs.masking import Masker
 from gateway.runtime.health import Health
 from gateway.runtime.running_gateway import RunningGateway
 
 _SHORTEST = 0.5  # s; browsers that ask for the same within this time get the same
-_LONGEST_ANSWER = 30.0  # s
+
+LONGEST_ANSWER = 30.0
+"""Seconds in which the main thread has to answer."""
 
 
 class Source:
     """A running gateway, for the threads of the web server."""
 
-    def __init__(self, gateway: RunningGateway) -> None:
+    def __init__(self, gateway: RunningGateway, longest_answer: float = LONGEST_ANSWER) -> None:
         self.gateway = gateway
+        self._longest_answer = longest_answer
         self._lock = threading.Lock()
         self._health: Health | None = None
         self._gathered = 0.0
@@ -42,25 +46,40 @@ class Source:
     def ask(self, request: Callable[[Answer], object]) -> Mapping[str, Any]:
         """Have the main thread call `request`, and return what it answers.
 
-        Raises `ControlError` if it refuses that, or does not answer in time.
+        Raises `ControlError` if it refuses that, or does not answer in time. What it has not begun by then is not done
+        at all: a command must not be executed when nobody expects it any more.
         """
         replies: list[bytes] = []
+        is_begun = is_over = False
 
         def receive(_: Answer, line: bytes) -> None:
             with self._replied:
                 replies.append(line)
                 self._replied.notify_all()
 
-        answer = Answer(receive)
-        if not self.gateway.errands.add(lambda: request(answer)):
+        def errand() -> None:
+            nonlocal is_begun
+            with self._replied:
+                if is_over:
+                    return
+                is_begun = True
+            answer = Answer(receive)
+            try:
+                request(answer)
+            except GatewayError as err:
+                answer.refuse(str(err))
+
+        if not self.gateway.errands.add(errand):
             raise ControlError("too many requests wait: the gateway hangs: see its log")
         with self._replied:
-            self._replied.wait_for(lambda: replies or self._is_closed, _LONGEST_ANSWER)
-            if not replies and self._is_closed:
-                raise ControlError("the page ends: what you have asked for may be done or not: see the log")
-        if not replies:
-            raise ControlError(f"no answer within {_LONGEST_ANSWER:g} s: the gateway is busy or hangs: see its log")
-        return decode_reply(replies[0])
+            self._replied.wait_for(lambda: replies or self._is_closed, self._longest_answer)
+            is_over = True
+        if replies:
+            return decode_reply(replies[0])
+        fate = "it may be done or not: see the log" if is_begun else "it is not done"
+        if self._is_closed:
+            raise ControlError(f"the page ends: {fate}")
+        raise ControlError(f"no answer within {self._longest_answer:g} s, the gateway is busy or hangs: {fate}")
 
     def close(self) -> None:
         """Let everybody go who waits for an answer: the main thread, which would give it, waits for them to end."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gateway.control.protocol import Answer, ControlError
+from gateway.errors import GatewayError
 from gateway.page.source import Source
 from tests.support.broker import Mosquitto
 from tests.support.house import House
@@ -53,8 +54,27 @@ def test_who_waits_for_an_answer_is_let_go_when_the_page_ends(house: House) -> N
         source.close()
         thread.join(5)
         assert time.monotonic() - began < 2
-        assert reasons == ["the page ends: what you have asked for may be done or not: see the log"]
+        assert reasons == ["the page ends: it may be done or not: see the log"]
         asked[0]({})  # too late, and harmless
+
+
+def test_what_the_main_thread_takes_too_late_is_not_done(house: House) -> None:
+    """A command would open a gate when nobody stands before it any more."""
+    gateway = house.running.gateway  # its main thread does not run
+    done: list[Answer] = []
+    with pytest.raises(ControlError, match="no answer within 1 s, the gateway is busy or hangs: it is not done"):
+        Source(gateway, 1).ask(done.append)
+    gateway.errands.run()
+    assert not done
+    gateway.close()
+
+
+def test_an_error_in_what_is_asked_for_is_the_answer(house: House) -> None:
+    def request(_: Answer) -> None:
+        raise GatewayError("there is no such interface")
+
+    with house, pytest.raises(ControlError, match="there is no such interface"):
+        Source(house.running.gateway).ask(request)
 
 
 def test_many_who_ask_at_once_get_the_same_health(house: House) -> None:
