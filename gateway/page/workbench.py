@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.configuration.settings import InterfaceOptions
 from gateway.control.protocol import ControlError, WrongConfigurationError
-from gateway.core.deadline import ending_when
+from gateway.core.deadline import DeadlineError, ending_when
 from gateway.core.quoting import did_you_mean
 from gateway.core.tap import FRAME, Note
 from gateway.errors import ConfigurationError, Finding, GatewayError, UsageError
@@ -29,6 +29,7 @@ from gateway.workbench.trial import (
     LONGEST_LOAD,
     MOST_FRAMES,
     MOST_TEXT,
+    TrialError,
     load_trial,
     secrets_of,
     try_frames,
@@ -69,7 +70,7 @@ class Workbench:
         }
 
     def close(self) -> None:
-        """End the trial that is being done: the main thread waits for its thread to end."""
+        """End what is being tried or checked: the main thread waits for the threads of the page to end."""
         self._closed.set()
 
     # --- reading
@@ -192,9 +193,12 @@ class Workbench:
             previous = self._store.read()
             try:
                 base = self._bench.base(self._source.gateway.configuration)
-                load_trial(base, self._bench.place(interface, base.document), text, math.inf)
-                page = self._bench.new_page(interface, previous, text)
-                self._bench.validate(page)
+                with ending_when(self._closed.is_set):
+                    load_trial(base, self._bench.place(interface, base.document), text, math.inf)
+                    page = self._bench.new_page(interface, previous, text)
+                    self._bench.validate(page)
+            except (DeadlineError, TrialError):
+                raise WorkbenchError("the page ends: nothing was saved") from None
             except ConfigurationError as err:
                 try:
                     findings: Iterable[Finding] = self._bench.in_editor(interface, text, err.findings)

@@ -253,6 +253,19 @@ def test_a_costly_trial_does_not_keep_the_gateway_from_its_end(served: Served) -
         assert answer.exception() is not None or answer.result() != 200
 
 
+def test_a_costly_save_does_not_keep_the_gateway_from_its_end(served: Served) -> None:
+    edition = served.open()["edition"]
+    with ThreadPoolExecutor(1) as pool:
+        body = {"interface": "stove", "text": COSTLY, "edition": edition}
+        answer = pool.submit(served.ask, "workbench/save", body, TOKEN)
+        assert served.ask("session")[0] == 200
+        began = time.monotonic()
+        served.end()
+        assert time.monotonic() - began < LONGEST_LOAD / 2
+        assert answer.exception() is not None or answer.result()[0] == 409
+    assert not served.page.exists()
+
+
 def test_a_save_is_used_and_taken_back(served: Served) -> None:
     status, answer = served.change("save", text=NEW)
     assert (status, answer["is_saved"], answer["changes"]) == (200, True, "stove: options")
