@@ -28,7 +28,7 @@ export function open(main, parameters) {
   let byteAfter;
   let history = { interval: 20, series: {}, frames: [] };
   const stops = [
-    repeat(1000, async () => {
+    repeat(500, async () => {
       const answer = await get("device", about);
       setHidden(content, false);
       head.update(answer);
