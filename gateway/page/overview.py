@@ -105,14 +105,7 @@ def overview(health: Health, names: Names) -> dict[str, Any]:
 
 def problem_part(problem: Problem) -> dict[str, Any]:
     """Return what is shown of a problem."""
-    return {
-        "level": str(problem.level),
-        "what": problem.what,
-        "remedy": problem.remedy,
-        "since": problem.since,
-        "interface": problem.interface,
-        "device": problem.device,
-    }
+    return {**problem._asdict(), "level": str(problem.level)}
 
 
 def _link(health: Health) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from gateway.page.history import History, Sampler
 from gateway.page.live import Live
 from gateway.page.overview import Overview
 from gateway.page.source import Source
-from gateway.page.unknown import Unknown
+from gateway.page.unknown import UnknownView
 from gateway.page.workbench import Workbench
 from gateway.runtime.running_gateway import RunningGateway
 from gateway.web.access import NO_TLS, Access
@@ -35,7 +35,8 @@ class Page:
         self._source = Source(gateway)
         places = threading.Semaphore(MOST_WAITING)
         self._feeds = Feed(places), Feed(places, is_raw=True)
-        self._history, self._commands, self._unknown = History(), Commands(self._source), Unknown(self._source)
+        self._history, self._commands, self._unknown = History(), Commands(self._source), UnknownView(self._source)
+        self._workbench = Workbench(self._source, self._feeds[0])
         name = socket.gethostname()
         access = Access(options, (name, name.partition(".")[0], f"{name.partition('.')[0]}.local"))
         self.routes = self._routes()
@@ -58,6 +59,7 @@ class Page:
         self._source.close()
         self._commands.close()
         self._unknown.close()
+        self._workbench.close()
         for feed in self._feeds:
             feed.close()
 
@@ -69,13 +71,13 @@ class Page:
             self._commands,
             Live(source, *self._feeds),
             self._unknown,
-            Workbench(source, self._feeds[0]),
+            self._workbench,
         )
         routes = {("GET", "/api/session"): Route(self._session, is_public=True), **file_routes()}
         for view in views:
             routes.update(view.routes())
         if self._options.metrics:
-            from gateway.page.metrics import Metrics  # its library takes 7 MiB
+            from gateway.page.metrics import Metrics  # its library takes 2 MiB
 
             routes.update(Metrics(source).routes())
         return routes

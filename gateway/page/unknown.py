@@ -47,7 +47,7 @@ _NO_FRAME = "Check framing, baudrate and parity in the configuration, and the ca
 _ENDS = ((b"\r\n", r"\r\n"), (b"\n", r"\n"), (b"\r", r"\r"), (b"\x00", r"\x00"), (b"\x03", r"\x03"))
 
 
-class Unknown:
+class UnknownView:
     """Answers what could not be used. It is collected from the beginning to `close`."""
 
     def __init__(self, source: Source) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from gateway.configuration.settings import InterfaceOptions
 from gateway.control.protocol import ControlError, WrongConfigurationError
+from gateway.core.deadline import DeadlineError, ending_when
 from gateway.core.quoting import did_you_mean
 from gateway.core.tap import FRAME, Note
 from gateway.errors import ConfigurationError, Finding, GatewayError, UsageError
@@ -28,6 +29,7 @@ from gateway.workbench.trial import (
     LONGEST_LOAD,
     MOST_FRAMES,
     MOST_TEXT,
+    TrialError,
     load_trial,
     secrets_of,
     try_frames,
@@ -36,8 +38,7 @@ from gateway.workbench.trial import (
 _MOST_RECENT = 50  # frames
 _MOST_COMMANDS = 20
 _LONGEST_REST = LONGEST_LOAD + LONGEST  # s
-_MOST_AT_ONCE = 2  # trials: the one that is done, and one that waits for it in a thread of the server
-_LONGEST_WAIT = 1.0  # s, of a trial for another one
+_LONGEST_WAIT = 1.0  # s, of a trial, until the rest after the last one is over
 
 
 class Workbench:
@@ -54,7 +55,7 @@ class Workbench:
         self._store = PageStore(path)
         self._lock = threading.Lock()  # held by who changes the page file
         self._trial_lock = threading.Lock()
-        self._places = threading.BoundedSemaphore(_MOST_AT_ONCE)
+        self._closed = threading.Event()
         self._last_opened: tuple[object, Opened] | None = None  # and what it depends on: it is read for each trial
         self._rests_until = 0.0
 
@@ -67,6 +68,10 @@ class Workbench:
             ("POST", "/api/workbench/undo"): Route(self._undo, is_writing=True),
             ("POST", "/api/workbench/discard"): Route(self._discard, is_writing=True),
         }
+
+    def close(self) -> None:
+        """End what is being tried or checked: the main thread waits for the threads of the page to end."""
+        self._closed.set()
 
     # --- reading
 
@@ -161,26 +166,20 @@ class Workbench:
     @contextmanager
     def _in_turn(self) -> Iterator[None]:
         """Do one trial at a time, and rest after it for as long as it took."""
-        busy = RequestError("429 Too Many Requests", "another trial is being done: try it again in a moment")
-        if not self._places.acquire(blocking=False):
-            raise busy
+        rest = self._rests_until - time.monotonic()
+        if rest > _LONGEST_WAIT or not self._trial_lock.acquire(blocking=False):
+            raise RequestError("429 Too Many Requests", "another trial is being done: try it again in a moment")
         try:
-            if self._rests_until - time.monotonic() > _LONGEST_WAIT or not self._trial_lock.acquire(
-                timeout=_LONGEST_WAIT
-            ):
-                raise busy
+            self._closed.wait(max(0.0, rest))
+            began = time.monotonic()
             try:
-                time.sleep(min(_LONGEST_WAIT, max(0.0, self._rests_until - time.monotonic())))
-                began = time.monotonic()
-                try:
+                with ending_when(self._closed.is_set):
                     yield
-                finally:
-                    ended = time.monotonic()
-                    self._rests_until = ended + min(_LONGEST_REST, ended - began)
             finally:
-                self._trial_lock.release()
+                ended = time.monotonic()
+                self._rests_until = ended + min(_LONGEST_REST, ended - began)
         finally:
-            self._places.release()
+            self._trial_lock.release()
 
     # --- writing
 
@@ -194,9 +193,12 @@ class Workbench:
             previous = self._store.read()
             try:
                 base = self._bench.base(self._source.gateway.configuration)
-                load_trial(base, self._bench.place(interface, base.document), text, math.inf)
-                page = self._bench.new_page(interface, previous, text)
-                self._bench.validate(page)
+                with ending_when(self._closed.is_set):
+                    load_trial(base, self._bench.place(interface, base.document), text, math.inf)
+                    page = self._bench.new_page(interface, previous, text)
+                    self._bench.validate(page)
+            except (DeadlineError, TrialError):
+                raise WorkbenchError("the page ends: nothing was saved") from None
             except ConfigurationError as err:
                 try:
                     findings: Iterable[Finding] = self._bench.in_editor(interface, text, err.findings)

@@ -51,7 +51,6 @@ class Request(NamedTuple):
     query: Mapping[str, str]
     body: Mapping[str, Any]
     visitor: Visitor
-    headers: Mapping[str, str] = {}
 
     def number(self, name: str, default: int, most: int = 2**53) -> int:
         """Return a parameter that is a whole number from -1 to `most`. Raises `RequestError` if it is none."""
@@ -140,7 +139,7 @@ class App:
             raise RequestError("401 Unauthorized", "this needs the token of the page")
         if route.is_writing and not visitor.may_write:
             raise RequestError("401 Unauthorized", "this needs the token of the page")
-        return route.answer(Request(_query(environ), _body(environ) if method == "POST" else {}, visitor, environ))
+        return route.answer(Request(_query(environ), _body(environ) if method == "POST" else {}, visitor))
 
     def _visitor(self, environ: WSGIEnvironment) -> Visitor:
         try:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.configuration.document import Document, Path
 from gateway.configuration.page_file import interfaces_of
-from gateway.configuration.scalars import resolve_scalar
 from gateway.configuration.yaml_reader import load_yaml
+from gateway.configuration.yaml_writer import flow, scalar
 from gateway.errors import ConfigurationError
 
 _HEAD = """\
@@ -18,7 +17,6 @@ _HEAD = """\
 # at the same place; words are added. Without this file, the configuration counts alone.
 """
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # those of YAML
-_PLAIN = re.compile(r"[A-Za-z0-9_./+-][A-Za-z0-9_ ./+@$%°=()*?!;<>|^~-]*")
 
 
 class _Raw(dict[str, str]):
@@ -133,7 +131,7 @@ def with_interface(text: str | None, at: Path, options: str) -> str | None:
                 texts[other] = option_text(text, document, other)
     texts.pop(at, None)
     if options.strip():
-        texts[at] = f"{_scalar(str(at[-1]))}:\n{indented(options)}"
+        texts[at] = f"{scalar(str(at[-1]))}:\n{indented(options)}"
     if not texts:
         return None
     single = texts.pop(("interface",), "")
@@ -146,9 +144,9 @@ def with_interface(text: str | None, at: Path, options: str) -> str | None:
 
 def _member(name: str, value: Any) -> Iterator[str]:
     if _is_short(value):
-        yield f"{_scalar(name)}: {_flow(value)}"
+        yield f"{scalar(name)}: {flow(value)}"
         return
-    yield f"{_scalar(name)}:"
+    yield f"{scalar(name)}:"
     yield from (f"  {line}" for line in _lines(value))
 
 
@@ -159,7 +157,7 @@ def _lines(value: Any) -> Iterator[str]:
         return
     for item in value:
         if _is_short(item):
-            yield f"- {_flow(item)}"
+            yield f"- {flow(item)}"
             continue
         for index, line in enumerate(_lines(item)):
             yield f"{'  ' if index else '- '}{line}"
@@ -170,27 +168,4 @@ def _is_short(value: Any) -> bool:
         return True
     inner = value.values() if isinstance(value, Mapping) else value
     is_flat = not any(isinstance(each, Mapping | list) and each for each in inner)
-    return is_flat and len(_flow(value)) <= 80
-
-
-def _flow(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_scalar(name)}: {_flow(each)}' for name, each in value.items())}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_flow, value))}]"
-    return _scalar(value)
-
-
-def _scalar(value: Any) -> str:
-    if isinstance(value, str):
-        is_plain = _PLAIN.fullmatch(value) and value == value.strip() and not value.startswith(("-", "."))
-        if is_plain and isinstance(resolve_scalar(value), str):
-            return value
-        return f'"{"".join(map(_escaped, value))}"'
-    return json.dumps(value)
-
-
-def _escaped(character: str) -> str:
-    if character in '"\\':
-        return f"\\{character}"
-    return character if character.isprintable() else f"\\U{ord(character):08X}"
+    return is_flat and len(flow(value)) <= 80

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import Any
 from gateway.configuration.schema_check import Schema, fill_defaults
 from gateway.configuration.schema_fit import fits_quickly
 from gateway.configuration.yaml_reader import load_yaml
+from gateway.configuration.yaml_writer import flow, scalar, without_variables
 from gateway.core.proposal import Proposal
 from gateway.errors import GatewayError
 from gateway.message import InternalMsg
@@ -21,8 +21,6 @@ from interfaces.rules.extractors import framing_of
 from interfaces.rules.message_template import CodecError
 from interfaces.serial_interface.rules import SerialRules
 
-_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
-_RESOLVED = frozenset(("true", "false", "null", "yes", "no", "on", "off", "y", "n"))
 _decoders: deque[tuple[Mapping[str, Any], Decoder]] = deque(maxlen=8)
 _BY_HAND = (
     "no rule could be proposed that reads all of these frames: look up in the manual of the device what they "
@@ -94,28 +92,7 @@ def _is_good(result: list[InternalMsg] | None, options: Mapping[str, Any]) -> bo
     return bool(result) and not isinstance(result, PartialMessages)
 
 
-# --- YAML
-
-
 def _text(options: Mapping[str, Any]) -> str:
     """Return a rule as an item of a list: each of its options in a line."""
-    lines = [f"{_scalar(name)}: {_flow(value)}" for name, value in options.items()]
+    lines = [f"{scalar(name)}: {flow(value)}" for name, value in without_variables(options).items()]
     return "\n".join(f"{'- ' if index == 0 else '  '}{line}" for index, line in enumerate(lines)) + "\n"
-
-
-def _flow(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return f"{{{', '.join(f'{_scalar(name)}: {_flow(each)}' for name, each in value.items())}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(map(_flow, value))}]"
-    return _scalar(value)
-
-
-def _scalar(value: Any) -> str:
-    if not isinstance(value, str):
-        return json.dumps(value)
-    text = value.replace("${", "$${")
-    if not text.isprintable():
-        return json.dumps(text)
-    is_plain = _PLAIN.fullmatch(text) is not None and text.lower() not in _RESOLVED
-    return text if is_plain else "'" + text.replace("'", "''") + "'"

@@ -28,13 +28,16 @@ def has_asked(tab: Tab, at_least: int) -> bool:
     return int(tab.run(ASKED)) >= at_least
 
 
-def test_a_reading_appears_within_a_second_or_two(browser: Browser, seen_house: House) -> None:
+def test_a_reading_appears_within_a_second(browser: Browser, seen_house: House) -> None:
     with browser.tab(seen_house.page.address + DEVICE) as tab:
         tab.wait_text("Temperature")
-        seen_house.say("T 23.75")
-        began = time.monotonic()
-        tab.wait_text("23.75")
-        assert time.monotonic() - began < 2.5  # the page asks each second; this machine may be busy
+        took = []
+        for value in ("23.75", "23.25", "22.75"):
+            seen_house.say(f"T {value}")
+            began = time.monotonic()
+            tab.wait_text(value)
+            took.append(time.monotonic() - began)
+        assert sorted(took)[1] < 1.0, took  # two of three: this machine may be busy
         tab.wait_text("online")
 
 

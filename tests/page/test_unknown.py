@@ -16,7 +16,7 @@ from gateway.core.unknown import CHECKSUM, FRAMING, PARTS, RULE, UNKNOWN, VALUE
 from gateway.errors import MessageError, WordError
 from gateway.message import InternalMsg
 from gateway.page.source import Source
-from gateway.page.unknown import Unknown, framing_advice, map_line
+from gateway.page.unknown import UnknownView, framing_advice, map_line
 from gateway.start_gateway import Gateway
 from gateway.translation.field_map import FieldMap
 from gateway.web.access import Visitor
@@ -40,7 +40,7 @@ class View:
         options = {"type": "serial", "port": "loop://", "map": MAP, "decode": [RULE_OF_T], **interface}
         conf = write_conf(folder, 1, interfaces={"dev": options}, mqtt={"username": "u", "password": "Hidden+1"})
         self.gateway = Gateway(load_configuration(conf, {}))
-        self.unknown = Unknown(Source(self.gateway))
+        self.unknown = UnknownView(Source(self.gateway))
         assert UNKNOWN.collector is not None
         self.collector = UNKNOWN.collector
 

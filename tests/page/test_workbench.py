@@ -47,6 +47,9 @@ interfaces:
 """
 NEW = "decode:\n  - {name: h, regex: 'H (?P<h>.*)', message: {action: HUM, arguments: {h: '{h}'}}}\n"
 PASSWORD = "broker-password-1"
+_HUNDRED = ",".join(map(str, range(100)))
+COSTLY = f"decode: [{{for: {{a: [{_HUNDRED}], b: [{_HUNDRED}]}}, regex: '{{a}}-{{b}}', message: {{action: A}}}}]"
+"""Ten thousand rules, which are checked for seconds."""
 
 
 class Served:
@@ -81,10 +84,13 @@ class Served:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.gateway.stop()
-        self._thread.join(10)
+        self.end()
         for descriptor in self._descriptors:
             os.close(descriptor)
+
+    def end(self) -> None:
+        self.gateway.stop()
+        self._thread.join(10)
 
     def _is_there(self) -> bool:
         try:
@@ -216,9 +222,7 @@ def test_a_trial_of_another_form_is_refused(served: Served, body: dict[str, Any]
 
 
 def test_a_costly_trial_keeps_neither_the_page_nor_another_trial_from_an_answer(served: Served) -> None:
-    hundred = ",".join(map(str, range(100)))
-    rule = f"decode: [{{for: {{a: [{hundred}], b: [{hundred}]}}, regex: '{{a}}-{{b}}', message: {{action: A}}}}]"
-    body = {"interface": "stove", "text": rule}
+    body = {"interface": "stove", "text": COSTLY}
     with ThreadPoolExecutor(12) as pool:
         answers = [pool.submit(served.ask, "workbench/try", body) for _ in range(12)]
         began = time.monotonic()
@@ -228,6 +232,38 @@ def test_a_costly_trial_keeps_neither_the_page_nor_another_trial_from_an_answer(
         statuses = [answer.result()[0] for answer in answers]
     assert set(statuses) <= {200, 409, 429}  # done, or ended, or sent away
     assert statuses.count(429) >= 8
+
+
+def test_a_costly_trial_does_not_keep_the_gateway_from_its_end(served: Served) -> None:
+    body = {"interface": "stove", "text": COSTLY}
+
+    def try_it() -> int:
+        while (status := served.ask("workbench/try", body)[0]) == 429:
+            pass
+        return status
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(try_it)
+        wait_until(
+            lambda: served.ask("workbench/try", {**body, "text": ""})[0] == 429, what="the trial to be under way"
+        )
+        began = time.monotonic()
+        served.end()
+        assert time.monotonic() - began < LONGEST_LOAD / 2
+        assert answer.exception() is not None or answer.result() != 200
+
+
+def test_a_costly_save_does_not_keep_the_gateway_from_its_end(served: Served) -> None:
+    edition = served.open()["edition"]
+    with ThreadPoolExecutor(1) as pool:
+        body = {"interface": "stove", "text": COSTLY, "edition": edition}
+        answer = pool.submit(served.ask, "workbench/save", body, TOKEN)
+        assert served.ask("session")[0] == 200
+        began = time.monotonic()
+        served.end()
+        assert time.monotonic() - began < LONGEST_LOAD / 2
+        assert answer.exception() is not None or answer.result()[0] == 409
+    assert not served.page.exists()
 
 
 def test_a_save_is_used_and_taken_back(served: Served) -> None:

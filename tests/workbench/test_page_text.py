@@ -58,7 +58,7 @@ def test_an_option_inside_a_line_is_written_anew() -> None:
         '{"interface": {"decode": [{"regex": "(?P<a>.): #", "message": {"action": "on", "x": [1, 2.5, null, true]}}]}}'
     )
     assert option(flow, "interface", "decode") == (
-        'decode:\n  - regex: "(?P<a>.): #"\n    message:\n      action: on\n      x: [1, 2.5, null, true]\n'
+        "decode:\n  - regex: '(?P<a>.): #'\n    message:\n      action: 'on'\n      x: [1, 2.5, null, true]\n"
     )
 
 

@@ -1,7 +1,7 @@
 // The last values of something as a line, with gaps where there was none.
 
 import { svg } from "./dom.js";
-import { number } from "./update.js";
+import { number } from "./words.js";
 
 const HEIGHT = 24;
 

@@ -3,10 +3,11 @@
 import { get, post } from "./api.js";
 import { repeat, session } from "./app.js";
 import { chartElement, draw } from "./chart.js";
-import { ago, clock, h, show } from "./dom.js";
-import { messageLine, outcome, spaced } from "./message.js";
+import { h } from "./dom.js";
+import { messageLine, outcome } from "./message.js";
 import { problemList } from "./problems.js";
-import { deviceLink, duration, keyed, number, setAttribute, setHidden, setStatus, setText, statusElement } from "./update.js";
+import { deviceLink, keyed, setAttribute, setHidden, setStatus, setText, show, statusElement } from "./update.js";
+import { ago, clock, duration, number, spaced } from "./words.js";
 
 const MOST_MESSAGES = 100;
 const MOST_BYTES = 200; // lines of bytes
@@ -27,7 +28,7 @@ export function open(main, parameters) {
   let byteAfter;
   let history = { interval: 20, series: {}, frames: [] };
   const stops = [
-    repeat(1000, async () => {
+    repeat(500, async () => {
       const answer = await get("device", about);
       setHidden(content, false);
       head.update(answer);
@@ -356,7 +357,7 @@ function messageList() {
   pause.addEventListener("click", () => {
     isPaused = !isPaused;
     setAttribute(pause, "aria-pressed", String(isPaused));
-    setText(pause, isPaused ? "Go on" : "Pause");
+    setText(pause, isPaused ? "Continue" : "Pause");
     if (!isPaused) showWaiting();
   });
   fresh.addEventListener("click", showWaiting);

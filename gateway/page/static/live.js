@@ -3,7 +3,8 @@
 import { get, Refused } from "./api.js";
 import { tell } from "./app.js";
 import { h } from "./dom.js";
-import { bytesText, counted, messageLine, moment } from "./message.js";
+import { messageLine } from "./message.js";
+import { bytesText, counted, moment, spaced } from "./words.js";
 
 const MOST_LINES = 500; // in the document
 const MOST_HELD = 500; // that wait while it is paused
@@ -201,7 +202,7 @@ export function open(main, parameters) {
 }
 
 function hexRows(digits) {
-  return (digits.match(/.{1,32}/g) ?? []).map((row) => row.replace(/(..)(?=.)/g, "$1 ")).join("\n");
+  return (digits.match(/.{1,32}/g) ?? []).map(spaced).join("\n");
 }
 
 function sleep(time, signal) {

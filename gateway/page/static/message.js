@@ -1,6 +1,7 @@
 // One message on its way through the gateway: a line that opens to show each of its stages.
 
 import { h } from "./dom.js";
+import { bytesText, counted, moment, spaced } from "./words.js";
 
 // Outcomes by how they look: each has a sign and a word beside its colour.
 const LOOKS = {
@@ -59,18 +60,7 @@ const WAITS = {
   message: "The interface has not taken it yet.",
 };
 
-// Bytes in hexadecimal, byte by byte.
-export function spaced(hex) {
-  return hex.replace(/(..)(?=.)/g, "$1 ");
-}
-
-// Bytes as a text, or in hexadecimal if most of them are none.
-export function bytesText(stage) {
-  const escapes = stage.text.split("\\x").length - 1;
-  return escapes * 8 > stage.text.length ? spaced(stage.hex) : stage.text;
-}
-
-export function direction(note) {
+function direction(note) {
   const [sign, words] = DIRECTIONS[note.direction] ?? ["•", note.direction];
   return h("span", { class: "direction", title: words, role: "img", "aria-label": words }, sign);
 }
@@ -79,13 +69,6 @@ export function direction(note) {
 export function outcome(word) {
   const [look, sign] = LOOKS[word] ?? ["bad", "✕"];
   return h("span", { class: `outcome ${look}` }, h("span", { "aria-hidden": "true" }, sign), ` ${word}`);
-}
-
-// The time of day with milliseconds, as this browser's time zone has it.
-export function moment(time) {
-  const date = new Date(time);
-  const part = (value, width = 2) => String(value).padStart(width, "0");
-  return `${part(date.getHours())}:${part(date.getMinutes())}:${part(date.getSeconds())}.${part(date.getMilliseconds(), 3)}`;
 }
 
 // A line that opens: in short what came, what became of it, and why it did not arrive.
@@ -107,21 +90,21 @@ function gist(note) {
   const content = note.stages.findLast((stage) => stage.text !== undefined || stage.message !== undefined);
   if (published) parts.push(h("code", { class: "topic" }, published.topic), " ", h("code", {}, published.payload));
   else if (content) parts.push(h("code", {}, content.message ?? bytesText(content)));
-  else parts.push(`${note.stages[0]?.bytes ?? 0} bytes`);
+  else parts.push(counted(note.stages[0]?.bytes ?? 0, "byte"));
   if (note.reason) parts.push(h("span", { class: note.outcome === "held back" ? "soft" : "bad" }, ` ${note.reason}`));
   return parts;
 }
 
 // The whole way of a message, stage by stage, and its end.
-export function wayOf(note) {
+function wayOf(note) {
   let passed = 0;
   const stages = note.stages.map((stage) => {
     passed += stage.ms;
-    return h("li", {}, h("span", { class: "stage" }, STAGES[stage.stage] ?? stage.stage), h("span", { class: "took" }, duration(stage.ms)), h("div", { class: "content" }, contentOf(stage)));
+    return h("li", {}, h("span", { class: "stage" }, STAGES[stage.stage] ?? stage.stage), h("span", { class: "took" }, took(stage.ms)), h("div", { class: "content" }, contentOf(stage)));
   });
   const end = endOf(note);
   if (end) stages.push(end);
-  return h("ol", { class: "way", "aria-label": `The way of this message: ${duration(passed) || "at once"} in all` }, stages);
+  return h("ol", { class: "way", "aria-label": `The way of this message: ${took(passed) || "at once"} in all` }, stages);
 }
 
 function endOf(note) {
@@ -148,11 +131,7 @@ function contentOf(stage) {
   return "";
 }
 
-export function counted(count, noun) {
-  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
-}
-
-function duration(milliseconds) {
+function took(milliseconds) {
   if (milliseconds < 0.01) return "";
   if (milliseconds >= 1000) return `+${(milliseconds / 1000).toFixed(1)} s`;
   return `+${milliseconds < 10 ? milliseconds.toFixed(2) : milliseconds.toFixed(0)} ms`;

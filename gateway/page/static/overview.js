@@ -3,9 +3,10 @@
 import { get } from "./api.js";
 import { repeat } from "./app.js";
 import { chartElement, draw } from "./chart.js";
-import { ago, h } from "./dom.js";
+import { h } from "./dom.js";
 import { problemList } from "./problems.js";
-import { deviceLink, duration, keyed, number, setAttribute, setHidden, setStatus, setText, statusElement } from "./update.js";
+import { deviceLink, keyed, setAttribute, setHidden, setStatus, setText, statusElement } from "./update.js";
+import { ago, duration, number } from "./words.js";
 
 const MOST_SHOWN = 1000; // devices in the list; a filter finds the others
 const RATE_SECONDS = 10; // over which the rate of this moment is taken

@@ -1,7 +1,8 @@
 // What is wrong, each with what to do.
 
 import { h } from "./dom.js";
-import { deviceLink, duration, keyed, setAttribute, setHidden, setText } from "./update.js";
+import { deviceLink, keyed, setAttribute, setHidden, setText } from "./update.js";
+import { duration } from "./words.js";
 
 // Return a list whose update(problems, now) shows them; with `hasLinks`, each leads to what it is about.
 export function problemList({ hasLinks = false } = {}) {

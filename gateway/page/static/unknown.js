@@ -2,8 +2,9 @@
 
 import { get, post } from "./api.js";
 import { repeat, session, tell } from "./app.js";
-import { ago, clock, h, show } from "./dom.js";
-import { counted } from "./message.js";
+import { h } from "./dom.js";
+import { show } from "./update.js";
+import { ago, bytesText, clock, counted } from "./words.js";
 
 const FEW = 3; // groups that are shown open
 
@@ -123,12 +124,8 @@ function examplesOf(group, isWord) {
   return h(
     "ul",
     { class: "examples", "aria-label": "Examples" },
-    group.examples.map((each) => h("li", {}, isWord ? "in " : "", h("code", {}, isBinary(each) ? each.hex : each.text || "(empty)"), each.is_whole ? "" : h("span", { class: "soft" }, ` (${counted(each.bytes, "byte")})`))),
+    group.examples.map((each) => h("li", {}, isWord ? "in " : "", h("code", {}, (isWord ? each.text : bytesText(each)) || "(empty)"), each.is_whole ? "" : h("span", { class: "soft" }, ` (${counted(each.bytes, "byte")})`))),
   );
-}
-
-function isBinary(example) {
-  return (example.text.split("\\x").length - 1) * 8 > example.text.length;
 }
 
 function ruleOf(group) {

@@ -43,6 +43,12 @@ export function keyed(parent, items, keyOf, create, update) {
   }
 }
 
+// Replace what an element contains, but only if it is something else: what a person reads or has selected stays.
+export function show(element, ...children) {
+  const fresh = h("div", {}, ...children);
+  if (fresh.innerHTML !== element.innerHTML) element.replaceChildren(...fresh.childNodes);
+}
+
 const SIGNS = {
   online: "●", offline: "✕", unknown: "○", hanging: "⧗", closed: "◌", well: "●", degraded: "▲", down: "✕",
   good: "●", stale: "◷", bad: "✕",
@@ -57,20 +63,6 @@ export function setStatus(element, word, shown = word) {
   setAttribute(element, "class", `status ${word}`);
   setText(element.firstElementChild, SIGNS[word] ?? "•");
   setText(element.lastElementChild, shown ? ` ${shown}` : "");
-}
-
-// A duration in words, such as 3 min.
-export function duration(seconds) {
-  for (const [size, name] of [[86400, "d"], [3600, "h"], [60, "min"]]) {
-    if (seconds >= 2 * size) return `${Math.floor(seconds / size)} ${name}`;
-  }
-  return seconds < 10 && seconds % 1 ? `${seconds.toFixed(1)} s` : `${Math.floor(seconds)} s`;
-}
-
-// A number for people: grouped, and with no more digits than it needs.
-export function number(value, digits = 6) {
-  if (typeof value !== "number" || !Number.isFinite(value)) return String(value);
-  return value.toLocaleString(undefined, { maximumSignificantDigits: Number.isInteger(value) ? 21 : digits });
 }
 
 export function deviceLink(name, device = "") {

@@ -103,20 +103,16 @@ export function open(main, parameters) {
   // A frame, and lines for the rules, that another view hands over.
   function take() {
     const frame = parameters.get("frame");
-    const hexFrame = parameters.get("hex");
     const added = parameters.get("add");
-    if (!parameters.has("frame") && !parameters.has("hex") && !parameters.has("add")) return;
-    if (hexFrame) {
-      draft.hex = true;
-      draft.frames = hexFrame;
-    } else if (frame) {
+    if (!frame && !added) return;
+    if (frame) {
       draft.hex = false;
       draft.frames = frame;
     }
     if (added && draft.isEditable && !draft.text.includes(added.trim())) {
       draft.text = withRule(draft.text, added);
     }
-    for (const name of ["frame", "hex", "add"]) parameters.delete(name);
+    for (const name of ["frame", "add"]) parameters.delete(name);
     history.replaceState(null, "", `#workbench?interface=${encodeURIComponent(chosen)}`);
   }
 
