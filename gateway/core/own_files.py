@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -25,7 +26,10 @@ def open_own_folder(path: Path, *, create: bool = False) -> int:
     no such folder. Files that are opened relative to the descriptor cannot be exchanged between check and use.
     """
     if create:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Not `exist_ok`, which follows a link: with fs.protected_symlinks, the kernel refuses that of a stranger
+        # without saying why.
+        with contextlib.suppress(FileExistsError):
+            path.mkdir(mode=0o700, parents=True)
     status = path.lstat()
     is_link = stat.S_ISLNK(status.st_mode)
     if is_link:
@@ -57,8 +61,10 @@ def open_to_append(path: Path, mode: int) -> int:
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
     if not path.parent.stat().st_mode & stat.S_IWOTH:
         return _open_without_waiting(path, flags, mode)
-    if path.is_symlink():
-        _check_owner(path, path.lstat(), "link")
+    is_link = path.is_symlink()
+    with contextlib.suppress(FileNotFoundError):  # before it is opened: the kernel refuses it without saying why
+        _check_owner(path, path.lstat(), "link" if is_link else "file")
+    if is_link:
         return _open_without_waiting(path, flags, mode)
     descriptor = _open_without_waiting(path, flags | os.O_NOFOLLOW, mode)
     try:
