@@ -112,6 +112,7 @@ def problem_part(problem: Problem) -> dict[str, Any]:
         "since": problem.since,
         "interface": problem.interface,
         "device": problem.device,
+        "view": problem.view,
     }
 
 

@@ -4,7 +4,7 @@ import { get, post } from "./api.js";
 import { repeat, session } from "./app.js";
 import { chartElement, draw } from "./chart.js";
 import { ago, clock, h, show } from "./dom.js";
-import { messageLine, outcome, spaced } from "./message.js";
+import { bytesText, messageLine, outcome, spaced } from "./message.js";
 import { problemList } from "./problems.js";
 import { deviceLink, duration, keyed, number, setAttribute, setHidden, setStatus, setText, statusElement } from "./update.js";
 
@@ -282,6 +282,7 @@ function showOutcome(element, result) {
   element.replaceChildren(
     h("strong", {}, outcome(word)),
     ` at ${clock(result.time)}${took}${where}${result.reason ? `: ${result.reason}` : ""}`,
+    ...(result.answer && word !== "OK" ? [". The device answered ", h("code", {}, bytesText(result.answer))] : []),
   );
 }
 
@@ -289,12 +290,12 @@ function showOutcome(element, result) {
 
 const FRAMES = [
   ["frames_received", "Frames received"],
-  ["frames_unmatched", "… that no rule takes", "unknown"],
-  ["unmatched_kinds", "… of so many kinds", "unknown"],
-  ["frames_unreadable", "… that could not be read", "unknown"],
-  ["frames_bad_checksum", "… with a wrong checksum"],
-  ["frames_unjoined", "… whose other parts did not come"],
-  ["frames_ignored", "… that a rule ignores"],
+  ["frames_unmatched", "Frames that no rule takes", "unknown"],
+  ["unmatched_kinds", "Kinds of frames that no rule takes", "unknown"],
+  ["frames_unreadable", "Frames that could not be read", "unknown"],
+  ["frames_bad_checksum", "Frames with a wrong checksum"],
+  ["frames_unjoined", "Frames whose other parts did not come"],
+  ["frames_ignored", "Frames that a rule ignores"],
   ["values_unreadable", "Values that could not be read"],
   ["bytes_discarded", "Bytes outside of frames"],
   ["partial_frames_discarded", "Incomplete frames"],
@@ -304,6 +305,7 @@ const FRAMES = [
   ["requests_refused", "Requests that the device refused"],
   ["commands_done", "Commands executed"],
   ["commands_timed_out", "Commands without an answer"],
+  ["answers_received", "Answers received"],
   ["commands_refused", "Commands that were refused"],
 ];
 const USUAL = ["frames_received", "frames_sent", "frames_ignored", "requests_done", "commands_done", "answers_received", "replies_sent", "echoes_removed"];

@@ -28,13 +28,16 @@ export function ago(seconds) {
   return `${Math.floor(seconds)} s ago`;
 }
 
-// The time of day of a time in seconds (Unix time), or of a text such as 2026-11-29T21:30:05.120Z.
+// The time of day of a time in seconds (Unix time), or of a text such as 2026-11-29T21:30:05.120Z; with the day, if it
+// is another one than today.
 export function clock(time) {
   const date = typeof time === "number" ? new Date(time * 1000) : new Date(time);
-  return Number.isNaN(date.getTime()) ? String(time) : date.toLocaleTimeString([], { hour12: false });
+  if (Number.isNaN(date.getTime())) return String(time);
+  const day = date.toDateString() === new Date().toDateString() ? {} : { day: "numeric", month: "short" };
+  return date.toLocaleString([], { ...day, hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 }
 
-const SIGNS = { online: "●", offline: "✕", unknown: "○", hanging: "⧗", closed: "◌", well: "●", degraded: "▲", down: "✕" };
+const SIGNS = { online: "●", offline: "✕", unknown: "○", hanging: "▲", closed: "◌", well: "●", degraded: "▲", down: "✕" };
 
 // A status: a sign, a word and a colour, so that each of them is enough.
 export function status(word, title = "") {

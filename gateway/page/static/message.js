@@ -8,7 +8,7 @@ const LOOKS = {
   sent: ["good", "✓"],
   delivered: ["good", "✓"],
   OK: ["good", "✓"],
-  waiting: ["warn", "⧗"],
+  waiting: ["warn", "…"],
   "held back": ["soft", "="],
   dropped: ["bad", "✕"],
 };
@@ -149,7 +149,7 @@ function contentOf(stage) {
 }
 
 export function counted(count, noun) {
-  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+  return `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
 }
 
 function duration(milliseconds) {

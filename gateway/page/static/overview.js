@@ -94,17 +94,17 @@ function updateCards(cards, answer, rates, { interval, series }) {
     ["Protocol", link.protocol],
     [link.is_up ? "Up for" : "Down for", link.since === null ? "" : duration(Math.floor(answer.time - link.since))],
     ["Round trip", trip],
-    ["Connects", number(link.connects)],
+    ["Connected", link.connects === 1 ? "once" : `${number(link.connects)} times`],
   ]);
   draw(cards.link.chart, (series.round_trip ?? []).map((value) => value === null ? null : value * 1000), interval, { least: 0, unit: "ms" });
-  for (const [key, text] of [["in", "Received"], ["out", "With the broker"]]) {
+  for (const [key, text] of [["in", "Received"], ["out", "Accepted"]]) {
     setText(cards[key].value, rates.text(key));
     setFacts(cards[key], [[text, number(answer.rates.counts[key])]]);
     draw(cards[key].chart, series[key] ?? [], interval, { least: 0, unit: "/s" });
   }
   setText(cards.outbox.value, outbox.waiting ? `${number(outbox.waiting)} waiting` : "empty");
   setFacts(cards.outbox, [
-    ["Oldest", outbox.waiting ? duration(outbox.oldest) : ""],
+    ["Oldest waits for", outbox.waiting ? duration(outbox.oldest) : ""],
     ["Level", `${outbox.level_percent} %`],
     ["Dead letters", number(outbox.dead_letters)],
     ...Object.entries(outbox.dropped).map(([kind, count]) => [DROPPED[kind] ?? kind, number(count)]),
@@ -142,7 +142,7 @@ class Rates {
     const [first, last] = [this.answers[0], this.answers.at(-1)];
     if (first === last || first.counts[key] === undefined) return "…";
     const rate = Math.max(0, last.counts[key] - first.counts[key]) / (last.at - first.at);
-    return `${rate >= 100 ? number(Math.round(rate)) : rate ? rate.toFixed(1) : "0"} ${unit}`;
+    return `${rate >= 100 ? number(Math.round(rate)) : rate ? rate.toLocaleString(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 }) : "0"} ${unit}`;
   }
 }
 
@@ -170,7 +170,7 @@ function deviceList() {
       const groups = entries.map(([name, each]) => [name, each, devicesOf(name, each, names, words, shown)]);
       setHidden(none, entries.length > 0);
       keyed(interfaces, groups, ([name]) => name, interfaceSection, (row, group) => updateInterface(row, group, { words, answer, rates, history }));
-      setText(count, shown.count < shown.total ? `${number(shown.count)} of ${number(shown.total)} devices are shown` : `${number(shown.total)} devices`);
+      setText(count, shown.count < shown.total ? `${number(shown.count)} of ${number(shown.total)} devices are shown` : shown.total === 1 ? "1 device" : `${number(shown.total)} devices`);
     },
   };
   filter.addEventListener("input", () => last && list.update(...last));

@@ -44,7 +44,7 @@ export function keyed(parent, items, keyOf, create, update) {
 }
 
 const SIGNS = {
-  online: "●", offline: "✕", unknown: "○", hanging: "⧗", closed: "◌", well: "●", degraded: "▲", down: "✕",
+  online: "●", offline: "✕", unknown: "○", hanging: "▲", closed: "◌", well: "●", degraded: "▲", down: "✕",
   good: "●", stale: "◷", bad: "✕",
 };
 

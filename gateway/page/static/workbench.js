@@ -196,7 +196,7 @@ export function open(main, parameters) {
     const problems = answer.results.filter((each) => each.lines.some((line) => line.is_problem)).length;
     state.className = `wb-state ${count ? "bad" : problems ? "warn" : "good"}`;
     if (count) state.textContent = `✕ ${count === 1 ? "One thing is" : `${count} things are`} wrong in what you have typed.`;
-    else if (problems) state.textContent = `▲ The rules are valid. ${problems} of ${answer.results.length} is not taken, or not sent.`;
+    else if (problems) state.textContent = `▲ The rules are valid. ${problems} of ${answer.results.length} ${problems === 1 ? "is" : "are"} not taken, or not sent.`;
     else if (answer.results.length) state.textContent = "● The rules are valid, and take all of it.";
     else state.textContent = draft?.isEditable ? "● What stands there is valid. Paste or catch a frame to see what comes of it." : "";
     findings.replaceChildren(...answer.findings.map(finding));
