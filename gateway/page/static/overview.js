@@ -1,7 +1,7 @@
 // The whole gateway: what is wrong and what to do, the link, the outbox, what passes, and all devices.
 
 import { get } from "./api.js";
-import { repeat } from "./app.js";
+import { countUnknown, repeat } from "./app.js";
 import { chartElement, draw } from "./chart.js";
 import { ago, h } from "./dom.js";
 import { problemList } from "./problems.js";
@@ -27,6 +27,7 @@ export function open(main) {
   let history = { interval: 20, series: {} };
   const stopHistory = repeat(10000, async () => {
     history = await get("history");
+    countUnknown((await get("unknown")).groups.length);
   });
   const stop = repeat(1000, async () => {
     const answer = await get("overview");

@@ -59,7 +59,7 @@ export function open(main, parameters) {
       h("section", { class: "panel wb-rules", "aria-labelledby": "wb-h-rules" },
         h("h3", { id: "wb-h-rules" }, h("label", { for: "wb-editor" }, "Rules, devices and words")),
         h("div", { class: "wb-frame" }, numbers, editor),
-        h("p", { class: "soft", id: "wb-editor-help" }, "Tab indents; press Escape and then Tab to leave the field."),
+        h("p", { class: "soft", id: "wb-editor-help" }, "Tab indents; press Escape and then Tab to leave the field. A word that the map lacks is added so: ", h("code", {}, "words: {action: {DOOR: [door]}}"), "."),
         origin,
         h("p", { class: "wb-row" }, save, download, revert, undo, discard),
         outcome),
@@ -105,7 +105,8 @@ export function open(main, parameters) {
     const frame = parameters.get("frame");
     const hexFrame = parameters.get("hex");
     const added = parameters.get("add");
-    if (!parameters.has("frame") && !parameters.has("hex") && !parameters.has("add")) return;
+    const words = JSON.parse(parameters.get("words") ?? "[]");
+    if (!["frame", "hex", "add", "words"].some((name) => parameters.has(name))) return;
     if (hexFrame) {
       draft.hex = true;
       draft.frames = hexFrame;
@@ -116,7 +117,8 @@ export function open(main, parameters) {
     if (added && draft.isEditable && !draft.text.includes(added.trim())) {
       draft.text = withRule(draft.text, added);
     }
-    for (const name of ["frame", "hex", "add"]) parameters.delete(name);
+    if (draft.isEditable) for (const [field, internal, mqtt] of words) draft.text = withWord(draft.text, field, internal, mqtt);
+    for (const name of ["frame", "hex", "add", "words"]) parameters.delete(name);
     history.replaceState(null, "", `#workbench?interface=${encodeURIComponent(chosen)}`);
   }
 
@@ -135,6 +137,25 @@ export function open(main, parameters) {
     const fresh = added.replace(/\n+$/, "").split("\n");
     const own = fresh[0].match(/^\s*/)[0].length;
     lines.splice(end, 0, ...fresh.map((line) => margin + line.slice(Math.min(own, line.match(/^\s*/)[0].length))));
+    return `${lines.join("\n")}\n`;
+  }
+
+  // Put a word of the map below its field; if the words stand in one line, whoever edits them has to do it.
+  function withWord(text, field, internal, mqtt) {
+    const entry = `${JSON.stringify(internal)}: [${JSON.stringify(mqtt)}]`;
+    if (text.includes(entry)) return text;
+    const lines = text.replace(/\n+$/, "").split("\n");
+    const head = lines.findIndex((line) => /^words:/.test(line));
+    if (head < 0) return `${lines.join("\n")}\n\nwords:\n  ${field}:\n    ${entry}\n`.replace(/^\n+/, "");
+    const end = lines.findIndex((line, index) => index > head && /^[^\s#]/.test(line));
+    const place = lines.findIndex((line, index) => index > head && (end < 0 || index < end) && new RegExp(`^\\s+${field}:`).test(line));
+    const above = place < 0 ? head : place;
+    if (/:\s*[^\s#]/.test(lines[above])) {
+      say(`Add this to words, below ${field}: ${entry}`, "warn");
+      return text;
+    }
+    const margin = (lines[above + 1] ?? "").match(/^\s*/)[0] || `${lines[above].match(/^\s*/)[0]}  `;
+    lines.splice(above + 1, 0, ...(place < 0 ? [`${margin}${field}:`, `${margin}  ${entry}`] : [`${margin}${entry}`]));
     return `${lines.join("\n")}\n`;
   }
 
