@@ -282,7 +282,7 @@ function showOutcome(element, result) {
   element.replaceChildren(
     h("strong", {}, outcome(word)),
     ` at ${clock(result.time)}${took}${where}${result.reason ? `: ${result.reason}` : ""}`,
-    ...(result.answer && word !== "OK" ? [". The device answered ", h("code", {}, bytesText(result.answer))] : []),
+    ...(result.answer && word !== "OK" ? [", and answered ", h("code", {}, bytesText(result.answer))] : []),
   );
 }
 
@@ -344,7 +344,7 @@ function messageList() {
   const pause = h("button", { type: "button", "aria-pressed": "false" }, "Pause");
   const fresh = h("button", { type: "button", hidden: true });
   const missed = h("span", { class: "soft", role: "status" });
-  const none = h("p", { class: "soft" }, "No message has passed since somebody looks at this page: they are followed only then.");
+  const none = h("p", { class: "soft" }, "No message has passed since this page was opened: they are followed only while somebody looks.");
   let waiting = [];
   let isPaused = false;
   let lost = 0;

@@ -174,7 +174,7 @@ export function open(main, parameters) {
   function describe() {
     const waiting = held.length + heldBeyond;
     const isStopped = isPaused || isRead();
-    pauseButton.textContent = isStopped ? `Continue${waiting ? ` (${waiting} wait)` : ""}` : "Pause";
+    pauseButton.textContent = isStopped ? "Continue" : "Pause";
     pauseButton.setAttribute("aria-pressed", String(isStopped));
     const why = isPaused ? "Paused." : "You are in a line: nothing moves until it is closed, or left.";
     if (isStopped) state.textContent = heldBeyond ? `${why} Of the ${counted(waiting, "line")} that wait, the last ${MOST_HELD} are kept.` : `${why} ${counted(waiting, "line")} ${waiting === 1 ? "waits" : "wait"}.`;

@@ -221,7 +221,7 @@ function interfaceSection([name]) {
 function updateInterface(row, [, each, devices], { words, answer, rates, history }) {
   const { name } = row;
   setStatus(row.state, each.status);
-  setText(row.heard, each.heard_at === null ? each.type : `${each.type}, heard ${ago(answer.time - each.heard_at)}`);
+  setText(row.heard, each.heard_at === null ? "never heard" : `heard ${ago(answer.time - each.heard_at)}`);
   setText(row.rate, rates.text(`frames/${name}`, "frames/s"));
   draw(row.chart, history.series[`frames/${name}`] ?? [], history.interval, { least: 0, unit: "/s" });
   setText(row.reason, each.reason);
