@@ -352,6 +352,20 @@ def test_a_message_for_nobody_or_for_a_full_inbox_is_told(
     heater.close()
 
 
+def test_what_one_map_is_for_nobody_is_not_told_to_be_dropped_if_another_map_delivers_it(view: Following) -> None:
+    lamp, heater = MsgList(name="lamp"), MsgList(name="heater")
+    routes = [
+        Route(MsgMap("home", ["home/#"], sender="gw"), {name: inbox}, addresses={name: [{"device": name}]})
+        for name, inbox in (("heater", heater), ("lamp", lamp))
+    ]
+    router = Router(routes)
+    router.deliver(command())
+    assert (len(lamp), len(heater), router.counts["for nobody"]) == (1, 0, 0)
+    assert told(view) == [], "it is on its way to the lamp"
+    lamp.close()
+    heater.close()
+
+
 def test_a_status_is_delivered_when_its_interface_takes_it(line: Line, view: Following) -> None:
     line.router.deliver(Arrival("home////lamp/me/S", b"1"))
     assert not view.notes()

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gateway.control.protocol import Answer
-from gateway.core.tap import DROPPED, TAP, WAITING, Follower, Note
+from gateway.core.tap import ANSWER, DROPPED, TAP, WAITING, Follower, Note
 from gateway.core.topic import filter_matches
 from gateway.devices.argument_values import TYPE_WORDS, is_same, read_boolean, read_integer, read_number
 from gateway.devices.point import Point, PointType
@@ -24,6 +24,7 @@ from gateway.message import Argument, Arrival, ReplyTo, iso_time
 from gateway.page.device import find, is_button, values_of
 from gateway.page.source import Source
 from gateway.runtime.interface_host import InterfaceHost
+from gateway.runtime.live_view import NoteWriter
 from gateway.translation.client_commands import ClientCommands, CommandError
 from gateway.web.access import RequestError
 from gateway.web.app import Request, Route
@@ -49,6 +50,7 @@ class Commands:
     def __init__(self, source: Source, longest_wait: float = LONGEST_WAIT) -> None:
         self._source = source
         self._longest_wait = longest_wait
+        self._writer = NoteWriter(lambda: source.gateway.configuration.secrets)
         self._waiting = threading.BoundedSemaphore(MOST_WAITING)
         self._closed = threading.Event()
 
@@ -146,7 +148,10 @@ class Commands:
         if note.outcome == DROPPED:
             return {**result, "outcome": "REFUSED", "where": note.where, "reason": mask(note.reason)}
         took = round((note.steps[-1][1] - note.steps[0][1]) * 1000, 1)
-        return {**result, "time": note.time, "outcome": mask(note.outcome), "reason": mask(note.reason), "ms": took}
+        result |= {"time": note.time, "outcome": mask(note.outcome), "reason": mask(note.reason), "ms": took}
+        stages = json.loads(self._writer.line(note))["note"]["stages"]
+        answers = [stage for stage in stages if stage["stage"] == ANSWER]
+        return {**result, "answer": answers[-1]} if answers else result  # the words of the device
 
 
 def checked(point: Point, value: object) -> Argument:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -106,7 +107,7 @@ class UnknownView:
         texts = "\n".join(_texts(shown))
         if mask(texts) != texts:  # most have no secrets, which is found out for all of them at once
             shown = [_without_secrets(entry, mask) for entry in shown]
-        return {"groups": shown, "forgotten": forgotten}
+        return {"groups": shown, "forgotten": forgotten, "time": time.time()}
 
 
 def _key(group: Group) -> tuple[int, int]:
@@ -164,7 +165,7 @@ def word_entry(group: Group, interface: InterfaceOptions) -> dict[str, Any] | No
 
 
 def map_line(field_map: FieldMap, word: str, *, is_incoming: bool) -> dict[str, str]:
-    """Return the line of a map that adds a word: its field, and the internal word with its MQTT word."""
+    """Return the line of a map that adds a word: its field, the line, and the internal word with its MQTT word."""
     if is_incoming:
         known = [internal for internal in field_map.entries if internal]
         internal, mqtt = _like(known, word), word
@@ -175,7 +176,8 @@ def map_line(field_map: FieldMap, word: str, *, is_incoming: bool) -> dict[str, 
         while mqtt in taken:
             mqtt += "_"
         words = [mqtt]
-    return {"field": field_map.field, "line": f"{_json(internal)}: [{', '.join(map(_json, words))}]"}
+    line = f"{_json(internal)}: [{', '.join(map(_json, words))}]"
+    return {"field": field_map.field, "line": line, "internal": internal, "mqtt": mqtt}
 
 
 def _like(known: Sequence[str] | set[str], word: str) -> str:
@@ -244,16 +246,18 @@ def _advice(group: Group) -> str:
 
 def framing_advice(data: bytes) -> str:
     """Return what to do about bytes that never become a frame: what ends the lines in them, if they are lines."""
-    rest, found = data, []
+    rest, found = data, {}
     for end, shown in _ENDS:
         if count := rest.count(end):
-            found.append(f"{shown} ({counted(count, 'time')})")
+            found[shown] = count
             rest = rest.replace(end, b"")
     is_text = sum(0x20 <= byte < 0x7F for byte in rest) >= 0.9 * len(rest) if rest else bool(found)
     if found and is_text:
+        ends = ", ".join(f"{shown} ({counted(count, 'time')})" for shown, count in found.items())
+        likely = max(found, key=lambda shown: found[shown])
         return (
-            f"These bytes are text, in which this occurs that may end a line: {', '.join(found)}. Compare it with "
-            'terminator in framing, such as framing: {terminator: "\\r"}.'
+            f"These bytes are text, in which this occurs that may end a line: {ends}. Compare it with the terminator "
+            f'that the configuration has for this interface; this one would be framing: {{terminator: "{likely}"}}.'
         )
     if is_text:
         return (

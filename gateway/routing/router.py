@@ -92,7 +92,10 @@ def _would_execute(route: Route, name: str, msg: InternalMsg) -> bool:
 class _Delivery:
     """The progress of one arrival: its response topic, whether an interface has received it, and the outcome if not."""
 
-    __slots__ = ("arrival", "arrived", "is_received", "is_reply_to_unchecked", "outcome", "reply_to")
+    __slots__ = (
+        "arrival", "arrived", "is_addressed", "is_received", "is_reply_to_unchecked", "outcome", "reply_to",
+        "unaddressed",
+    )  # fmt: skip
 
     def __init__(self, arrival: Arrival) -> None:
         self.arrival = arrival
@@ -104,6 +107,10 @@ class _Delivery:
         self.reply_to: ReplyTo | None = None
         """Where it is to be answered, and its number as a command, once that has been checked."""
         self.is_received = False
+        self.is_addressed = False
+        """Whether an interface has its address, by any of the maps that read it."""
+        self.unaddressed: InternalMsg | None = None
+        """What it is by a map none of whose interfaces has its address."""
         self.outcome: Callable[[], object] | None = None
         """Publishes the outcome of a command that no interface has received; only one, however many refuse it."""
 
@@ -192,6 +199,8 @@ class Router:
         delivery = _Delivery(arrival)
         for route in self._routes_of(arrival.topic):
             self._deliver(route, delivery)
+        if delivery.unaddressed is not None and not delivery.is_addressed:
+            self._tell_unaddressed(delivery.unaddressed, delivery)
         # The outcome of a retained command is not published: it would be published again at each connect, and no
         # client waits for it.
         if delivery.outcome is not None and not delivery.is_received and not arrival.retain:
@@ -228,11 +237,10 @@ class Router:
             return
         examiners, recipients = self._indexes[id(route)]
         names = examiners.interfaces_for(msg)
+        delivery.is_addressed = delivery.is_addressed or bool(names)
         if msg.iscmd:
             if not names:
-                self.counts["for nobody"] += 1
-                if delivery.arrived is not None:
-                    delivery.turned_away("address", "no interface here has this address", msg=msg)
+                delivery.unaddressed = msg
                 return
             msg = msg.answered_at(self._reply_to(delivery))
         try:
@@ -245,10 +253,18 @@ class Router:
             return
         if msg.iscmd:
             msg = route.guard.without_timestamp(msg)
-        if not names and delivery.arrived is not None:
-            delivery.turned_away("address", "no interface wants statuses of this address", msg=msg)
+        if not names:
+            delivery.unaddressed = msg
         for name in names:
             self._push(route, name, msg, lifetime, delivery)
+
+    def _tell_unaddressed(self, msg: InternalMsg, delivery: _Delivery) -> None:
+        """Count a command that is for no interface; tell those who follow messages of it, and of such a status."""
+        if msg.iscmd:
+            self.counts["for nobody"] += 1
+        if delivery.arrived is not None:
+            why = "here has this address" if msg.iscmd else "wants statuses of this address"
+            delivery.turned_away("address", f"no interface {why}", msg=msg)
 
     def _admit(self, route: Route, arrival: Arrival, msg: InternalMsg) -> float:
         """Return how long (s) `msg` may wait for its interface; raise `RefusedError` if it must not be executed."""

@@ -36,6 +36,9 @@ _PORT_REMEDIES = {  # by a part of the reason why a device cannot be opened
     "another program or interface has it open": "end the other program, or correct the port in the configuration",
 }
 
+_CHECK_DEVICE = "check the device, its power and its address"
+_UNKNOWN, _DROPS = "unknown", "live?drops=1"  # views of the page
+
 
 class Level(enum.IntEnum):
     """How a gateway is as a whole. The value is the exit code of `mqttgateway status`."""
@@ -51,7 +54,8 @@ class Level(enum.IntEnum):
 class Problem(NamedTuple):
     """One thing that is wrong: what, the remedy (`""`: `what` has it), and since when (s, Unix time; None: unknown).
 
-    `interface` and `device` are those that it is about; `""`: it is about none.
+    `interface` and `device` are those that it is about; `""`: it is about none. `view` is the view of the page that
+    shows more of it than the device does.
     """
 
     level: Level
@@ -60,6 +64,7 @@ class Problem(NamedTuple):
     since: float | None = None
     interface: str = ""
     device: str = ""
+    view: str = ""
 
 
 class Verdict(NamedTuple):
@@ -295,7 +300,9 @@ def _problems_of(health: Health, name: str, interface: InterfaceHealth) -> Itera
     if interface.is_working:
         devices = health.devices.get(name, ())
         yield from _trouble(name, interface, devices)
-        yield from _device_problems(health.time, devices)
+        is_useless = interface.trouble is not None and not interface.trouble.is_silence
+        remedy = f"correct first what is wrong with {name}" if is_useless else _CHECK_DEVICE
+        yield from _device_problems(health.time, devices, remedy)
 
 
 def _outbox_problems(health: Health) -> Iterator[Problem]:
@@ -322,7 +329,8 @@ def _outbox_problems(health: Health) -> Iterator[Problem]:
         yield Problem(Level.DEGRADED, f"the outbox has dead letters, which no broker has accepted{last}", remedy, since)
     elif refused and not outbox.file:
         what = f"the broker does not accept messages, which are lost: {_cut(refused)}"
-        yield Problem(Level.DEGRADED, what, "correct the broker's access rules or limits", since)
+        remedy = "allow this topic in the broker's access rules (Mosquitto: acl_file), or correct the broker's limits"
+        yield Problem(Level.DEGRADED, what, remedy, since, view=_DROPS)
 
 
 def _interface_problems(gateway: str, name: str, interface: InterfaceHealth) -> Iterator[Problem]:
@@ -345,8 +353,9 @@ def _message_problems(gateway: str, name: str, interface: InterfaceHealth) -> It
     """Yield what is wrong with the messages from and to an interface."""
     if interface.refusals is not None:
         since, reason = interface.refusals
-        remedy = f"see which: mqttgateway tap {gateway} --drops"
-        yield Problem(Level.DEGRADED, f"{name}: messages are not sent: {_cut(reason)}", remedy, since)
+        remedy = f"see which: the page under Unknown, or mqttgateway tap {gateway} --drops"
+        what = f"{name}: messages are not sent: {_cut(reason)}"
+        yield Problem(Level.DEGRADED, what, remedy, since, view=_UNKNOWN)
     if interface.interruptions is not None and interface.is_working and not interface.failure:
         since, why = interface.interruptions
         yield Problem(Level.DEGRADED, f"{name} comes and goes: {_cut(why)}", _PLUG, since)
@@ -362,15 +371,14 @@ def _trouble(name: str, interface: InterfaceHealth, devices: Sequence[DeviceStat
     if trouble.is_silence and any(device.is_online is False for device in devices):
         return  # they are named themselves
     what, remedy = f"{name}: {_cut(trouble.what)}", _cut(trouble.remedy)
-    yield Problem(Level.DEGRADED, what, remedy, trouble.since)
+    yield Problem(Level.DEGRADED, what, remedy, trouble.since, view="" if trouble.is_silence else _UNKNOWN)
 
 
-def _device_problems(now: float, devices: Sequence[DeviceStatus]) -> Iterator[Problem]:
+def _device_problems(now: float, devices: Sequence[DeviceStatus], remedy: str) -> Iterator[Problem]:
     offline = [device for device in devices if device.is_online is False]
     for device in offline[:_MOST_DEVICES]:
         since = None if device.since is None else now - device.since
         what = f"{device.id} is offline: {_cut(device.reason)}"
-        remedy = "check the device, its power and its address"
         yield Problem(Level.DEGRADED, what, remedy, since, device=device.id)
     more = offline[_MOST_DEVICES:]
     if more:

@@ -52,7 +52,7 @@ def test_a_command_is_sent_and_its_outcome_shown(browser: Browser, seen_house: H
         tab.click(".command[aria-label=Heater] button", "Off")
         seen_house.line.read_until(b"H0\n")
         seen_house.say("ERR locked")
-        tab.wait_text("ERR locked")
+        tab.find(".command[aria-label=Heater] output", "the device refused it, and answered ERR locked")
         assert TOKEN not in tab.driver.current_url
         assert tab.run("return localStorage.length + document.cookie.length") == 0
 
@@ -137,6 +137,53 @@ def test_by_keyboard_alone(browser: Browser, seen_house: House) -> None:
         seen_house.say("H1")
         tab.wait_text("✓ OK at")
         assert "On" in tab.focused  # the focus stays while values change
+
+
+@pytest.mark.parametrize("by_keyboard", [False, True])
+def test_a_line_that_is_read_in_live_stays_where_it_is(browser: Browser, seen_house: House, by_keyboard: bool) -> None:
+    with browser.tab(seen_house.page.address + "#live?topic=planted-root/heating/%23") as tab:
+        tab.wait_text("What passes")
+        seen_house.say("T 1.5")
+        tab.wait_text('"celsius": 1.5')
+        place = "return document.querySelector('details.message').getBoundingClientRect().top"
+        before = tab.run(place)
+        if by_keyboard:
+            tab.tab_to('"celsius": 1.5')
+            tab.press(Keys.ENTER)
+        else:
+            tab.click("details.message summary", '"celsius": 1.5')
+        tab.wait_text("PUBACK: the broker has it")
+        for _ in range(5):
+            seen_house.say("T 2.5")
+        tab.wait_text("5 lines wait")
+        assert tab.run(place) == before
+        tab.click("button", "Continue")
+        tab.wait_text('"celsius": 2.5')
+        assert tab.run("return document.querySelector('details[open]')") is None
+
+
+def test_times_are_of_24_hours_and_name_another_day(browser: Browser, seen_house: House) -> None:
+    with browser.tab(seen_house.page.address) as tab:
+        tab.wait_text("Boiler")
+        clock = "return import('./dom.js').then((dom) => dom.clock(arguments[0]))"
+        midnight = int(tab.run("return new Date().setHours(0, 0, 5, 0) / 1000"))
+        assert tab.run(clock, midnight) == "00:00:05"
+        assert tab.run(clock, midnight - 86400).endswith("00:00:05")
+        assert any(char.isalpha() for char in tab.run(clock, midnight - 86400)), "the month"
+
+
+def test_all_problems_are_seen_without_scrolling_in_a_box(browser: Browser, seen_house: House) -> None:
+    with browser.tab(seen_house.page.address, PHONE) as tab:
+        tab.wait_text("Boiler")
+        tab.run(
+            "const list = document.querySelector('.headline .problems');"
+            "list.hidden = false;"
+            "for (let count = 0; count < 9; count++) list.append(Object.assign(document.createElement('li'),"
+            " {textContent: 'a problem that takes two lines on a phone, as they often do'}))"
+        )
+        heights = "const list = document.querySelector('.problems'); return [list.scrollHeight, list.clientHeight]"
+        whole, seen = tab.run(heights)
+        assert whole == seen
 
 
 def test_another_site_reads_nothing(browser: Browser, seen_house: House) -> None:

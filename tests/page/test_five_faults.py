@@ -14,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from gateway.configuration.yaml_reader import load_yaml
 from gateway.page.page import Page
 from tests.conftest import ExpectedLogs
 from tests.support.broker import Mosquitto, mosquitto_or_skip
-from tests.support.browser import Browser
+from tests.support.browser import Browser, Tab
 from tests.support.device import PtyDevice
 from tests.support.running import RunningGateway
 from tests.support.waiting import wait_until
@@ -132,6 +133,7 @@ def test_each_of_five_faults_is_found(browser: Browser, faulty: tuple[str, list[
             tab.click("details.unknown summary", "DOOR")
         tab.wait_text('"DOOR": ["door"]')
         tab.wait_text('framing: {terminator: "\\r"}')
+        assert "workbench" not in tab.find("details.unknown", "no frame ended").text, "it cannot change the framing"
         # A refused command: the device, and the button.
         tab.use_token(TOKEN)
         tab.click("nav a", "Overview")
@@ -145,3 +147,37 @@ def test_each_of_five_faults_is_found(browser: Browser, faulty: tuple[str, list[
         tab.click("nav a", "Overview")
         tab.wait_text("the broker refused it: Not authorized", 20)
         tab.wait_text("root/denied")
+
+
+EDITOR = "return document.getElementById('wb-editor')?.value ?? ''"
+
+
+def add_word(tab: Tab, word: str) -> None:
+    """Bring a word from the view Unknown to the workbench."""
+    tab.wait_text(f"action: {word}")
+    line = f'"{word}": ["{word.lower()}"]'
+    if line not in tab.text:
+        tab.click("details.unknown summary", word)
+    groups = "[...document.querySelectorAll('details.unknown')]"
+    tab.run(f"{groups}.find((each) => each.innerText.includes('{word}')).querySelector('a').click()")
+    wait_until(lambda: line in tab.run(EDITOR), what="the word")
+
+
+def test_a_word_that_the_map_lacks_is_added_at_the_workbench(
+    browser: Browser, faulty: tuple[str, list[PtyDevice]]
+) -> None:
+    address, (boiler, _, _) = faulty
+    with browser.tab(address) as tab:
+        tab.use_token(TOKEN)
+        tab.wait_text("Forget token")
+        for _ in range(3):
+            boiler.write(b"W DOOR\nW GATE\n")
+        tab.click("ul.problems a", "See it under Unknown")
+        add_word(tab, "DOOR")
+        tab.click("nav a", "Unknown")
+        add_word(tab, "GATE")
+        assert tab.run(EDITOR).endswith('\nwords:\n  action:\n    "GATE": ["gate"]\n    "DOOR": ["door"]\n')
+        tab.click("button", "Save and use")
+        tab.wait_text("Saved, and in use")
+        page = load_yaml((boiler.path.parent / "gw.page.yaml").read_text(), "gw.page.yaml", {}).data
+        assert page == {"interfaces": {"boiler": {"words": {"action": {"GATE": ["gate"], "DOOR": ["door"]}}}}}

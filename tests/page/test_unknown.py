@@ -72,8 +72,8 @@ def test_a_frame_that_no_rule_takes_has_a_rule_to_paste_and_the_lines_that_its_m
     assert group["rule"].startswith("- regex: 'H (?P<h>-?[0-9]+)'\n")
     assert group["ignore"] == "- regex: 'H -?[0-9]+'\n  ignore: true\n"
     assert group["lines"] == [
-        {"field": "device", "line": '"dev": ["dev"]'},
-        {"field": "action", "line": '"H": ["h"]'},
+        {"field": "device", "line": '"dev": ["dev"]', "internal": "dev", "mqtt": "dev"},
+        {"field": "action", "line": '"H": ["h"]', "internal": "H", "mqtt": "h"},
     ]
     (made,) = group["messages"]
     assert made["message"].endswith("dev/- H h=41")
@@ -125,8 +125,12 @@ def test_words_that_the_map_does_not_know_have_their_line(view: View) -> None:
             change("Attic")
         view.collector.word("dev", err.value, "where it was", is_incoming=is_incoming)
     groups = {each["kind"]: each for each in view.groups()}
-    assert groups["word out"]["lines"] == [{"field": "device", "line": '"Attic": ["attic"]'}]
-    assert groups["word in"]["lines"] == [{"field": "device", "line": '"ATTIC": ["Attic"]'}]
+    assert groups["word out"]["lines"] == [
+        {"field": "device", "line": '"Attic": ["attic"]', "internal": "Attic", "mqtt": "attic"}
+    ]
+    assert groups["word in"]["lines"] == [
+        {"field": "device", "line": '"ATTIC": ["Attic"]', "internal": "ATTIC", "mqtt": "Attic"}
+    ]
     assert groups["word in"]["examples"][0]["text"] == "where it was"
     view.collector.word("dev", WordError("device: known", "device", "LAMP"), "", is_incoming=False)
     assert len(view.groups()) == 2, "a word that the map knows by now is not shown"
@@ -152,7 +156,8 @@ def test_a_line_of_the_map_makes_it_know_the_word(word: str, is_incoming: bool) 
 @pytest.mark.parametrize(
     ("data", "parts"),
     [
-        (b"T 21.5\rT 21.6\r", [r"\r (2 times)", "terminator"]),
+        (b"T 21.5\rT 21.6\r", [r"\r (2 times)", r'framing: {terminator: "\r"}']),
+        (b"T 21.5\x03T 21.6\x03", [r'framing: {terminator: "\x03"}']),
         (b"T 21.5\r\nT 21.6\r\nx\n", [r"\r\n (2 times)", r"\n (1 time)"]),
         (b"T 21.5T 21.6", ["without any line end"]),
         (bytes(range(128, 200)), ["no text", "baudrate"]),

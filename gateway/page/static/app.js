@@ -18,6 +18,11 @@ export function tell(text) {
   trouble.hidden = !text;
 }
 
+// Tell beside the link how many groups of frames and words could not be used.
+export function countUnknown(count) {
+  document.getElementById("unknown-count").textContent = count ? ` (${count.toLocaleString("en")})` : "";
+}
+
 // Ask again and again, with a pause (ms), while the page can be seen, until the view is left; tell if that fails.
 export function repeat(pause, work) {
   let timer = null;

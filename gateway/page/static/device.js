@@ -7,7 +7,7 @@ import { h } from "./dom.js";
 import { messageLine, outcome } from "./message.js";
 import { problemList } from "./problems.js";
 import { deviceLink, keyed, setAttribute, setHidden, setStatus, setText, show, statusElement } from "./update.js";
-import { ago, clock, duration, number, spaced } from "./words.js";
+import { ago, bytesText, clock, duration, number, spaced } from "./words.js";
 
 const MOST_MESSAGES = 100;
 const MOST_BYTES = 200; // lines of bytes
@@ -283,6 +283,7 @@ function showOutcome(element, result) {
   element.replaceChildren(
     h("strong", {}, outcome(word)),
     ` at ${clock(result.time)}${took}${where}${result.reason ? `: ${result.reason}` : ""}`,
+    ...(result.answer && word !== "OK" ? [", and answered ", h("code", {}, bytesText(result.answer))] : []),
   );
 }
 
@@ -290,12 +291,12 @@ function showOutcome(element, result) {
 
 const FRAMES = [
   ["frames_received", "Frames received"],
-  ["frames_unmatched", "… that no rule takes", "unknown"],
-  ["unmatched_kinds", "… of so many kinds", "unknown"],
-  ["frames_unreadable", "… that could not be read", "unknown"],
-  ["frames_bad_checksum", "… with a wrong checksum"],
-  ["frames_unjoined", "… whose other parts did not come"],
-  ["frames_ignored", "… that a rule ignores"],
+  ["frames_unmatched", "Frames that no rule takes", "unknown"],
+  ["unmatched_kinds", "Kinds of frames that no rule takes", "unknown"],
+  ["frames_unreadable", "Frames that could not be read", "unknown"],
+  ["frames_bad_checksum", "Frames with a wrong checksum"],
+  ["frames_unjoined", "Frames whose other parts did not come"],
+  ["frames_ignored", "Frames that a rule ignores"],
   ["values_unreadable", "Values that could not be read"],
   ["bytes_discarded", "Bytes outside of frames"],
   ["partial_frames_discarded", "Incomplete frames"],
@@ -305,6 +306,7 @@ const FRAMES = [
   ["requests_refused", "Requests that the device refused"],
   ["commands_done", "Commands executed"],
   ["commands_timed_out", "Commands without an answer"],
+  ["answers_received", "Answers received"],
   ["commands_refused", "Commands that were refused"],
 ];
 const USUAL = ["frames_received", "frames_sent", "frames_ignored", "requests_done", "commands_done", "answers_received", "replies_sent", "echoes_removed"];
@@ -343,7 +345,7 @@ function messageList() {
   const pause = h("button", { type: "button", "aria-pressed": "false" }, "Pause");
   const fresh = h("button", { type: "button", hidden: true });
   const missed = h("span", { class: "soft", role: "status" });
-  const none = h("p", { class: "soft" }, "No message has passed since somebody looks at this page: they are followed only then.");
+  const none = h("p", { class: "soft" }, "No message has passed since this page was opened: they are followed only while somebody looks.");
   let waiting = [];
   let isPaused = false;
   let lost = 0;

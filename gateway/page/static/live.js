@@ -17,8 +17,8 @@ const FILTERS = ["device", "rule", "topic", "outcome"];
 export function open(main, parameters) {
   const inputs = {
     device: h("input", { id: "live-device", size: 14, placeholder: "boiler*", autocapitalize: "off", spellcheck: "false" }),
-    rule: h("input", { id: "live-rule", size: 12, placeholder: "temperature", autocapitalize: "off", spellcheck: "false" }),
-    topic: h("input", { id: "live-topic", size: 22, placeholder: "home/+/kitchen/#", autocapitalize: "off", spellcheck: "false" }),
+    rule: h("input", { id: "live-rule", size: 10, placeholder: "temperature", autocapitalize: "off", spellcheck: "false" }),
+    topic: h("input", { id: "live-topic", size: 16, placeholder: "home/+/kitchen/#", autocapitalize: "off", spellcheck: "false" }),
     outcome: h("select", { id: "live-outcome" }, ["", "acknowledged", "sent", "waiting", "held back", "delivered", "OK", "FAILED", "REFUSED", "dropped"].map((word) => h("option", { value: word }, word || "any"))),
     drops: h("input", { type: "checkbox", id: "live-drops" }),
     show: h("select", { id: "live-show" }, h("option", { value: "" }, "messages")),
@@ -35,12 +35,14 @@ export function open(main, parameters) {
   inputs.show.value = parameters.get("interface") ?? "";
 
   const label = (text, input) => h("label", { for: input.id, class: "filter" }, h("span", {}, text), input);
-  const ofMessages = [label("Device or interface", inputs.device), label("Rule", inputs.rule), label("Topic", inputs.topic), label("Outcome", inputs.outcome), h("label", {}, inputs.drops, "Only what was dropped")];
+  const ofMessages = [label("Device or interface", inputs.device), label("Rule", inputs.rule), label("Topic", inputs.topic), label("Outcome", inputs.outcome), h("label", {}, inputs.drops, "Only drops")];
   const pauseButton = h("button", { type: "button", onclick: togglePause }, "Pause");
   const clearButton = h("button", { type: "button", onclick: clear }, "Clear");
   const problem = h("p", { class: "bad", role: "alert", hidden: true });
   const state = h("p", { class: "soft" });
   const list = h("div", { class: "messages" });
+  list.addEventListener("toggle", () => draw(), true);
+  list.addEventListener("focusout", () => schedule());
   const form = h("form", { class: "filters panel", "aria-label": "What is shown" }, label("Show", inputs.show), ofMessages, names, h("span", { class: "buttons" }, pauseButton, clearButton));
   form.addEventListener("submit", (event) => event.preventDefault());
   main.append(h("h2", {}, "What passes"), form, problem, state, list);
@@ -136,12 +138,18 @@ export function open(main, parameters) {
     if (frame === null) frame = setTimeout(draw, Math.max(FRAME, 3 * took));
   }
 
-  // Bring what is held into the document. What a person has opened, or is in, stays where it is on the screen.
+  // Whoever reads one line, or has got to it by keyboard, does not want the others to push it away.
+  function isRead() {
+    return list.querySelector("details[open], :focus-visible") !== null;
+  }
+
+  // Bring what is held into the document. Who has scrolled down goes on seeing the same lines.
   function draw() {
     frame = null;
     if (isEnded) return;
     const began = performance.now();
-    if (!isPaused && held.length) {
+    if (!isPaused && held.length && !isRead()) {
+      if (heldBeyond) held.unshift({ gap: `${counted(heldBeyond, "line")} came meanwhile, and ${heldBeyond === 1 ? "is" : "are"} not shown.` });
       const lines = held.map((note) => (note.gap ? h("p", { class: "gap" }, note.gap) : inputs.show.value ? bytesLine(note) : messageLine(note)));
       held = [];
       heldBeyond = 0;
@@ -166,14 +174,17 @@ export function open(main, parameters) {
 
   function describe() {
     const waiting = held.length + heldBeyond;
-    pauseButton.textContent = isPaused ? `Continue${waiting ? ` (${waiting} wait)` : ""}` : "Pause";
-    pauseButton.setAttribute("aria-pressed", String(isPaused));
-    if (isPaused) state.textContent = heldBeyond ? `Paused. Of the ${counted(waiting, "line")} that wait, the last ${MOST_HELD} are kept.` : `Paused. ${counted(waiting, "line")} wait.`;
+    const isStopped = isPaused || isRead();
+    pauseButton.textContent = isStopped ? "Continue" : "Pause";
+    pauseButton.setAttribute("aria-pressed", String(isStopped));
+    const why = isPaused ? "Paused." : "You are in a line: nothing moves until it is closed, or left.";
+    if (isStopped) state.textContent = heldBeyond ? `${why} Of the ${counted(waiting, "line")} that wait, the last ${MOST_HELD} are kept.` : `${why} ${counted(waiting, "line")} ${waiting === 1 ? "waits" : "wait"}.`;
     else state.textContent = total ? `${counted(total, inputs.show.value ? "piece" : "message")} so far; the newest is on top, and the last ${MOST_LINES} are kept.` : "Nothing has come yet.";
   }
 
   function togglePause() {
-    isPaused = !isPaused;
+    isPaused = !isPaused && !isRead();
+    if (!isPaused) for (const line of list.querySelectorAll("details[open]")) line.open = false;
     draw();
   }
 

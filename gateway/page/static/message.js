@@ -9,7 +9,7 @@ const LOOKS = {
   sent: ["good", "✓"],
   delivered: ["good", "✓"],
   OK: ["good", "✓"],
-  waiting: ["warn", "⧗"],
+  waiting: ["warn", "…"],
   "held back": ["soft", "="],
   dropped: ["bad", "✕"],
 };

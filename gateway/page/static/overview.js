@@ -1,7 +1,7 @@
 // The whole gateway: what is wrong and what to do, the link, the outbox, what passes, and all devices.
 
 import { get } from "./api.js";
-import { repeat } from "./app.js";
+import { countUnknown, repeat } from "./app.js";
 import { chartElement, draw } from "./chart.js";
 import { h } from "./dom.js";
 import { problemList } from "./problems.js";
@@ -28,6 +28,7 @@ export function open(main) {
   let history = { interval: 20, series: {} };
   const stopHistory = repeat(10000, async () => {
     history = await get("history");
+    countUnknown((await get("unknown")).groups.length);
   });
   const stop = repeat(1000, async () => {
     const answer = await get("overview");
@@ -95,17 +96,17 @@ function updateCards(cards, answer, rates, { interval, series }) {
     ["Protocol", link.protocol],
     [link.is_up ? "Up for" : "Down for", link.since === null ? "" : duration(Math.floor(answer.time - link.since))],
     ["Round trip", trip],
-    ["Connects", number(link.connects)],
+    ["Connected", link.connects === 1 ? "once" : `${number(link.connects)} times`],
   ]);
   draw(cards.link.chart, (series.round_trip ?? []).map((value) => value === null ? null : value * 1000), interval, { least: 0, unit: "ms" });
-  for (const [key, text] of [["in", "Received"], ["out", "With the broker"]]) {
+  for (const [key, text] of [["in", "Received"], ["out", "Accepted"]]) {
     setText(cards[key].value, rates.text(key));
     setFacts(cards[key], [[text, number(answer.rates.counts[key])]]);
     draw(cards[key].chart, series[key] ?? [], interval, { least: 0, unit: "/s" });
   }
   setText(cards.outbox.value, outbox.waiting ? `${number(outbox.waiting)} waiting` : "empty");
   setFacts(cards.outbox, [
-    ["Oldest", outbox.waiting ? duration(outbox.oldest) : ""],
+    ["Oldest waits for", outbox.waiting ? duration(outbox.oldest) : ""],
     ["Level", `${outbox.level_percent} %`],
     ["Dead letters", number(outbox.dead_letters)],
     ...Object.entries(outbox.dropped).map(([kind, count]) => [DROPPED[kind] ?? kind, number(count)]),
@@ -143,7 +144,7 @@ class Rates {
     const [first, last] = [this.answers[0], this.answers.at(-1)];
     if (first === last || first.counts[key] === undefined) return "…";
     const rate = Math.max(0, last.counts[key] - first.counts[key]) / (last.at - first.at);
-    return `${rate >= 100 ? number(Math.round(rate)) : rate ? rate.toFixed(1) : "0"} ${unit}`;
+    return `${rate >= 100 ? number(Math.round(rate)) : rate ? rate.toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 }) : "0"} ${unit}`;
   }
 }
 
@@ -171,7 +172,7 @@ function deviceList() {
       const groups = entries.map(([name, each]) => [name, each, devicesOf(name, each, names, words, shown)]);
       setHidden(none, entries.length > 0);
       keyed(interfaces, groups, ([name]) => name, interfaceSection, (row, group) => updateInterface(row, group, { words, answer, rates, history }));
-      setText(count, shown.count < shown.total ? `${number(shown.count)} of ${number(shown.total)} devices are shown` : `${number(shown.total)} devices`);
+      setText(count, shown.count < shown.total ? `${number(shown.count)} of ${number(shown.total)} devices are shown` : shown.total === 1 ? "1 device" : `${number(shown.total)} devices`);
     },
   };
   filter.addEventListener("input", () => last && list.update(...last));
@@ -221,7 +222,7 @@ function interfaceSection([name]) {
 function updateInterface(row, [, each, devices], { words, answer, rates, history }) {
   const { name } = row;
   setStatus(row.state, each.status);
-  setText(row.heard, each.heard_at === null ? each.type : `${each.type}, heard ${ago(answer.time - each.heard_at)}`);
+  setText(row.heard, each.heard_at === null ? "never heard" : `heard ${ago(answer.time - each.heard_at)}`);
   setText(row.rate, rates.text(`frames/${name}`, "frames/s"));
   draw(row.chart, history.series[`frames/${name}`] ?? [], history.interval, { least: 0, unit: "/s" });
   setText(row.reason, each.reason);

@@ -4,6 +4,8 @@ import { h } from "./dom.js";
 import { deviceLink, keyed, setAttribute, setHidden, setText } from "./update.js";
 import { duration } from "./words.js";
 
+const VIEWS = { unknown: "See it under Unknown", "live?drops=1": "See what is dropped" };
+
 // Return a list whose update(problems, now) shows them; with `hasLinks`, each leads to what it is about.
 export function problemList({ hasLinks = false } = {}) {
   const element = h("ul", { class: "problems" });
@@ -20,7 +22,7 @@ export function problemList({ hasLinks = false } = {}) {
 function withKeys(problems) {
   const seen = new Map();
   return problems.map((each) => {
-    const about = JSON.stringify([each.interface, each.device, each.remedy]);
+    const about = JSON.stringify([each.interface, each.device, each.remedy, each.view]);
     const count = seen.get(about) ?? 0;
     seen.set(about, count + 1);
     return { ...each, key: `${about} ${count}` };
@@ -33,6 +35,7 @@ function item(problem, hasLinks) {
   if (hasLinks && problem.interface) {
     row.element.append(" ", h("a", { href: deviceLink(problem.interface, problem.device) }, "Show ", h("bdi", {}, problem.device || problem.interface)));
   }
+  if (VIEWS[problem.view]) row.element.append(" ", h("a", { href: `#${problem.view}` }, VIEWS[problem.view]));
   row.element.append(row.remedy);
   return row;
 }

@@ -1,7 +1,7 @@
 // What the gateway could not use, grouped by what it looks like, each with what to paste where.
 
 import { get, post } from "./api.js";
-import { repeat, session, tell } from "./app.js";
+import { countUnknown, repeat, session, tell } from "./app.js";
 import { h } from "./dom.js";
 import { show } from "./update.js";
 import { ago, bytesText, clock, counted } from "./words.js";
@@ -36,7 +36,8 @@ export function open(main) {
   }
 
   function update(answer) {
-    const { groups, forgotten } = answer;
+    const { groups, forgotten, time } = answer;
+    countUnknown(groups.length);
     clear.hidden = !(groups.length && session.may_write);
     const beyond = forgotten ? ` ${counted(forgotten, "more group")} had to be forgotten: these are what was seen last.` : "";
     show(state, groups.length ? `${counted(groups.length, "group")} since the page began; what was seen last is on top.${beyond}` : "Everything that came could be used: each frame by a rule, and each word by the map.");
@@ -52,7 +53,7 @@ export function open(main) {
       own.forEach((group, index) => {
         if (!cards.has(group.number)) cards.set(group.number, newCard(group, groups.length <= FEW));
         const card = cards.get(group.number);
-        card.update(group);
+        card.update(group, time);
         // A card that a person is in stays where it is: moving it would take the focus, or a selection, away.
         if (list.children[index] !== card.element && !list.contains(document.activeElement) && !isSelected(list)) list.insertBefore(card.element, list.children[index] ?? null);
         else if (!card.element.isConnected) list.append(card.element);
@@ -73,7 +74,7 @@ function newCard(group, isOpen) {
   const times = h("strong");
   const seen = h("span", { class: "soft" });
   const body = h("div");
-  const shape = h("span", { class: "unknown-shape" }, h("code", {}, shapeOf(group)), h("span", { class: "soft" }, ` of ${group.interface}`));
+  const shape = h("span", { class: "unknown-shape" }, h("code", {}, shapeOf(group)), h("span", { class: "soft" }, ` · ${group.interface}`));
   const element = h("details", { class: "panel unknown", open: isOpen }, h("summary", {}, shape, times, seen), body);
   let latest = group;
   let shown = "";
@@ -90,10 +91,10 @@ function newCard(group, isOpen) {
   element.addEventListener("toggle", fill);
   return {
     element,
-    update(news) {
+    update(news, time) {
       latest = news;
       times.textContent = counted(news.count, KINDS[news.kind][1]);
-      seen.textContent = `${news.count > 1 ? `since ${clock(news.first)}, ` : ""}last ${ago((Date.now() - Date.parse(news.last)) / 1000)}`;
+      seen.textContent = `${news.count > 1 ? `since ${clock(news.first)}, ` : ""}last ${ago(time - Date.parse(news.last) / 1000)}`;
       fill();
     },
   };
@@ -115,7 +116,8 @@ function bodyOf(group) {
   for (const line of group.lines) parts.push(pasted(`Paste into the map of ${group.interface}, under ${line.field}, map:`, line.line, "the line of the map"));
   if (isWord && group.lines.length) parts.push(h("p", { class: "soft" }, group.kind === "word in" ? "On the left is the word that the interface understands: put there the right one. Or ignore it: a strict map is the usual way to leave messages alone." : "On the right is the word that the broker gets: choose the one that your other programs expect."));
   if (group.ignore) parts.push(h("details", {}, h("summary", {}, "These frames are not wanted"), pasted(`Paste into ${group.option} of ${group.interface}: they are dropped and counted, and no longer shown here.`, group.ignore, "the rule that ignores them")));
-  if (!isWord) parts.push(h("p", {}, h("a", { href: workbench(group) }, "Try it in the workbench")));
+  // What the workbench cannot change, such as the framing, is not tried there.
+  if (group.lines.length || !["word in", "word out", "framing", "checksum"].includes(group.kind)) parts.push(h("p", {}, h("a", { href: workbench(group) }, isWord ? "Add it in the workbench" : "Try it in the workbench")));
   return parts;
 }
 
@@ -158,7 +160,8 @@ function pasted(title, text, what) {
 
 function workbench(group) {
   const parameters = { interface: group.interface };
-  const example = group.examples.find((each) => each.is_whole);
+  const example = group.field ? null : group.examples.find((each) => each.is_whole);
+  if (group.lines.length) parameters.words = JSON.stringify(group.lines.map((line) => [line.field, line.internal, line.mqtt]));
   if (example) parameters.frame = example.text;
   if (group.rule) parameters.add = group.rule;
   return `#workbench?${new URLSearchParams(parameters)}`;

@@ -50,7 +50,7 @@ export function show(element, ...children) {
 }
 
 const SIGNS = {
-  online: "●", offline: "✕", unknown: "○", hanging: "⧗", closed: "◌", well: "●", degraded: "▲", down: "✕",
+  online: "●", offline: "✕", unknown: "○", hanging: "▲", closed: "◌", well: "●", degraded: "▲", down: "✕",
   good: "●", stale: "◷", bad: "✕",
 };
 

@@ -14,10 +14,13 @@ export function ago(seconds) {
   return seconds < 1.5 ? "now" : `${duration(Math.floor(seconds))} ago`;
 }
 
-// The time of day of a time in seconds (Unix time), or of a text such as 2026-11-29T21:30:05.120Z.
+// The time of day of a time in seconds (Unix time), or of a text such as 2026-11-29T21:30:05.120Z; with the day, if it
+// is another one than today.
 export function clock(time) {
   const date = typeof time === "number" ? new Date(time * 1000) : new Date(time);
-  return Number.isNaN(date.getTime()) ? String(time) : date.toLocaleTimeString("en", { hourCycle: "h23" });
+  if (Number.isNaN(date.getTime())) return String(time);
+  const day = date.toDateString() === new Date().toDateString() ? {} : { day: "numeric", month: "short" };
+  return date.toLocaleString("en-GB", { ...day, hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 }
 
 // The time of day with milliseconds.

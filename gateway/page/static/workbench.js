@@ -59,7 +59,7 @@ export function open(main, parameters) {
       h("section", { class: "panel wb-rules", "aria-labelledby": "wb-h-rules" },
         h("h3", { id: "wb-h-rules" }, h("label", { for: "wb-editor" }, "Rules, devices and words")),
         h("div", { class: "wb-frame" }, numbers, editor),
-        h("p", { class: "soft", id: "wb-editor-help" }, "Tab indents; press Escape and then Tab to leave the field."),
+        h("p", { class: "soft", id: "wb-editor-help" }, "Tab indents; press Escape and then Tab to leave the field. A word that the map lacks is added so: ", h("code", {}, "words: {action: {DOOR: [door]}}"), "."),
         origin,
         h("p", { class: "wb-row" }, save, download, revert, undo, discard),
         outcome),
@@ -104,7 +104,8 @@ export function open(main, parameters) {
   function take() {
     const frame = parameters.get("frame");
     const added = parameters.get("add");
-    if (!frame && !added) return;
+    const words = JSON.parse(parameters.get("words") ?? "[]");
+    if (!["frame", "add", "words"].some((name) => parameters.has(name))) return;
     if (frame) {
       draft.hex = false;
       draft.frames = frame;
@@ -112,7 +113,8 @@ export function open(main, parameters) {
     if (added && draft.isEditable && !draft.text.includes(added.trim())) {
       draft.text = withRule(draft.text, added);
     }
-    for (const name of ["frame", "add"]) parameters.delete(name);
+    if (draft.isEditable) for (const [field, internal, mqtt] of words) draft.text = withWord(draft.text, field, internal, mqtt);
+    for (const name of ["frame", "add", "words"]) parameters.delete(name);
     history.replaceState(null, "", `#workbench?interface=${encodeURIComponent(chosen)}`);
   }
 
@@ -131,6 +133,25 @@ export function open(main, parameters) {
     const fresh = added.replace(/\n+$/, "").split("\n");
     const own = fresh[0].match(/^\s*/)[0].length;
     lines.splice(end, 0, ...fresh.map((line) => margin + line.slice(Math.min(own, line.match(/^\s*/)[0].length))));
+    return `${lines.join("\n")}\n`;
+  }
+
+  // Put a word of the map below its field; if the words stand in one line, whoever edits them has to do it.
+  function withWord(text, field, internal, mqtt) {
+    const entry = `${JSON.stringify(internal)}: [${JSON.stringify(mqtt)}]`;
+    if (text.includes(entry)) return text;
+    const lines = text.replace(/\n+$/, "").split("\n");
+    const head = lines.findIndex((line) => /^words:/.test(line));
+    if (head < 0) return `${lines.join("\n")}\n\nwords:\n  ${field}:\n    ${entry}\n`.replace(/^\n+/, "");
+    const end = lines.findIndex((line, index) => index > head && /^[^\s#]/.test(line));
+    const place = lines.findIndex((line, index) => index > head && (end < 0 || index < end) && new RegExp(`^\\s+${field}:`).test(line));
+    const above = place < 0 ? head : place;
+    if (/:\s*[^\s#]/.test(lines[above])) {
+      say(`Add this to words, below ${field}: ${entry}`, "warn");
+      return text;
+    }
+    const margin = (lines[above + 1] ?? "").match(/^\s*/)[0] || `${lines[above].match(/^\s*/)[0]}  `;
+    lines.splice(above + 1, 0, ...(place < 0 ? [`${margin}${field}:`, `${margin}  ${entry}`] : [`${margin}${entry}`]));
     return `${lines.join("\n")}\n`;
   }
 
@@ -192,7 +213,7 @@ export function open(main, parameters) {
     const problems = answer.results.filter((each) => each.lines.some((line) => line.is_problem)).length;
     state.className = `wb-state ${count ? "bad" : problems ? "warn" : "good"}`;
     if (count) state.textContent = `✕ ${count === 1 ? "One thing is" : `${count} things are`} wrong in what you have typed.`;
-    else if (problems) state.textContent = `▲ The rules are valid. ${problems} of ${answer.results.length} is not taken, or not sent.`;
+    else if (problems) state.textContent = `▲ The rules are valid. ${problems} of ${answer.results.length} ${problems === 1 ? "is" : "are"} not taken, or not sent.`;
     else if (answer.results.length) state.textContent = "● The rules are valid, and take all of it.";
     else state.textContent = draft?.isEditable ? "● What stands there is valid. Paste or catch a frame to see what comes of it." : "";
     findings.replaceChildren(...answer.findings.map(finding));
