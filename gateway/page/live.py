@@ -35,7 +35,7 @@ class Live:
         query = request.query
         arguments = {name: query[name] for name in _FILTERS if query.get(name)}
         wanted = Wanted.of({**arguments, "drops": query.get("drops") == "1"})
-        return self._news(self._messages, request, wanted.matches)
+        return self._news(self._messages, request, lambda note: self._writer.is_wanted(note, wanted))
 
     def _interfaces(self, _: Request) -> dict[str, Any]:
         return {"interfaces": [interface.name for interface in self._source.gateway.configuration.interfaces]}

@@ -158,3 +158,26 @@ def test_hostile_text_is_told_as_it_is(view: View) -> None:
 
 def test_the_interfaces_are_told_whose_bytes_can_be_followed(view: View) -> None:
     assert view.ask("/api/live/interfaces") == {"interfaces": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [("device", "H*"), ("device", "[H*]*"), ("rule", "r-H*"), ("rule", "r-[H*]?*"), ("topic", "home/Hd1/#")],
+)
+def test_no_filter_tells_whether_a_guess_of_a_secret_is_right(view: View, name: str, pattern: str) -> None:
+    """Patterns were compared with what is behind the mask: a secret could be found out character by character."""
+    begin = view.ask("/api/live")
+    recorder = TAP.recorder
+    assert recorder is not None
+    msg = InternalMsg(device="Hd1", action="ON")
+    recorder.decoded("a", b"LAMP ON", "r-Hd1", [msg])
+    publication = Publication("home/Hd1/x/S", b"ON", 1)
+    recorder.translated("a", msg, [publication], "", "")
+    recorder.sent([publication])
+    recorder.accepted([publication])
+    assert view.ask("/api/live", after=begin["next"], wait=10)["notes"]
+    right, wrong = (
+        view.ask("/api/live", after=begin["next"], **{name: each})["notes"]
+        for each in (pattern, pattern.replace("H", "G"))
+    )
+    assert right == wrong
