@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gateway.core.tap import Note
@@ -10,6 +10,7 @@ from gateway.page.feed import Feed
 from gateway.page.notes import answer
 from gateway.page.source import Source
 from gateway.runtime.live_view import NoteWriter, Wanted
+from gateway.web.access import RequestError
 from gateway.web.app import Content, Request, Route
 
 _LONGEST_WAIT = 20.0  # s; proxies end a request after 60
@@ -42,9 +43,32 @@ class Live:
 
     def _bytes(self, request: Request) -> Content:
         interface = request.query.get("interface", "")
+        if not request.visitor.may_write and self._holds_secret(interface):
+            raise RequestError(
+                "403 Forbidden",
+                f"the options of {interface} contain a secret, which the device may repeat one character at a time: to "
+                "see its bytes, enter the token of the page",
+            )
         return self._news(self._wire, request, lambda note: note.interface == interface)
+
+    def _holds_secret(self, interface: str) -> bool:
+        """Return whether a secret stands in the options of an interface: no mask finds one that comes in pieces."""
+        configuration = self._source.gateway.configuration
+        texts = [text for each in configuration.interfaces if each.name == interface for text in _texts(each.params)]
+        return any(secret in text for secret in configuration.secrets for text in texts)
 
     def _news(self, feed: Feed, request: Request, wanted: Callable[[Note], bool]) -> Content:
         wait = min(float(request.number("wait", 0, 60)), _LONGEST_WAIT)
         news = feed.read(request.number("after", -1), wanted, wait)
         return answer(self._writer, news)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, Sequence) and not isinstance(value, bytes):
+        for each in value:
+            yield from _texts(each)

@@ -69,7 +69,7 @@ class Page:
             self._commands,
             Live(source, *self._feeds),
             self._unknown,
-            Workbench(source, self._feeds[0]),
+            Workbench(source, self._feeds[0], self._options.token),
         )
         routes = {("GET", "/api/session"): Route(self._session, is_public=True), **file_routes()}
         for view in views:

@@ -103,7 +103,7 @@ export function open(main, parameters) {
         if (isIdle) await sleep(PAUSE, signal);
       } catch (error) {
         if (error.name === "AbortError") return;
-        if (error instanceof Refused && (error.status === 409 || error.status === 400)) {
+        if (error instanceof Refused && [400, 403, 409].includes(error.status)) {
           problem.textContent = error.message;
           problem.hidden = false;
           return;
