@@ -13,14 +13,16 @@ from gateway.runtime.health import Health
 from gateway.runtime.running_gateway import RunningGateway
 
 _SHORTEST = 0.5  # s; browsers that ask for the same within this time get the same
-_LONGEST_ANSWER = 30.0  # s
+LONGEST_ANSWER = 30.0
+"""Seconds for the main thread to answer."""
 
 
 class Source:
     """A running gateway, for the threads of the web server."""
 
-    def __init__(self, gateway: RunningGateway) -> None:
+    def __init__(self, gateway: RunningGateway, longest_answer: float = LONGEST_ANSWER) -> None:
         self.gateway = gateway
+        self._longest_answer = longest_answer
         self._lock = threading.Lock()
         self._health: Health | None = None
         self._gathered = 0.0
@@ -42,25 +44,37 @@ class Source:
     def ask(self, request: Callable[[Answer], object]) -> Mapping[str, Any]:
         """Have the main thread call `request`, and return what it answers.
 
-        Raises `ControlError` if it refuses that, or does not answer in time.
+        Raises `ControlError` if it refuses that, or does not answer in time. What it has not begun by then is never
+        done: whoever is told so may ask again, and a command must not be executed twice.
         """
         replies: list[bytes] = []
+        has_begun = is_given_up = False
 
         def receive(_: Answer, line: bytes) -> None:
             with self._replied:
                 replies.append(line)
                 self._replied.notify_all()
 
-        answer = Answer(receive)
-        if not self.gateway.errands.add(lambda: request(answer)):
+        def begin() -> None:
+            nonlocal has_begun
+            with self._replied:
+                if is_given_up:
+                    return
+                has_begun = True
+            request(Answer(receive))
+
+        if not self.gateway.errands.add(begin):
             raise ControlError("too many requests wait: the gateway hangs: see its log")
         with self._replied:
-            self._replied.wait_for(lambda: replies or self._is_closed, _LONGEST_ANSWER)
-            if not replies and self._is_closed:
-                raise ControlError("the page ends: what you have asked for may be done or not: see the log")
-        if not replies:
-            raise ControlError(f"no answer within {_LONGEST_ANSWER:g} s: the gateway is busy or hangs: see its log")
-        return decode_reply(replies[0])
+            self._replied.wait_for(lambda: replies or self._is_closed, self._longest_answer)
+            if replies:
+                return decode_reply(replies[0])
+            is_given_up = True
+            what = "what you have asked for may be done or not" if has_begun else "nothing was done"
+            if self._is_closed:
+                raise ControlError(f"the page ends: {what}: see the log")
+            seconds = f"{self._longest_answer:g} s"
+            raise ControlError(f"no answer within {seconds}, and {what}: the gateway is busy or hangs: see its log")
 
     def close(self) -> None:
         """Let everybody go who waits for an answer: the main thread, which would give it, waits for them to end."""

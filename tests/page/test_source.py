@@ -57,6 +57,28 @@ def test_who_waits_for_an_answer_is_let_go_when_the_page_ends(house: House) -> N
         asked[0]({})  # too late, and harmless
 
 
+def test_what_the_main_thread_has_not_begun_in_time_is_never_done(house: House) -> None:
+    """It was done as soon as the main thread went on, when whoever was told that it hangs had sent it again."""
+    done: list[str] = []
+    go_on = threading.Event()
+
+    def hang(answer: Answer) -> None:
+        go_on.wait(10)
+        answer({})
+
+    with house:
+        source = Source(house.running.gateway, longest_answer=0.2)
+        with pytest.raises(
+            ControlError, match=r"no answer within 0.2 s, and what you have asked for may be done or not"
+        ):
+            source.ask(hang)
+        with pytest.raises(ControlError, match=r"no answer within 0.2 s, and nothing was done: the gateway is busy"):
+            source.ask(lambda _: done.append("late"))
+        go_on.set()
+        Source(house.running.gateway).ask(lambda answer: answer({}))  # what comes later is done after it
+        assert done == []
+
+
 def test_many_who_ask_at_once_get_the_same_health(house: House) -> None:
     with house:
         source = Source(house.running.gateway)
