@@ -43,6 +43,7 @@ class PageStore:
         self._key = key.encode() or secrets.token_bytes(16)
         self._configuration = configuration
         self.file = page_file_of(configuration.absolute())
+        self._unfinished = f".{self.file.name}."  # how the name of a file begins that is not complete
         self._earlier: deque[_Step] = deque(maxlen=_MOST_KEPT)
 
     def read(self) -> str | None:
@@ -111,7 +112,8 @@ class PageStore:
             os.close(folder)
 
     def _replace(self, folder: int, text: str) -> None:
-        name = f".{self.file.name}.{secrets.token_hex(6)}"
+        self._remove_unfinished(folder)
+        name = f"{self._unfinished}{secrets.token_hex(6)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(name, flags, _MODE, dir_fd=folder)
         try:
@@ -125,6 +127,13 @@ class PageStore:
             with suppress(OSError):
                 os.unlink(name, dir_fd=folder)
             raise
+
+    def _remove_unfinished(self, folder: int) -> None:
+        """Remove what is left of a text if the gateway was killed while it was written."""
+        for name in os.listdir(folder):
+            if name.startswith(self._unfinished) and len(name) == len(self._unfinished) + 12:
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=folder)
 
     def _error(self, err: OSError) -> StoreError:
         folder = self.file.parent

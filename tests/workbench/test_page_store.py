@@ -135,3 +135,14 @@ def test_what_is_no_ordinary_file_is_not_read(tmp_path: Path, make: Callable[[Pa
     with pytest.raises(StoreError, match="no ordinary file: remove it"):
         store.read()
     assert store.edition()
+
+
+def test_what_a_killed_gateway_has_left_is_removed(tmp_path: Path) -> None:
+    """Each kill in the middle of a save left a file for ever."""
+    store = store_in(tmp_path)
+    (tmp_path / ".gw.page.yaml.0123456789ab").write_text("half")
+    for other in (".gw.page.yaml.swp", ".other.page.yaml.0123456789ab"):
+        (tmp_path / other).write_text("of somebody else")
+    store.write("whole")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [".gw.page.yaml.swp", ".other.page.yaml.0123456789ab", "gw.conf", "gw.page.yaml"]
