@@ -44,6 +44,7 @@ export function open(main, parameters) {
   form.addEventListener("submit", (event) => event.preventDefault());
   main.append(h("h2", {}, "What passes"), form, problem, state, list);
 
+  let shown = ""; // the interface whose bytes are in the list; "": messages. The choice may already be another one
   let visit = null; // the controller of what is being asked for; it is replaced when something else is to be shown
   let isEnded = false;
   let isPaused = false;
@@ -71,13 +72,14 @@ export function open(main, parameters) {
 
   function restart() {
     visit?.abort();
+    shown = inputs.show.value;
     clear();
-    for (const each of ofMessages) each.hidden = Boolean(inputs.show.value);
+    for (const each of ofMessages) each.hidden = Boolean(shown);
     problem.hidden = true;
     const wanted = Object.fromEntries(Object.entries(query()).filter(([, value]) => value));
     history.replaceState(null, "", `#live${Object.keys(wanted).length ? `?${new URLSearchParams(wanted)}` : ""}`);
     visit = new AbortController();
-    follow(visit.signal, inputs.show.value ? "wire" : "live", query());
+    follow(visit.signal, shown ? "wire" : "live", query());
   }
 
   // Ask until this is left, or something else is wanted.
@@ -141,7 +143,7 @@ export function open(main, parameters) {
     if (isEnded) return;
     const began = performance.now();
     if (!isPaused && held.length) {
-      const lines = held.map((note) => (note.gap ? h("p", { class: "gap" }, note.gap) : inputs.show.value ? bytesLine(note) : messageLine(note)));
+      const lines = held.map((note) => (note.gap ? h("p", { class: "gap" }, note.gap) : shown ? bytesLine(note) : messageLine(note)));
       held = [];
       heldBeyond = 0;
       const isReading = scrollY > list.offsetTop;
@@ -168,7 +170,7 @@ export function open(main, parameters) {
     pauseButton.textContent = isPaused ? `Continue${waiting ? ` (${waiting} wait)` : ""}` : "Pause";
     pauseButton.setAttribute("aria-pressed", String(isPaused));
     if (isPaused) state.textContent = heldBeyond ? `Paused. Of the ${counted(waiting, "line")} that wait, the last ${MOST_HELD} are kept.` : `Paused. ${counted(waiting, "line")} wait.`;
-    else state.textContent = total ? `${counted(total, inputs.show.value ? "piece" : "message")} so far; the newest is on top, and the last ${MOST_LINES} are kept.` : "Nothing has come yet.";
+    else state.textContent = total ? `${counted(total, shown ? "piece" : "message")} so far; the newest is on top, and the last ${MOST_LINES} are kept.` : "Nothing has come yet.";
   }
 
   function togglePause() {
