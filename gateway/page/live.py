@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
+from gateway.configuration.plain_secrets import texts_in
 from gateway.core.tap import Note
 from gateway.page.feed import Feed
 from gateway.page.notes import answer
@@ -54,21 +55,10 @@ class Live:
     def _holds_secret(self, interface: str) -> bool:
         """Return whether a secret stands in the options of an interface: no mask finds one that comes in pieces."""
         configuration = self._source.gateway.configuration
-        texts = [text for each in configuration.interfaces if each.name == interface for text in _texts(each.params)]
+        texts = [text for each in configuration.interfaces if each.name == interface for text in texts_in(each.params)]
         return any(secret in text for secret in configuration.secrets for text in texts)
 
     def _news(self, feed: Feed, request: Request, wanted: Callable[[Note], bool]) -> Content:
         wait = min(float(request.number("wait", 0, 60)), _LONGEST_WAIT)
         news = feed.read(request.number("after", -1), wanted, wait)
         return answer(self._writer, news)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for each in value.values():
-            yield from _texts(each)
-    elif isinstance(value, Sequence) and not isinstance(value, bytes):
-        for each in value:
-            yield from _texts(each)
