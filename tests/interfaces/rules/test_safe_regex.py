@@ -249,3 +249,23 @@ def test_a_proven_expression_takes_few_steps_on_any_line(text: str) -> None:
     matcher = CountingMatcher(text, len(text) * 28**2)
     for line in _LINES:
         matcher.matches(line)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 6 + "a+" + ")+" * 6,
+        "(?x)# [\n" + "(" * 6 + "a+" + ") *" * 6 + "#]",
+        "[(]" * 9 + "(?:" * 6 + "a*" + "){1,9}" * 6,
+        r"[)]\(" + "(?:" * 6 + "a*" + ")*?" * 6,
+    ],
+)
+def test_repetitions_in_many_repetitions_are_rejected(text: str) -> None:
+    """With each, `regex` needs twice the memory to compile it: 90 of them, in 400 characters, ended the process."""
+    with pytest.raises(RegexError, match="more than 5 repetitions inside each other: rewrite it with fewer of them"):
+        SafeRegex(text)
+
+
+def test_a_few_repetitions_in_repetitions_are_accepted() -> None:
+    assert SafeRegex("(" * 5 + "a+" + ")+" * 5).match("aaa") is not None
+    assert SafeRegex(r"(?:\(a+\)+)*" * 9).match("(a)") == {}
