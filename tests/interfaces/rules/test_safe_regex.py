@@ -8,6 +8,7 @@ import re._constants as constants  # type: ignore[import-not-found,unused-ignore
 import re._parser as parser  # type: ignore[import-not-found,unused-ignore]
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -102,6 +103,7 @@ def test_the_length_of_a_text_is_limited() -> None:
 
 WITHOUT_PROOF = """
 import sys
+import time
 sys.modules["re._parser"] = None  # as in a Python that has no such module
 if not has_library:
     sys.modules["regex"] = None
@@ -269,3 +271,10 @@ def test_repetitions_in_many_repetitions_are_rejected(text: str) -> None:
 def test_a_few_repetitions_in_repetitions_are_accepted() -> None:
     assert SafeRegex("(" * 5 + "a+" + ")+" * 5).match("aaa") is not None
     assert SafeRegex(r"(?:\(a+\)+)*" * 9).match("(a)") == {}
+
+
+def test_a_long_expression_is_analysed_in_a_moment() -> None:
+    """The time grew with the square of its length: 20 s for this one, of a thread of the page and of the data path."""
+    began = time.process_time()
+    SafeRegex("a?" * 4900 + "a" * 100)
+    assert time.process_time() - began < 5
