@@ -6,7 +6,6 @@ classes, the files that hold secrets. Nothing here opens a device or a connectio
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from hashlib import sha256
@@ -28,10 +27,11 @@ from gateway.configuration.load_sections import (
     missing_folders,
 )
 from gateway.configuration.page_file import take_page
+from gateway.configuration.plain_secrets import marked_secrets, plain_secrets
 from gateway.configuration.schema_check import check_schema, convert_substituted
 from gateway.configuration.schemas import config_schema, interface_schema
 from gateway.configuration.settings import HANG_LIMIT, Configuration, InterfaceOptions
-from gateway.configuration.yaml_reader import is_ini, load_yaml, variables
+from gateway.configuration.yaml_reader import is_ini, load_yaml
 from gateway.core.counting import counted
 from gateway.core.own_files import NotOwnError, refuse_foreign_file
 from gateway.core.paths import expanded, find_legacy
@@ -47,9 +47,6 @@ from gateway.translation.mqtt_map import FIELDS
 from gateway.web.options import WebOptions
 
 _HASH_DIGITS = 12  # enough to tell versions of a configuration apart
-
-_SECRET = re.compile(r"(?i)(.*[_-])?(pass(word|wd|phrase)?|pwd|secret|token)")
-"""The complete name of an option whose value is a secret."""
 
 
 def load_configuration(
@@ -102,22 +99,6 @@ def read_document(path: Path, environment: Mapping[str, str]) -> Document:
     return load_yaml(text, str(path), environment)
 
 
-def has_secret(document: Document) -> bool:
-    """Return whether the text of a configuration contains a secret, and not only the name of its variable or file."""
-    data = document.data
-    return any(
-        isinstance(value, str) and value and not variables(document.raw.get((*at, name), ""))
-        for at, options in (
-            (("mqtt",), data.get("mqtt")),
-            (("web",), data.get("web")),
-            (("interface",), data.get("interface")),
-            *((("interfaces", key), options) for key, options in (data.get("interfaces") or {}).items()),
-        )
-        for name, value in (options if isinstance(options, dict) else {}).items()
-        if _SECRET.fullmatch(name)
-    )
-
-
 def _load(context: LoadContext, page: str | None) -> Configuration:
     """Return the configuration in the document of `context`; raise `ConfigurationError` with all its errors.
 
@@ -157,11 +138,14 @@ def _load(context: LoadContext, page: str | None) -> Configuration:
     log = load_log(context, data.get("log", {}), interfaces, are_all_known=are_all_known) if fits else LogOptions()
     web = load_web(context, data.get("web", False)) if fits else WebOptions()
     context.collect_secrets()
+    in_plain_text = list(plain_secrets(context.document))
+    context.secrets += [secret for at, secret in in_plain_text if at[0] not in ("mqtt", "web")]  # those are loaded
+    context.secrets += marked_secrets(interfaces)
     if context.findings:
         raise ConfigurationError(context.masked_findings())
     context.code += loader.filters.files
     written = (outbox.file, Path(expanded(log.file)) if log.file else None)
-    warnings = [*context.access_warnings(has_secret=has_secret(context.document)),
+    warnings = [*context.access_warnings(has_secret=bool(in_plain_text)),
                 *(warning for file in written if file is not None for warning in _foreign_file(file))]  # fmt: skip
     return Configuration(
         file=context.path,
@@ -177,7 +161,7 @@ def _load(context: LoadContext, page: str | None) -> Configuration:
         hang_limit=float(data.get("hang_limit", HANG_LIMIT)),
         management=data.get("management", False),
         web=web,
-        secrets=tuple(context.secrets),
+        secrets=tuple(dict.fromkeys(context.secrets)),
         notes=_bounded_notes(context.notes),
         warnings=tuple(dict.fromkeys(warnings)),
         no_folders=tuple(missing_folders(context, log, outbox)),

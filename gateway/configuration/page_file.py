@@ -23,6 +23,7 @@ from gateway.configuration.load_map import read_text
 from gateway.configuration.schema_check import check_schema
 from gateway.configuration.schemas import interface_schema
 from gateway.configuration.yaml_reader import load_yaml, variables
+from gateway.core.paths import is_file
 from gateway.core.quoting import close_matches, did_you_mean
 from gateway.errors import ConfigurationError, Finding
 from gateway.translation.mqtt_map import FIELDS
@@ -89,12 +90,22 @@ def take_page(context: LoadContext, text: str | None = None) -> None:
     if os.path.lexists(file):
         context.page_files.append(file)
     try:
-        text = read_text(file) if text is None else text
+        text = read_page_text(file) if text is None else text
         page = read_page(text, str(file), context.document, context.environment)
     except ConfigurationError as err:
         context.add(err.findings)
         return
     apply_page(context, page)
+
+
+def read_page_text(file: FilePath) -> str:
+    """Return the text of a page file; raise `ConfigurationError` if it cannot be read.
+
+    Only an ordinary file is read: a pipe would be waited for, maybe without end.
+    """
+    if file.exists() and not is_file(file):
+        raise ConfigurationError([Finding(str(file), 0, 0, "", "no ordinary file", "remove it")])
+    return read_text(file)
 
 
 def read_page(text: str, file: str, configuration: Document, environment: Mapping[str, str], at: Path = ()) -> Document:

@@ -139,12 +139,8 @@ class Commands:
         payload = mask(arrival.payload.decode(errors="backslashreplace"))
         result: dict[str, Any] = {"topic": arrival.topic, "payload": payload, "time": time.time()}
         if note is None:
-            seconds = f"{self._longest_wait:g}"
-            return {
-                **result,
-                "outcome": "waiting",
-                "reason": f"there is no outcome after {seconds} s: see the messages",
-            }
+            when = "yet, and the page ends" if self._closed.is_set() else f"after {self._longest_wait:g} s"
+            return {**result, "outcome": "waiting", "reason": f"there is no outcome {when}: see the messages"}
         if note.outcome == DROPPED:
             return {**result, "outcome": "REFUSED", "where": note.where, "reason": mask(note.reason)}
         took = round((note.steps[-1][1] - note.steps[0][1]) * 1000, 1)

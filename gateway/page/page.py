@@ -36,7 +36,7 @@ class Page:
         places = threading.Semaphore(MOST_WAITING)
         self._feeds = Feed(places), Feed(places, is_raw=True)
         self._history, self._commands, self._unknown = History(), Commands(self._source), UnknownView(self._source)
-        self._workbench = Workbench(self._source, self._feeds[0])
+        self._workbench = Workbench(self._source, self._feeds[0], options.token)
         name = socket.gethostname()
         access = Access(options, (name, name.partition(".")[0], f"{name.partition('.')[0]}.local"))
         self.routes = self._routes()

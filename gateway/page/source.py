@@ -14,9 +14,8 @@ from gateway.runtime.health import Health
 from gateway.runtime.running_gateway import RunningGateway
 
 _SHORTEST = 0.5  # s; browsers that ask for the same within this time get the same
-
 LONGEST_ANSWER = 30.0
-"""Seconds in which the main thread has to answer."""
+"""Seconds for the main thread to answer."""
 
 
 class Source:
@@ -46,40 +45,41 @@ class Source:
     def ask(self, request: Callable[[Answer], object]) -> Mapping[str, Any]:
         """Have the main thread call `request`, and return what it answers.
 
-        Raises `ControlError` if it refuses that, or does not answer in time. What it has not begun by then is not done
-        at all: a command must not be executed when nobody expects it any more.
+        Raises `ControlError` if it refuses that, or does not answer in time. What it has not begun by then is never
+        done: whoever is told so may ask again, and a command must not be executed twice.
         """
         replies: list[bytes] = []
-        is_begun = is_over = False
+        has_begun = is_given_up = False
 
         def receive(_: Answer, line: bytes) -> None:
             with self._replied:
                 replies.append(line)
                 self._replied.notify_all()
 
-        def errand() -> None:
-            nonlocal is_begun
+        def begin() -> None:
+            nonlocal has_begun
             with self._replied:
-                if is_over:
+                if is_given_up:
                     return
-                is_begun = True
+                has_begun = True
             answer = Answer(receive)
             try:
                 request(answer)
             except GatewayError as err:
                 answer.refuse(str(err))
 
-        if not self.gateway.errands.add(errand):
+        if not self.gateway.errands.add(begin):
             raise ControlError("too many requests wait: the gateway hangs: see its log")
         with self._replied:
             self._replied.wait_for(lambda: replies or self._is_closed, self._longest_answer)
-            is_over = True
-        if replies:
-            return decode_reply(replies[0])
-        fate = "it may be done or not: see the log" if is_begun else "it is not done"
-        if self._is_closed:
-            raise ControlError(f"the page ends: {fate}")
-        raise ControlError(f"no answer within {self._longest_answer:g} s, the gateway is busy or hangs: {fate}")
+            if replies:
+                return decode_reply(replies[0])
+            is_given_up = True
+            what = "what you have asked for may be done or not" if has_begun else "nothing was done"
+            if self._is_closed:
+                raise ControlError(f"the page ends: {what}: see the log")
+            seconds = f"{self._longest_answer:g} s"
+            raise ControlError(f"no answer within {seconds}, and {what}: the gateway is busy or hangs: see its log")
 
     def close(self) -> None:
         """Let everybody go who waits for an answer: the main thread, which would give it, waits for them to end."""

@@ -16,6 +16,7 @@ from gateway.core.deadline import DeadlineError, ending_when
 from gateway.core.quoting import did_you_mean
 from gateway.core.tap import FRAME, Note
 from gateway.errors import ConfigurationError, Finding, GatewayError, UsageError
+from gateway.logs.redaction import Redactor
 from gateway.page.feed import Feed
 from gateway.page.source import Source
 from gateway.web.access import RequestError
@@ -47,12 +48,12 @@ class Workbench:
     Trials are done one at a time, and at most for half of the time, since they take it from the data path.
     """
 
-    def __init__(self, source: Source, messages: Feed) -> None:
+    def __init__(self, source: Source, messages: Feed, token: str | None) -> None:
         self._source = source
         self._messages = messages
         path = source.gateway.configuration.file
         self._bench = Bench(path, os.environ)
-        self._store = PageStore(path)
+        self._store = PageStore(path, token or "")
         self._lock = threading.Lock()  # held by who changes the page file
         self._trial_lock = threading.Lock()
         self._closed = threading.Event()
@@ -104,7 +105,7 @@ class Workbench:
             self._last_opened = depends_on, opened
             return opened
         except (WorkbenchError, ConfigurationError, StoreError) as err:
-            return Opened("", (), (), True, False, self._source.masker().mask(str(err)))
+            return Opened("", (), (), True, False, self._source.masker().mask(Redactor().text(str(err))))
 
     def _recent(self, interface: str) -> list[bytes]:
         def is_wanted(note: Note) -> bool:
@@ -257,11 +258,16 @@ class Workbench:
 
 
 def _shown(findings: Iterable[Finding], interface: InterfaceOptions) -> list[dict[str, Any]]:
-    """Return findings as JSON shows them; those in what was typed have no file."""
+    """Return findings as JSON shows them; those in what was typed have no file.
+
+    The file of the configuration may have changed since it was read: what others quote of it may be a new secret.
+    """
     around = (f"interfaces.{interface.name}.", "interface.")
+    hide = Redactor().text
     return [
         {
             **finding._asdict(),
+            **({} if finding.file == EDITOR else {"what": hide(finding.what), "remedy": hide(finding.remedy)}),
             "file": "" if finding.file == EDITOR else finding.file,
             "where": next(
                 (finding.where[len(each) :] for each in around if finding.where.startswith(each)), finding.where

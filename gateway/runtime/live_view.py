@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from gateway.control.protocol import ControlError, encode_line
@@ -15,6 +16,7 @@ from gateway.message import Arrival, InternalMsg, Publication, iso_time, shown
 
 _MOST_NOTES = 200  # in one piece: 4,000 a second, so that the threads of the data path are not kept waiting
 _LONGEST_TEXT = 1000  # characters of a payload or a message that are shown, and bytes of a frame
+_MOST_WORDS = 1000  # topics, devices and rules whose masked form is kept
 
 
 class Wanted(NamedTuple):
@@ -22,7 +24,8 @@ class Wanted(NamedTuple):
 
     `device` is compared with the name of the interface and with the device of the message, `outcome` with the outcome
     and with the stage at which a message was dropped, in any case: codes are in capitals, and stages are not.
-    `drops`: only what was dropped.
+    `drops`: only what was dropped. All of them are compared with what is shown, where secrets are masked: by patterns a
+    secret could be found out otherwise, one character after the other.
     """
 
     device: str = ""
@@ -40,20 +43,23 @@ class Wanted(NamedTuple):
             raise ControlError(f"the filter {wanted.topic!a:.200}: {problem}")
         return wanted
 
-    def matches(self, note: Note) -> bool:
-        """Return whether `note` is to be shown."""
+    def matches(self, note: Note, mask: Callable[[str], str] = str) -> bool:
+        """Return whether `note` is to be shown, in which `mask` hides secrets."""
         if self.drops and note.outcome != DROPPED:
             return False
-        ends = (note.outcome.lower(), note.where.lower())
-        if self.outcome and not any(fnmatchcase(word, self.outcome.lower()) for word in ends if word):
+        ends = (note.outcome, note.where)
+        if self.outcome and not _fits((end.lower() for end in map(mask, ends) if end), self.outcome.lower()):
             return False
-        if self.device and not any(fnmatchcase(name, self.device) for name in _devices(note)):
+        if self.device and not _fits(map(mask, _devices(note)), self.device):
             return False
-        if self.rule and not any(
-            stage == RULE and fnmatchcase(_word(detail), self.rule) for stage, _, detail in note.steps
-        ):
+        rules = (mask(_word(detail)) for stage, _, detail in note.steps if stage == RULE)
+        if self.rule and not _fits(rules, self.rule):
             return False
-        return not self.topic or any(filter_matches(self.topic, topic) for topic in _topics(note.steps))
+        return not self.topic or any(filter_matches(self.topic, mask(topic)) for topic in _topics(note.steps))
+
+
+def _fits(words: Iterable[str], pattern: str) -> bool:
+    return any(fnmatchcase(word, pattern) for word in words)
 
 
 def _topics(steps: Sequence[Step]) -> Iterator[str]:
@@ -76,32 +82,58 @@ def _devices(note: Note) -> Iterator[str]:
             yield detail.topic.split("/")[-2]
 
 
+class _Secrets(NamedTuple):
+    """What is masked, and how; `mask_word` is for words that come again and again."""
+
+    secrets: Collection[str]
+    mask: Callable[[str], str]
+    mask_word: Callable[[str], str]
+
+    @classmethod
+    def of(cls, secrets: Collection[str]) -> _Secrets:
+        mask = Masker(secrets).mask
+        return cls(secrets, mask, lru_cache(_MOST_WORDS)(mask))
+
+
 class NoteWriter:
     """Writes notes as lines of JSON. What `secrets` returns, which a reload may change, is masked in them."""
 
     def __init__(self, secrets: Callable[[], Collection[str]]) -> None:
         self._secrets = secrets
-        self._masked_secrets = secrets()
-        self._masker = Masker(self._masked_secrets)
+        self._present = _Secrets.of(secrets())
 
     def line(self, note: Note) -> bytes:
         """Return the line of a note, which all views share. Any thread may call it."""
-        if (secrets := self._secrets()) != self._masked_secrets:
-            self._masked_secrets, self._masker = secrets, Masker(secrets)
-        note.line = line = note.line or encode_line({"note": self._masked(document(note))})
+        note.line = line = note.line or encode_line({"note": _masked(document(note), self._known().mask)})
         return line
 
-    def _masked(self, note: dict[str, Any]) -> dict[str, Any]:
-        """Return a note without secrets. Most have none, which is found out for all of their texts at once."""
-        texts = "\n".join(_texts(note))
-        return note if self._masker.mask(texts) == texts else self._mask(note)
+    def is_wanted(self, note: Note, wanted: Wanted) -> bool:
+        """Return whether `note` is to be shown. Any thread may call it."""
+        return wanted.matches(note, self._known().mask_word)
 
-    def _mask(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._masker.mask(value)
-        if isinstance(value, dict):
-            return {name: self._mask(each) for name, each in value.items()}
-        return [self._mask(each) for each in value] if isinstance(value, list) else value
+    def _known(self) -> _Secrets:
+        present, secrets = self._present, self._secrets()
+        if secrets != present.secrets:
+            self._present = present = _Secrets.of(secrets)
+        return present
+
+
+def _masked(note: dict[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:
+    """Return a note without secrets. Most have none, which is found out for all of their texts at once."""
+    texts = "\n".join(_texts(note))
+    return note if mask(texts) == texts else _masked_members(note, mask)
+
+
+def _masked_members(note: Mapping[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:
+    return {name: _masked_value(value, mask) for name, value in note.items()}
+
+
+def _masked_value(value: Any, mask: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, dict):
+        return _masked_members(value, mask)
+    return [_masked_value(each, mask) for each in value] if isinstance(value, list) else value
 
 
 class LiveView:
@@ -120,7 +152,7 @@ class LiveView:
             recorder.tell_waiting()
         notes, lost = self._follower.take(_MOST_NOTES)
         lines = [encode_line({"lost": lost})] if lost else []
-        lines += [self._writer.line(note) for note in notes if self._wanted.matches(note)]
+        lines += [self._writer.line(note) for note in notes if self._writer.is_wanted(note, self._wanted)]
         return b"".join(lines)
 
     def close(self) -> None:

@@ -21,7 +21,7 @@ NO_TLS = (
 """What the page says first where a token travels in the clear."""
 
 
-_OF_PROXIES = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP")
+_OF_PROXIES = ("HTTP_X_FORWARDED", "HTTP_FORWARDED", "HTTP_VIA", "HTTP_X_REAL_IP", "HTTP_CF_")  # how names begin
 
 
 class RequestError(GatewayError):
@@ -114,4 +114,4 @@ def _is_link(environ: Mapping[str, Any]) -> bool:
 
 def _is_forwarded(environ: Mapping[str, Any]) -> bool:
     """Return whether a proxy has sent a request for somebody. Only a proxy speaks HTTP/1.0, as nginx does untold."""
-    return environ.get("SERVER_PROTOCOL") == "HTTP/1.0" or any(name in environ for name in _OF_PROXIES)
+    return environ.get("SERVER_PROTOCOL") == "HTTP/1.0" or any(name.startswith(_OF_PROXIES) for name in environ)

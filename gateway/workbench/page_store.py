@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import errno
+import hmac
 import os
 import secrets
 import stat
 from collections import deque
 from contextlib import suppress
-from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from gateway.configuration.page_file import page_file_of
+from gateway.configuration.document import MAX_BYTES
+from gateway.configuration.page_file import page_file_of, read_page_text
 from gateway.core.paths import SERVICE_CONF
-from gateway.errors import GatewayError
+from gateway.errors import ConfigurationError, GatewayError
 
 _MOST_KEPT = 20  # earlier texts
 _MODE = 0o640
@@ -32,32 +33,38 @@ class _Step(NamedTuple):
 
 
 class PageStore:
-    """The page file of the configuration at `configuration`. The caller lets one thread change it at a time."""
+    """The page file of the configuration at `configuration`. The caller lets one thread change it at a time.
 
-    def __init__(self, configuration: Path) -> None:
+    `key` keeps whoever does not have it from guessing a secret of the configuration by its edition; without one, no
+    edition is that of another store.
+    """
+
+    def __init__(self, configuration: Path, key: str = "") -> None:
+        self._key = key.encode() or secrets.token_bytes(16)
         self._configuration = configuration
         self.file = page_file_of(configuration.absolute())
+        self._unfinished = f".{self.file.name}."  # how the name of a file begins that is not complete
         self._earlier: deque[_Step] = deque(maxlen=_MOST_KEPT)
 
     def read(self) -> str | None:
         """Return the text of the file; None if there is no file."""
         try:
-            return self.file.read_text(encoding="utf-8-sig")
+            self.file.lstat()
+            return read_page_text(self.file)
         except FileNotFoundError:
-            if self.file.is_symlink():
-                raise StoreError(f"{self.file} is a link to nothing: remove it") from None
             return None
-        except (OSError, UnicodeDecodeError) as err:
-            raise StoreError(f"{self.file} cannot be read: {getattr(err, 'strerror', None) or err}") from err
+        except OSError as err:
+            raise StoreError(f"{self.file} cannot be read: {err.strerror or err}") from err
+        except ConfigurationError as err:
+            if self.file.is_symlink() and not self.file.exists():
+                raise StoreError(f"{self.file} is a link to nothing: remove it") from None
+            raise StoreError(str(err)) from err
 
     def edition(self) -> str:
         """Return what identifies the present content of the configuration and of its page file."""
-        digest = sha256()
+        digest = hmac.new(self._key, digestmod="sha256")
         for path in (self._configuration, self.file):
-            try:
-                data = path.read_bytes()
-            except OSError as err:
-                data = b"" if err.errno == errno.ENOENT else str(err).encode()
+            data = _content(path)
             digest.update(b"%d:" % len(data) + data)
         return digest.hexdigest()[:32]
 
@@ -105,7 +112,8 @@ class PageStore:
             os.close(folder)
 
     def _replace(self, folder: int, text: str) -> None:
-        name = f".{self.file.name}.{secrets.token_hex(6)}"
+        self._remove_unfinished(folder)
+        name = f"{self._unfinished}{secrets.token_hex(6)}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(name, flags, _MODE, dir_fd=folder)
         try:
@@ -120,6 +128,13 @@ class PageStore:
                 os.unlink(name, dir_fd=folder)
             raise
 
+    def _remove_unfinished(self, folder: int) -> None:
+        """Remove what is left of a text if the gateway was killed while it was written."""
+        for name in os.listdir(folder):
+            if name.startswith(self._unfinished) and len(name) == len(self._unfinished) + 12:
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=folder)
+
     def _error(self, err: OSError) -> StoreError:
         folder = self.file.parent
         why = f"{self.file} cannot be written: {err.strerror or err}"
@@ -132,3 +147,15 @@ class PageStore:
                 f"the lines '[Service]' and 'ReadWritePaths={folder}', and restart the gateway (docs/workbench.md)"
             )
         return StoreError(f"{why}: {remedy}; or download the result and put it there yourself")
+
+
+def _content(path: Path) -> bytes:
+    """Return the content of a file, or why it cannot be read; what is no ordinary file is not waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return b"no ordinary file"
+            return file.read(MAX_BYTES + 1)
+    except OSError as err:
+        return b"" if err.errno == errno.ENOENT else str(err).encode()

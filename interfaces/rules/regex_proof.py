@@ -76,9 +76,11 @@ class _UnprovenError(Exception):
 
 
 def _ambiguities(items: _Items, after: _Items) -> int:
-    """Count the ambiguities in `items`, which `after` follows."""
+    """Count the ambiguities in `items`, which `after` follows; beyond two of them, more change nothing."""
     count = 0
     for index, item in enumerate(items):
+        if count > 1:
+            break
         if isinstance(item, _Char):
             continue
         remaining = (*items[index + 1 :], *after)

@@ -36,6 +36,8 @@ TIME_LIMIT = 0.05  # s for one frame; an ordinary expression needs some microsec
 MAX_TEXT = 1_048_576  # characters of a frame
 _MAX_QUADRATIC_TEXT = 2048  # characters, where the time grows with their square: some hundredths of a second
 _MAX_EXPRESSION = 10_000  # characters of an expression
+_MOST_NESTED = 5  # repetitions of groups inside each other: with each, `regex` needs twice the memory to compile it
+_PART = re.compile(r"\\.|\(|\)\s*([*+?{])?", re.DOTALL)
 
 
 class RegexError(GatewayError):
@@ -83,6 +85,8 @@ class SafeRegex:
                 "repetition inside a repetition, or install the package 'regex' in the environment of the gateway "
                 "(pip install regex), which stops it in time"
             )
+        if _nested(self.text) > _MOST_NESTED:
+            raise RegexError(f"more than {_MOST_NESTED} repetitions inside each other: rewrite it with fewer of them")
         import regex  # only where it is needed
 
         try:
@@ -105,6 +109,22 @@ class SafeRegex:
             return self._fullmatch(text)
         except TimeoutError:
             raise RegexError(f"the expression was stopped after {TIME_LIMIT} s") from None
+
+
+def _nested(text: str) -> int:
+    """Return how many repetitions of groups are inside each other; rather too many than too few.
+
+    Parentheses in classes and comments are counted, too: those that have no partner do not lessen the count.
+    """
+    depths = [0]
+    for part in _PART.finditer(text):
+        if part[0] == "(":
+            depths.append(0)
+        elif part[0][0] == ")":
+            depth = depths.pop() + (part[1] is not None)
+            depths = depths or [0]
+            depths[-1] = max(depths[-1], depth)
+    return max(depths)
 
 
 @functools.lru_cache(maxsize=1000)

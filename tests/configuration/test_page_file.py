@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -359,3 +360,10 @@ def test_no_page_file_changes_anything_but_rules_devices_and_words(tmp_path: Pat
         assert (new.msg_map.sender, new.msg_map.topics) == (old.msg_map.sender, old.msg_map.topics)
         changed = {name for name in {*old.params, *new.params} if old.params.get(name) != new.params.get(name)}
         assert changed <= {"decode", "encode", "decode_every_rule"}
+
+
+def test_a_pipe_instead_of_a_page_file_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "gw.conf").write_text(CONF)
+    os.mkfifo(tmp_path / "gw.page.yaml")
+    with pytest.raises(ConfigurationError, match=r"gw\.page\.yaml: no ordinary file: remove it"):
+        load_configuration(tmp_path / "gw.conf", ENVIRONMENT)

@@ -214,3 +214,16 @@ def test_the_gateway_goes_and_comes_back(browser: Browser, tmp_path: Path, share
         tab.wait_text("The gateway does not answer. This page tries again.")
         house.begin_page(house.options._replace(listen=f"127.0.0.1:{port}"))
         wait_until(lambda: "does not answer" not in tab.text, what="the page to recover", pause=0.05)
+
+
+def test_a_message_that_comes_while_bytes_are_chosen_is_shown_as_a_message(browser: Browser, seen_house: House) -> None:
+    """It was read as bytes, which failed; and bytes of a device that knows a secret are explained, not shown."""
+    choose = "const choice = document.querySelector('main select'); choice.value = 'serial'; return choice"
+    with browser.tab(seen_house.page.address + "#live") as tab:
+        tab.allowed = ["403"]
+        tab.wait_text("Nothing has come yet.")
+        wait_until(lambda: tab.run(f"{choose}.value") == "serial", what="the interface to be offered")
+        seen_house.say("T 21.75")
+        tab.wait_text('"celsius": 21.75')
+        tab.run(f"{choose}.dispatchEvent(new Event('input', {{bubbles: true}}))".replace("return choice", "choice"))
+        tab.wait_text("to see its bytes, enter the token of the page")

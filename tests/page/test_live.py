@@ -42,9 +42,9 @@ class View:
             feed.close()
         self.gateway.close()
 
-    def ask(self, path: str, **query: object) -> dict[str, Any]:
+    def ask(self, path: str, visitor: Visitor = VISITOR, /, **query: object) -> dict[str, Any]:
         texts = {name: str(value) for name, value in query.items()}
-        answer = self._answers[path](Request(texts, {}, VISITOR))
+        answer = self._answers[path](Request(texts, {}, visitor))
         if isinstance(answer, Content):
             assert (answer.type, answer.tag) == ("application/json", "")
             answer = json.loads(answer.data)
@@ -158,3 +158,42 @@ def test_hostile_text_is_told_as_it_is(view: View) -> None:
 
 def test_the_interfaces_are_told_whose_bytes_can_be_followed(view: View) -> None:
     assert view.ask("/api/live/interfaces") == {"interfaces": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern"),
+    [("device", "H*"), ("device", "[H*]*"), ("rule", "r-H*"), ("rule", "r-[H*]?*"), ("topic", "home/Hd1/#")],
+)
+def test_no_filter_tells_whether_a_guess_of_a_secret_is_right(view: View, name: str, pattern: str) -> None:
+    """Patterns were compared with what is behind the mask: a secret could be found out character by character."""
+    begin = view.ask("/api/live")
+    recorder = TAP.recorder
+    assert recorder is not None
+    msg = InternalMsg(device="Hd1", action="ON")
+    recorder.decoded("a", b"LAMP ON", "r-Hd1", [msg])
+    publication = Publication("home/Hd1/x/S", b"ON", 1)
+    recorder.translated("a", msg, [publication], "", "")
+    recorder.sent([publication])
+    recorder.accepted([publication])
+    assert view.ask("/api/live", after=begin["next"], wait=10)["notes"]
+    right, wrong = (
+        view.ask("/api/live", after=begin["next"], **{name: each})["notes"]
+        for each in (pattern, pattern.replace("H", "G"))
+    )
+    assert right == wrong
+
+
+def test_bytes_of_a_device_that_knows_a_secret_need_the_token(view: View) -> None:
+    """A device that repeats a code one character at a time showed it: no mask finds a part of it."""
+    configuration = view.gateway.configuration
+    a, b = configuration.interfaces
+    params = {**b.params, "encode": [{"write": "PIN 2718-code#"}]}
+    view.gateway.configuration = configuration._replace(
+        interfaces=(a, b._replace(params=params)), secrets=(*configuration.secrets, "2718-code")
+    )
+    assert view.ask("/api/wire", interface="a")["notes"] == []
+    with pytest.raises(RequestError, match="one character at a time: to see its bytes, enter the token") as caught:
+        view.ask("/api/wire", interface="b")
+    assert caught.value.status == "403 Forbidden"
+    assert "2718" not in str(caught.value)
+    assert view.ask("/api/wire", VISITOR._replace(may_write=True), interface="b")["notes"] == []

@@ -400,3 +400,21 @@ def test_frames_that_a_device_has_sent_are_there(served: Served) -> None:
         return list(served.open()["frames"])
 
     wait_until(lambda: frames() == ["X 1"], what=lambda: str(frames()))
+
+
+def test_a_password_in_an_address_that_is_not_in_use_yet_is_not_quoted(served: Served) -> None:
+    """Only the secrets of the configuration in use were masked, and no token was needed."""
+    text = served.conf.read_text()
+    served.conf.write_text(text.replace("    port: /", "    port: socket://me:s3cr3tpw@h:0/", 1))
+    status, answer = served.ask("workbench/try", {"interface": "stove", "text": NEW})
+    assert (status, [finding["where"] for finding in answer["findings"]]) == (200, ["port"])
+    assert "s3cr3tpw" not in json.dumps(answer)
+
+
+def test_a_pipe_instead_of_the_page_file_is_not_waited_for(served: Served) -> None:
+    """Each browser that opened the workbench took one of the threads, for ever."""
+    os.mkfifo(served.page)
+    began = time.monotonic()
+    assert served.open()["note"] == f"{served.page}: no ordinary file: remove it"
+    assert served.change("save", text=NEW)[0] == 409
+    assert time.monotonic() - began < 5

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,32 @@ def test_what_was_replaced_is_known_until_somebody_else_writes(tmp_path: Path) -
     assert store.earlier() == (None,)
     store.file.write_text("by hand")
     assert store.earlier() is None
+
+
+def test_without_the_key_no_secret_is_guessed_by_the_edition(tmp_path: Path) -> None:
+    """It was a hash of the files: whoever knew the rest could try passwords."""
+    conf = tmp_path / "gw.conf"
+    conf.write_text("mqtt: {password: 1234}\n")
+    assert PageStore(conf, "one").edition() == PageStore(conf, "one").edition()
+    editions = {PageStore(conf, key).edition() for key in ("one", "two", "", "")}
+    assert len(editions) == 4
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_ordinary_file_is_not_read(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    store = store_in(tmp_path)
+    make(store.file)
+    with pytest.raises(StoreError, match="no ordinary file: remove it"):
+        store.read()
+    assert store.edition()
+
+
+def test_what_a_killed_gateway_has_left_is_removed(tmp_path: Path) -> None:
+    """Each kill in the middle of a save left a file for ever."""
+    store = store_in(tmp_path)
+    (tmp_path / ".gw.page.yaml.0123456789ab").write_text("half")
+    for other in (".gw.page.yaml.swp", ".other.page.yaml.0123456789ab"):
+        (tmp_path / other).write_text("of somebody else")
+    store.write("whole")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [".gw.page.yaml.swp", ".other.page.yaml.0123456789ab", "gw.conf", "gw.page.yaml"]

@@ -47,6 +47,7 @@ export function open(main, parameters) {
   form.addEventListener("submit", (event) => event.preventDefault());
   main.append(h("h2", {}, "What passes"), form, problem, state, list);
 
+  let shown = ""; // the interface whose bytes are in the list; "": messages. The choice may already be another one
   let visit = null; // the controller of what is being asked for; it is replaced when something else is to be shown
   let isEnded = false;
   let isPaused = false;
@@ -74,13 +75,14 @@ export function open(main, parameters) {
 
   function restart() {
     visit?.abort();
+    shown = inputs.show.value;
     clear();
-    for (const each of ofMessages) each.hidden = Boolean(inputs.show.value);
+    for (const each of ofMessages) each.hidden = Boolean(shown);
     problem.hidden = true;
     const wanted = Object.fromEntries(Object.entries(query()).filter(([, value]) => value));
     history.replaceState(null, "", `#live${Object.keys(wanted).length ? `?${new URLSearchParams(wanted)}` : ""}`);
     visit = new AbortController();
-    follow(visit.signal, inputs.show.value ? "wire" : "live", query());
+    follow(visit.signal, shown ? "wire" : "live", query());
   }
 
   // Ask until this is left, or something else is wanted.
@@ -106,7 +108,7 @@ export function open(main, parameters) {
         if (isIdle) await sleep(PAUSE, signal);
       } catch (error) {
         if (error.name === "AbortError") return;
-        if (error instanceof Refused && (error.status === 409 || error.status === 400)) {
+        if (error instanceof Refused && [400, 403, 409].includes(error.status)) {
           problem.textContent = error.message;
           problem.hidden = false;
           return;
@@ -150,7 +152,7 @@ export function open(main, parameters) {
     const began = performance.now();
     if (!isPaused && held.length && !isRead()) {
       if (heldBeyond) held.unshift({ gap: `${counted(heldBeyond, "line")} came meanwhile, and ${heldBeyond === 1 ? "is" : "are"} not shown.` });
-      const lines = held.map((note) => (note.gap ? h("p", { class: "gap" }, note.gap) : inputs.show.value ? bytesLine(note) : messageLine(note)));
+      const lines = held.map((note) => (note.gap ? h("p", { class: "gap" }, note.gap) : shown ? bytesLine(note) : messageLine(note)));
       held = [];
       heldBeyond = 0;
       const isReading = scrollY > list.offsetTop;
@@ -179,7 +181,7 @@ export function open(main, parameters) {
     pauseButton.setAttribute("aria-pressed", String(isStopped));
     const why = isPaused ? "Paused." : "You are in a line: nothing moves until it is closed, or left.";
     if (isStopped) state.textContent = heldBeyond ? `${why} Of the ${counted(waiting, "line")} that wait, the last ${MOST_HELD} are kept.` : `${why} ${counted(waiting, "line")} ${waiting === 1 ? "waits" : "wait"}.`;
-    else state.textContent = total ? `${counted(total, inputs.show.value ? "piece" : "message")} so far; the newest is on top, and the last ${MOST_LINES} are kept.` : "Nothing has come yet.";
+    else state.textContent = total ? `${counted(total, shown ? "piece" : "message")} so far; the newest is on top, and the last ${MOST_LINES} are kept.` : "Nothing has come yet.";
   }
 
   function togglePause() {

@@ -8,6 +8,7 @@ import re._constants as constants  # type: ignore[import-not-found,unused-ignore
 import re._parser as parser  # type: ignore[import-not-found,unused-ignore]
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -102,6 +103,7 @@ def test_the_length_of_a_text_is_limited() -> None:
 
 WITHOUT_PROOF = """
 import sys
+import time
 sys.modules["re._parser"] = None  # as in a Python that has no such module
 if not has_library:
     sys.modules["regex"] = None
@@ -249,3 +251,30 @@ def test_a_proven_expression_takes_few_steps_on_any_line(text: str) -> None:
     matcher = CountingMatcher(text, len(text) * 28**2)
     for line in _LINES:
         matcher.matches(line)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(" * 6 + "a+" + ")+" * 6,
+        "(?x)# [\n" + "(" * 6 + "a+" + ") *" * 6 + "#]",
+        "[(]" * 9 + "(?:" * 6 + "a*" + "){1,9}" * 6,
+        r"[)]\(" + "(?:" * 6 + "a*" + ")*?" * 6,
+    ],
+)
+def test_repetitions_in_many_repetitions_are_rejected(text: str) -> None:
+    """With each, `regex` needs twice the memory to compile it: 90 of them, in 400 characters, ended the process."""
+    with pytest.raises(RegexError, match="more than 5 repetitions inside each other: rewrite it with fewer of them"):
+        SafeRegex(text)
+
+
+def test_a_few_repetitions_in_repetitions_are_accepted() -> None:
+    assert SafeRegex("(" * 5 + "a+" + ")+" * 5).match("aaa") is not None
+    assert SafeRegex(r"(?:\(a+\)+)*" * 9).match("(a)") == {}
+
+
+def test_a_long_expression_is_analysed_in_a_moment() -> None:
+    """The time grew with the square of its length: 20 s for this one, of a thread of the page and of the data path."""
+    began = time.process_time()
+    SafeRegex("a?" * 4900 + "a" * 100)
+    assert time.process_time() - began < 5
