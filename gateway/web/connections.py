@@ -6,6 +6,7 @@ Waitress reads the requests. Here is what it leaves open to whoever can reach th
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import time
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask, ThreadedTaskDispatcher
-from waitress.utilities import BadRequest
+from waitress.utilities import BadRequest, queue_logger
 
 from gateway.web.app import HEADERS
 
@@ -87,6 +88,8 @@ class Connections(TcpWSGIServer):
             expose_tracebacks=False,
         )
         threads = ThreadedTaskDispatcher()
+        queue_logger.setLevel(logging.ERROR)  # that requests wait is no news: there are limits
+        threads.logger = queue_logger  # nor that those which wait at the end are cancelled
         threads.set_thread_count(THREADS)
         where = (listener.family, listener.type, listener.proto, listener.getsockname())
         super().__init__(

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from waitress.utilities import queue_logger
 from waitress.wasyncore import loop
 
 from gateway.core.package_logger import package_logger
@@ -32,7 +30,6 @@ class WebServer:
     def __init__(self, options: WebOptions, app: Callable[..., Iterable[bytes]], release: Callable[[], None]) -> None:
         self._release = release
         self._channels: dict[int, Any] = {}
-        queue_logger.setLevel(logging.ERROR)  # that a request waits is no news: there are limits
         listener = _listener(options.host, options.port)
         self.port: int = listener.getsockname()[1]
         """The port that is listened on."""

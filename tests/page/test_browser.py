@@ -165,7 +165,7 @@ def test_a_line_that_is_read_in_live_stays_where_it_is(browser: Browser, seen_ho
 def test_times_are_of_24_hours_and_name_another_day(browser: Browser, seen_house: House) -> None:
     with browser.tab(seen_house.page.address) as tab:
         tab.wait_text("Boiler")
-        clock = "return import('./dom.js').then((dom) => dom.clock(arguments[0]))"
+        clock = "return import('./words.js').then((words) => words.clock(arguments[0]))"
         midnight = int(tab.run("return new Date().setHours(0, 0, 5, 0) / 1000"))
         assert tab.run(clock, midnight) == "00:00:05"
         assert tab.run(clock, midnight - 86400).endswith("00:00:05")

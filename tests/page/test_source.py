@@ -54,7 +54,7 @@ def test_who_waits_for_an_answer_is_let_go_when_the_page_ends(house: House) -> N
         source.close()
         thread.join(5)
         assert time.monotonic() - began < 2
-        assert reasons == ["the page ends: it may be done or not: see the log"]
+        assert reasons == ["the page ends: what you have asked for may be done or not: see the log"]
         asked[0]({})  # too late, and harmless
 
 
