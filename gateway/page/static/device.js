@@ -90,7 +90,7 @@ function heading(about) {
       const age = device ? device.age : each.heard_at === null ? null : time - each.heard_at;
       setText(heard, age === null ? "never heard" : `heard ${ago(age)}`);
       const parts = device
-        ? [device.name ? device.id : "", device.area, [device.manufacturer, device.model].filter(Boolean).join(" "), `on the interface ${each.name} (${each.type}), which is ${each.status}`]
+        ? [device.name ? device.id : "", device.area, [device.manufacturer, device.model].filter(Boolean).join(" "), `on the interface ${each.name}, which is ${each.status}`]
         : [each.type];
       setText(words, parts.filter(Boolean).join(" · "));
       const reason = device ? device.reason : each.reason;
