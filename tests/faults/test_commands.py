@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -216,6 +217,8 @@ def test_each_new_command_right_after_queued_ones_is_executed(tmp_path: Path, mo
         gateway = stream.start()
         send_until_done(lambda payload: other.publish(GATE, payload), tmp_path)
         gateway.kill()
+        ended = r"Client gw.*(closed its connection|disconnected)"  # or the broker would still send it to the old link
+        wait_until(lambda: re.search(ended, mosquitto.log.read_text()), what="the broker to notice")
         other.publish(GATE, command("old"), qos=1)
         gateway = stream.start()
         gateway.wait_log("rejected: the command was queued while the gateway was offline")
