@@ -163,7 +163,7 @@ def add_word(tab: Tab, word: str) -> None:
     wait_until(lambda: line in tab.run(EDITOR), what="the word")
 
 
-def test_a_word_that_the_map_lacks_is_added_at_the_workbench(
+def test_a_word_that_the_map_lacks_is_added_at_the_workbench_and_taken_back(
     browser: Browser, faulty: tuple[str, list[PtyDevice]]
 ) -> None:
     address, (boiler, _, _) = faulty
@@ -179,5 +179,10 @@ def test_a_word_that_the_map_lacks_is_added_at_the_workbench(
         assert tab.run(EDITOR).endswith('\nwords:\n  action:\n    "GATE": ["gate"]\n    "DOOR": ["door"]\n')
         tab.click("button", "Save and use")
         tab.wait_text("Saved, and in use")
-        page = load_yaml((boiler.path.parent / "gw.page.yaml").read_text(), "gw.page.yaml", {}).data
+        file = boiler.path.parent / "gw.page.yaml"
+        page = load_yaml(file.read_text(), "gw.page.yaml", {}).data
         assert page == {"interfaces": {"boiler": {"words": {"action": {"GATE": ["gate"], "DOOR": ["door"]}}}}}
+        tab.click("button", "Take back the last save")
+        tab.wait_text("Taken back")
+        assert not file.exists(), "there was none before"
+        assert "words:" not in tab.run(EDITOR)
