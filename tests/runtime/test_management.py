@@ -73,7 +73,8 @@ def test_a_closed_interface_stays_closed_until_it_is_opened(tmp_path: Path, mosq
         conf.write_text(json.dumps(write))
         assert "one: options" in run(conf, "reload")
         assert run(conf, "interface", "restart", "other") == "other: running\n"
-        assert [each["status"] for each in status_of(gateway)["interfaces"].values()] == ["closed", "online"]
+        shown = ["closed", "online"]
+        wait_until(lambda: [each["status"] for each in status_of(gateway)["interfaces"].values()] == shown)
         assert run(conf, "interface", "open", "one") == "one: running\n"
         listener.wait_topic("home/gw/lamp/availability", b"online")
         assert outcome_of(listener, "LAMP_ON")["response"] == "OK"
