@@ -288,13 +288,13 @@ def test_a_save_is_used_and_taken_back(served: Served) -> None:
 def test_rules_and_words_of_the_page_are_what_the_device_meets(served: Served, mosquitto: Mosquitto) -> None:
     with mosquitto.client("home/#") as listener:
         assert served.change("save", text=f"{NEW}words: {{argkey: {{h: [humidity]}}}}\n")[1]["is_saved"]
-        os.write(served.device, b"H 50\r\n")
         expected = {"action": "HUM", "humidity": "50"}
 
         def received() -> list[object]:
+            os.write(served.device, b"H 50\r\n")  # again: what comes before the port is open is not read
             return [json.loads(each.payload) for each in list(listener.messages) if each.payload[:1] == b"{"]
 
-        wait_until(lambda: expected in received(), what=lambda: str(received()))
+        wait_until(lambda: expected in received(), what=lambda: str(received()), pause=0.1)
     assert served.open()["from_page"] == ["decode", "words"]
 
 
