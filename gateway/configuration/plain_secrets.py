@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 from urllib.parse import unquote
 
 from gateway.configuration.document import Document, Path
@@ -12,6 +11,7 @@ from gateway.configuration.page_file import interfaces_of
 from gateway.configuration.schemas import interface_schema
 from gateway.configuration.settings import InterfaceOptions
 from gateway.configuration.yaml_reader import variables
+from gateway.logs.masking import texts_in
 
 _SECRET = re.compile(r"(?i)(.*[_-])?(pass(word|wd|phrase)?|pwd|secret|token)")
 """The complete name of an option whose value is a secret."""
@@ -43,12 +43,3 @@ def marked_secrets(interfaces: Iterable[InterfaceOptions]) -> Iterator[str]:
         for name, option in interface_schema(interface.cls)["properties"].items():
             if isinstance(option, Mapping) and option.get("writeOnly") is True and option.get("format") != "file":
                 yield from filter(None, texts_in(interface.params.get(name)))
-
-
-def texts_in(value: Any) -> Iterator[str]:
-    """Yield all texts in the value of an option."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list | tuple):
-        for each in value.values() if isinstance(value, Mapping) else value:
-            yield from texts_in(each)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import binascii
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
 
 _ENCODINGS = ("utf-8", "latin-1", "cp1252", "utf-16-le", "utf-16-be")
 _SEPARATORS = ("", " ", ":", "-", ",", ", ", "\\x", " 0x", ", 0x")  # between bytes in hexadecimal
@@ -36,6 +38,14 @@ class Masker:
             text = self._without_beginnings(text)
         return text
 
+    def masked(self, value: Any) -> Any:
+        """Return `value`, of mappings, lists and texts as JSON has them, with all secrets in its texts masked.
+
+        Most have none, which is found out for all of their texts at once.
+        """
+        texts = "\n".join(texts_in(value))
+        return value if self.mask(texts) == texts else _masked(value, self.mask)
+
     def _without_beginnings(self, text: str) -> str:
         parts = text.split(_CUT)
         return _CUT.join([*map(self._without_beginning, parts[:-1]), parts[-1]])
@@ -50,6 +60,29 @@ class Masker:
                     return f"{text[: len(text) - len(tail) + begin]}***"
                 begin = tail.find(form[:_SHORTEST_PART], begin + 1)
         return text
+
+
+@lru_cache(maxsize=4)
+def masker_of(secrets: tuple[str, ...]) -> Masker:
+    """Return what masks `secrets`, made once for whoever asks again and again: that takes a ms for each secret."""
+    return Masker(secrets)
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Yield all texts in a value of mappings, lists and texts."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list | tuple):
+        for each in value.values() if isinstance(value, Mapping) else value:
+            yield from texts_in(each)
+
+
+def _masked(value: Any, mask: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, Mapping):
+        return {name: _masked(each, mask) for name, each in value.items()}
+    return [_masked(each, mask) for each in value] if isinstance(value, list | tuple) else value
 
 
 def _forms(secret: str) -> Iterator[str]:

@@ -24,7 +24,6 @@ from gateway.message import Argument, Arrival, ReplyTo, iso_time
 from gateway.page.device import find, is_button, values_of
 from gateway.page.source import Source
 from gateway.runtime.interface_host import InterfaceHost
-from gateway.runtime.live_view import NoteWriter
 from gateway.translation.client_commands import ClientCommands, CommandError
 from gateway.web.access import RequestError
 from gateway.web.app import Request, Route
@@ -50,7 +49,6 @@ class Commands:
     def __init__(self, source: Source, longest_wait: float = LONGEST_WAIT) -> None:
         self._source = source
         self._longest_wait = longest_wait
-        self._writer = NoteWriter(lambda: source.gateway.configuration.secrets)
         self._waiting = threading.BoundedSemaphore(MOST_WAITING)
         self._closed = threading.Event()
 
@@ -145,7 +143,7 @@ class Commands:
             return {**result, "outcome": "REFUSED", "where": note.where, "reason": mask(note.reason)}
         took = round((note.steps[-1][1] - note.steps[0][1]) * 1000, 1)
         result |= {"time": note.time, "outcome": mask(note.outcome), "reason": mask(note.reason), "ms": took}
-        stages = json.loads(self._writer.line(note))["note"]["stages"]
+        stages = json.loads(self._source.writer.line(note))["note"]["stages"]
         answers = [stage for stage in stages if stage["stage"] == ANSWER]
         return {**result, "answer": answers[-1]} if answers else result  # the words of the device
 

@@ -22,7 +22,6 @@ from gateway.page.overview import problem_part
 from gateway.page.source import Source
 from gateway.runtime.health import InterfaceHealth, assess
 from gateway.runtime.interface_host import InterfaceHost
-from gateway.runtime.live_view import NoteWriter
 from gateway.translation.client_commands import can_write
 from gateway.web.access import RequestError
 from gateway.web.app import Content, Request, Route
@@ -37,7 +36,6 @@ class DeviceView:
 
     def __init__(self, source: Source, history: History, messages: Feed) -> None:
         self._source, self._history, self._messages = source, history, messages
-        self._writer = NoteWriter(lambda: source.gateway.configuration.secrets)
 
     def routes(self) -> dict[tuple[str, str], Route]:
         """Return the addresses."""
@@ -77,9 +75,9 @@ class DeviceView:
         after = request.number("after", -1)
         news = self._messages.read(after, wanted, 0)
         if after >= 0:
-            return answer(self._writer, news)
+            return answer(self._source.writer, news)
         recent = [each for each in self._messages.recent(wanted, _MOST_RECENT) if each[0] < news.next]
-        return beginning(self._writer, recent, news.next)
+        return beginning(self._source.writer, recent, news.next)
 
     def _topics(self, device: DeviceSnapshot | None) -> frozenset[str]:
         configuration = self._source.gateway.configuration

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from gateway.configuration.plain_secrets import texts_in
 from gateway.core.tap import Note
+from gateway.logs.masking import texts_in
 from gateway.page.feed import Feed
 from gateway.page.notes import answer
 from gateway.page.source import Source
-from gateway.runtime.live_view import NoteWriter, Wanted
+from gateway.runtime.live_view import Wanted
 from gateway.web.access import RequestError
 from gateway.web.app import Content, Request, Route
 
@@ -23,7 +23,6 @@ class Live:
 
     def __init__(self, source: Source, messages: Feed, wire: Feed) -> None:
         self._source, self._messages, self._wire = source, messages, wire
-        self._writer = NoteWriter(lambda: source.gateway.configuration.secrets)
 
     def routes(self) -> dict[tuple[str, str], Route]:
         """Return the addresses."""
@@ -37,7 +36,7 @@ class Live:
         query = request.query
         arguments = {name: query[name] for name in _FILTERS if query.get(name)}
         wanted = Wanted.of({**arguments, "drops": query.get("drops") == "1"})
-        return self._news(self._messages, request, lambda note: self._writer.is_wanted(note, wanted))
+        return self._news(self._messages, request, lambda note: self._source.writer.is_wanted(note, wanted))
 
     def _interfaces(self, _: Request) -> dict[str, Any]:
         return {"interfaces": [interface.name for interface in self._source.gateway.configuration.interfaces]}
@@ -61,4 +60,4 @@ class Live:
     def _news(self, feed: Feed, request: Request, wanted: Callable[[Note], bool]) -> Content:
         wait = min(float(request.number("wait", 0, 60)), _LONGEST_WAIT)
         news = feed.read(request.number("after", -1), wanted, wait)
-        return answer(self._writer, news)
+        return answer(self._source.writer, news)

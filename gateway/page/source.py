@@ -9,8 +9,9 @@ from typing import Any
 
 from gateway.control.protocol import Answer, ControlError, decode_reply
 from gateway.errors import GatewayError
-from gateway.logs.masking import Masker
+from gateway.logs.masking import Masker, masker_of
 from gateway.runtime.health import Health
+from gateway.runtime.live_view import NoteWriter
 from gateway.runtime.running_gateway import RunningGateway
 
 _SHORTEST = 0.5  # s; browsers that ask for the same within this time get the same
@@ -24,6 +25,8 @@ class Source:
     def __init__(self, gateway: RunningGateway, longest_answer: float = LONGEST_ANSWER) -> None:
         self.gateway = gateway
         self._longest_answer = longest_answer
+        self.writer = NoteWriter(lambda: gateway.configuration.secrets)
+        """Writes what passes, without secrets, for all views."""
         self._lock = threading.Lock()
         self._health: Health | None = None
         self._gathered = 0.0
@@ -40,7 +43,7 @@ class Source:
 
     def masker(self) -> Masker:
         """Return what masks the secrets of the configuration that is in use now."""
-        return Masker(self.gateway.configuration.secrets)
+        return masker_of(self.gateway.configuration.secrets)
 
     def ask(self, request: Callable[[Answer], object]) -> Mapping[str, Any]:
         """Have the main thread call `request`, and return what it answers.

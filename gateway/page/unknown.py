@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from gateway.configuration.settings import Configuration, InterfaceOptions
@@ -26,6 +26,7 @@ from gateway.core.unknown import (
 )
 from gateway.errors import MessageError, WordError
 from gateway.interface import Interface
+from gateway.logs.masking import Masker
 from gateway.message import InternalMsg, iso_time
 from gateway.page.source import Source
 from gateway.translation.field_map import FieldMap
@@ -79,7 +80,7 @@ class UnknownView:
         configuration = self._source.gateway.configuration
         interfaces = {interface.name: interface for interface in configuration.interfaces}
         groups, forgotten = self._collector.groups()
-        mask = self._source.masker().mask
+        masker = self._source.masker()
         shown = []
         with self._lock:  # one browser at a time works out what is new; the others find it done
             if configuration is not self._configuration:
@@ -104,9 +105,8 @@ class UnknownView:
                         shown.append(entry)
                 else:
                     shown.append({**_entry(group), "advice": _advice(group)})
-        texts = "\n".join(_texts(shown))
-        if mask(texts) != texts:  # most have no secrets, which is found out for all of them at once
-            shown = [_without_secrets(entry, mask) for entry in shown]
+        if masker.masked(shown) is not shown:  # most have no secrets
+            shown = [_without_secrets(entry, masker) for entry in shown]
         return {"groups": shown, "forgotten": forgotten, "time": time.time()}
 
 
@@ -267,35 +267,15 @@ def framing_advice(data: bytes) -> str:
     return f"These bytes are no text. {_NO_FRAME} If the device sends bytes and no text, choose its framing (type)."
 
 
-def _without_secrets(entry: dict[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:
+def _without_secrets(entry: dict[str, Any], masker: Masker) -> Any:
     """Return what is shown of a group without secrets.
 
     What was made of a text with a secret may have it in another form, or a part of it: that is left out.
     """
     texts = [each[form] for each in entry["examples"] for form in ("text", "hex")] + [entry["shape"]]
-    if all(mask(text) == text for text in texts):
-        return _masked_members(entry, mask)
+    if masker.masked(texts) is texts:
+        return masker.masked(entry)
     is_word = entry["kind"] in (WORD_IN, WORD_OUT)
     rest = {name: entry[name] for name in entry if name not in ("option", "rule", "ignore", "messages")}
     shape = entry["shape"] if is_word or not entry["shape"] else entry["examples"][0]["text"]
-    return _masked_members({**rest, "shape": shape, "lines": [], "advice": _MASKED}, mask)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping | list):
-        for each in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(each)
-
-
-def _masked_members(entry: Mapping[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:
-    return {name: _masked(each, mask) for name, each in entry.items()}
-
-
-def _masked(value: Any, mask: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return mask(value)
-    if isinstance(value, Mapping):
-        return _masked_members(value, mask)
-    return [_masked(each, mask) for each in value] if isinstance(value, list) else value
+    return masker.masked({**rest, "shape": shape, "lines": [], "advice": _MASKED})

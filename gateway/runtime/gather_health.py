@@ -16,7 +16,7 @@ from gateway.core.clock import boot_time
 from gateway.core.trouble import Interruptions, Recurrence, Trouble
 from gateway.logs.init_logger import log_failure
 from gateway.logs.last_error import last_error
-from gateway.logs.masking import Masker
+from gateway.logs.masking import Masker, masker_of
 from gateway.mqtt.link_state import LinkState
 from gateway.routing.device_memory import DeviceStatus
 from gateway.routing.router import REFUSED_COMMANDS
@@ -33,15 +33,11 @@ class HealthGatherer:
 
     def __init__(self, gateway: RunningGateway) -> None:
         self._gateway = gateway
-        self._masker = Masker()
-        self._secrets: tuple[str, ...] = ()
 
     def __call__(self) -> Health:
         """Return how the gateway is now."""
         gateway = self._gateway
         configuration = gateway.configuration
-        if configuration.secrets != self._secrets:
-            self._masker, self._secrets = Masker(configuration.secrets), configuration.secrets
         hosts, now = dict(gateway.hosts), time.time()
         received = gateway.received
         masked: dict[str, str] = {}  # a thousand devices are mostly offline for one reason
@@ -72,6 +68,10 @@ class HealthGatherer:
             pid=os.getpid(),
             process=process(),
         )
+
+    @property
+    def _masker(self) -> Masker:
+        return masker_of(self._gateway.configuration.secrets)
 
     def _devices(self, host: InterfaceHost, masked: dict[str, str]) -> list[DeviceStatus]:
         """Return the statuses of the devices without secrets; `masked` are the reasons that were masked already."""

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from gateway.control.protocol import ControlError, encode_line
 from gateway.core.tap import ARRIVED, DROPPED, HELD, MESSAGE, PUBLISH, READ, RULE, TAP, Follower, Note, Step
 from gateway.core.topic import filter_matches, filter_problem
-from gateway.logs.masking import Masker
+from gateway.logs.masking import Masker, masker_of
 from gateway.message import Arrival, InternalMsg, Publication, iso_time, shown
 
 _MOST_NOTES = 200  # in one piece: 4,000 a second, so that the threads of the data path are not kept waiting
@@ -86,13 +86,13 @@ class _Secrets(NamedTuple):
     """What is masked, and how; `mask_word` is for words that come again and again."""
 
     secrets: Collection[str]
-    mask: Callable[[str], str]
+    masker: Masker
     mask_word: Callable[[str], str]
 
     @classmethod
     def of(cls, secrets: Collection[str]) -> _Secrets:
-        mask = Masker(secrets).mask
-        return cls(secrets, mask, lru_cache(_MOST_WORDS)(mask))
+        masker = masker_of(tuple(secrets))
+        return cls(secrets, masker, lru_cache(_MOST_WORDS)(masker.mask))
 
 
 class NoteWriter:
@@ -104,7 +104,7 @@ class NoteWriter:
 
     def line(self, note: Note) -> bytes:
         """Return the line of a note, which all views share. Any thread may call it."""
-        note.line = line = note.line or encode_line({"note": _masked(document(note), self._known().mask)})
+        note.line = line = note.line or encode_line({"note": self._known().masker.masked(document(note))})
         return line
 
     def is_wanted(self, note: Note, wanted: Wanted) -> bool:
@@ -116,24 +116,6 @@ class NoteWriter:
         if secrets != present.secrets:
             self._present = present = _Secrets.of(secrets)
         return present
-
-
-def _masked(note: dict[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:
-    """Return a note without secrets. Most have none, which is found out for all of their texts at once."""
-    texts = "\n".join(_texts(note))
-    return note if mask(texts) == texts else _masked_members(note, mask)
-
-
-def _masked_members(note: Mapping[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:
-    return {name: _masked_value(value, mask) for name, value in note.items()}
-
-
-def _masked_value(value: Any, mask: Callable[[str], str]) -> Any:
-    if isinstance(value, str):
-        return mask(value)
-    if isinstance(value, dict):
-        return _masked_members(value, mask)
-    return [_masked_value(each, mask) for each in value] if isinstance(value, list) else value
 
 
 class LiveView:
@@ -158,15 +140,6 @@ class LiveView:
     def close(self) -> None:
         """Follow no longer."""
         TAP.unfollow(self._follower)
-
-
-def _texts(note: Mapping[str, Any]) -> Iterator[str]:
-    for value in note.values():
-        if isinstance(value, str):
-            yield value
-        elif isinstance(value, list):
-            for stage in value:
-                yield from _texts(stage)
 
 
 def document(note: Note) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from gateway.core.package_logger import package_logger
 from gateway.core.paths import runtime_folders
 from gateway.core.topic import filter_matches, filter_problem
 from gateway.errors import GatewayError
-from gateway.logs.masking import Masker
+from gateway.logs.masking import Masker, masker_of
 from gateway.mqtt.link_state import LinkState
 from gateway.routing.device_memory import DeviceStatus
 from gateway.routing.stale_retained import topics_to_forget
@@ -109,7 +109,7 @@ def _status(gateway: RunningGateway, _: Mapping[str, Any], answer: Answer) -> No
     configuration, hosts = gateway.configuration, gateway.hosts
     stats = gateway.stats()  # it makes the interfaces count
     health = gateway.health()
-    masker = Masker(configuration.secrets)
+    masker = masker_of(configuration.secrets)
     devices = _devices(health.devices, health.time)
     link, error = health.link, health.last_error
     answer({

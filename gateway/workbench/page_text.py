@@ -16,6 +16,7 @@ _HEAD = """\
 # Written by the page of mqttgateway (docs/workbench.md). What is here is used instead of what the configuration has
 # at the same place; words are added. Without this file, the configuration counts alone.
 """
+_NOTHING = object()
 _LINE_BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")  # those of YAML
 
 
@@ -47,18 +48,14 @@ def _with(data: Any, path: Path, value: Any) -> Any:
 
 def has(data: Any, path: Path) -> bool:
     """Return whether there is a value at `path`."""
-    for step in path:
-        if not isinstance(data, Mapping) or step not in data:
-            return False
-        data = data[step]
-    return True
+    return value_at(data, path, _NOTHING) is not _NOTHING
 
 
-def value_at(data: Any, path: Path) -> Any:
-    """Return the value at `path`; None if there is none."""
+def value_at(data: Any, path: Path, default: Any = None) -> Any:
+    """Return the value at `path`; `default` if there is none."""
     for step in path:
         if not isinstance(data, Mapping) or step not in data:
-            return None
+            return default
         data = data[step]
     return data
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from gateway.logs.masking import Masker
+from gateway.logs.masking import Masker, masker_of
 
 SECRETS = [
     "hunter2secret",
@@ -111,3 +111,14 @@ def test_no_text_prevents_a_secret_from_being_masked(secret: str) -> None:
     masker = Masker([secret])
     for form in (str, repr, ascii, json.dumps):
         assert secret not in masker.mask(f"<{form(secret)}>") or len(secret) == 1
+
+
+def test_the_texts_of_a_value_are_masked_wherever_they_stand() -> None:
+    masker = masker_of(("hidden-word",))
+    assert masker.masked({"a": ["x hidden-word", 1, None], "b": {"c": "hidden-word"}}) == {
+        "a": ["x ***", 1, None],
+        "b": {"c": "***"},
+    }
+    plain = {"a": ["x", 1.5]}
+    assert masker.masked(plain) is plain
+    assert masker_of(("hidden-word",)) is masker
